@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::base::bitfield::Bitfield;
 use crate::base::ids::FileIndex;
@@ -12,7 +13,9 @@ use super::StoreConfig;
 use super::error::Error;
 use super::files::FileStore;
 use super::patience::patiently;
-use super::record::{Ground, Home, Loaded, Locked, Standing, Subject, lasting};
+use super::record::{
+    Ground, Home, Loaded, Locked, RecordState, Reserved, Standing, Subject, lasting,
+};
 use super::relocate;
 use super::survey::Survey;
 
@@ -40,6 +43,33 @@ pub(super) struct Looked {
     pub durable: Bitfield,
     /// Files that look as we left them.
     pub ours: HashSet<FileIndex>,
+}
+
+/// A torrent of which everything is here by its record, in files that have their names and look as
+/// that says. Nothing of it is open.
+#[derive(Debug)]
+pub struct AtRest {
+    /// Where the files are and what they are called.
+    pub home: Arc<Home>,
+    /// All of it is known to be on the device.
+    pub is_durable: bool,
+    /// Its record and place, which nobody else gets meanwhile.
+    pub reserved: Reserved,
+}
+
+/// Looks whether a torrent is at rest. Waits for the disk; changes no data file. None when it is
+/// not, or when that cannot be told: opening it tells why.
+pub fn at_rest(config: StoreConfig) -> Option<AtRest> {
+    // Numbers tell open files apart: none is opened.
+    let looked = Looked::at(0, config).ok()?;
+    let Survey { part_count, missing_count, .. } = looked.survey;
+    let is_as_recorded =
+        part_count + missing_count == 0 && looked.loaded.state == RecordState::Loaded;
+    (is_as_recorded && looked.trusted.is_full()).then(|| AtRest {
+        is_durable: looked.durable == looked.trusted,
+        home: Arc::new(Home { dir: looked.dir, ..looked.subject.home }),
+        reserved: looked.loaded.reserve(),
+    })
 }
 
 impl Looked {

@@ -87,6 +87,7 @@ pub use self::folding::folds_names;
 pub use self::footing::Gone;
 pub use self::handles::{Handles, raise_fd_limit};
 pub use self::job::{DiskEvent, Job};
+pub use self::looked::{AtRest, at_rest};
 pub use self::memory::{Faults, MemoryStore};
 pub use self::outlet::{Outlet, OutletFile};
 pub use self::prepare::READ_LEN;
@@ -466,20 +467,6 @@ impl StoreHandle {
     pub fn trusted(&self) -> Bitfield {
         let none = || Bitfield::none(self.shared.torrent.layout.piece_count());
         self.shared.files.as_ref().map_or_else(none, |files| files.trusted.clone())
-    }
-
-    /// Whether everything is here by its record, in files that have their names and look as the
-    /// record says. Before `start`.
-    pub fn is_settled(&self) -> bool {
-        self.shared.files.as_ref().is_some_and(|files| {
-            let Survey { part_count, missing_count, .. } = files.survey;
-            part_count == 0 && missing_count == 0 && files.trusted.is_full()
-        })
-    }
-
-    /// Whether all of it that need not be looked at is known to be on the device. Before `start`.
-    pub fn is_durable(&self) -> bool {
-        self.shared.files.as_ref().is_some_and(|files| files.durable == files.trusted)
     }
 
     /// The files that others have changed or removed since the record was written, by those of

@@ -11,7 +11,7 @@ use tracing::debug;
 
 use crate::base::bitfield::Bitfield;
 use crate::dht::task::DhtNews;
-use crate::disk::{RecordState, reserve};
+use crate::disk::{AtRest, at_rest, reserve};
 use crate::swarm::Acquaintances;
 use crate::tracker::task::{TrackerCommand, TrackerEvent};
 
@@ -21,10 +21,9 @@ use super::command::Command;
 use super::ends::{Dormant, Ends};
 use super::handle::News;
 use super::meanwhile::{blocking, meanwhile};
-use super::opening::Opened;
 use super::options::CheckMode;
 use super::parked::{EARLY_MAX, rest};
-use super::parts::{Parts, wanted_of};
+use super::parts::{Parts, store_config, wanted_of};
 use super::publish::payload_of;
 use super::seats::Needs;
 use super::status::{FoundPieces, State, Status};
@@ -50,36 +49,38 @@ pub(super) enum Rise {
 /// Workers that still hold the files get this long to let go.
 const LET_GO: Duration = Duration::from_secs(10);
 
-/// Whether a torrent that was just opened has nothing to do: everything of it is here by its
-/// record, in files that look as that says.
-pub(super) fn may_sleep(parts: &Parts, opened: &Opened) -> bool {
-    let store = &opened.store;
-    parts.options.check == CheckMode::Resume
+/// What is found of a torrent that has nothing to do: everything of it is here by its record, in
+/// files that look as that says. None where there is anything to do, or that cannot be told. Waits
+/// for the disk, aside.
+pub(super) async fn find_at_rest(parts: &Parts) -> Option<AtRest> {
+    let may_sleep = parts.options.check == CheckMode::Resume
         && parts.options.found.is_empty()
         // Whom the user names is dialled.
         && parts.options.peers.is_empty()
         && parts.wanted_files.iter().all(|is_wanted| *is_wanted)
-        && parts.torrent.is_judged()
-        && store.record_state() == RecordState::Loaded
-        && store.is_settled()
-        // What others made is as safe as they left it.
-        && (parts.options.seed_only || store.is_durable())
+        && parts.torrent.is_judged();
+    if !may_sleep {
+        return None;
+    }
+    let config = store_config(parts);
+    // What others made is as safe as they left it.
+    let is_safe = |found: &AtRest| parts.options.seed_only || found.is_durable;
+    blocking(move || at_rest(config)).await.filter(is_safe)
 }
 
-/// The first sleep of a torrent that [may](may_sleep): its files are closed again, and trackers
-/// hear of it.
-pub(super) async fn first_sleep(parts: &Parts, opened: Opened) -> (Box<Dormant>, Status) {
+/// The first sleep of a torrent that is at rest: trackers hear of it.
+pub(super) fn first_sleep(parts: &Parts, found: AtRest) -> (Box<Dormant>, Status) {
     let all = Bitfield::all(parts.layout.piece_count());
     let count = all.ones();
     let wanted_bytes = payload_of(&parts.extents, &parts.layout, &wanted_of(parts));
-    let found = FoundPieces { count, by_record: count, ..FoundPieces::default() };
+    let pieces = FoundPieces { count, by_record: count, ..FoundPieces::default() };
     let status = Status {
         state: State::Complete,
         is_asleep: true,
         wanted_bytes,
         done_bytes: wanted_bytes,
-        found: Some(found.into()),
-        home: opened.store.home(),
+        found: Some(pieces.into()),
+        home: Some(found.home),
         pieces_verified: count,
         pieces_wanted: (count, count),
         was_whole: true,
@@ -87,16 +88,7 @@ pub(super) async fn first_sleep(parts: &Parts, opened: Opened) -> (Box<Dormant>,
         have: all.as_bytes().to_vec(),
         ..Status::default()
     };
-    let mut dormant = birth::dormant(parts);
-    let (record, info_hash) = (parts.record.clone(), parts.info_hash);
-    // Closing may wait for the disk, too.
-    dormant.reserved = blocking(move || {
-        let home = opened.store.home();
-        drop(opened);
-        home.and_then(|home| reserve(&record, info_hash, &home.dir))
-    })
-    .await;
-    (Box::new(dormant), status)
+    (Box::new(Dormant { reserved: Some(found.reserved), ..birth::dormant(parts) }), status)
 }
 
 /// Waits until the disk workers have let go of the files of a torrent that is to sleep, and

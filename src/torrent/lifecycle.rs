@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tracing::{Instrument as _, error_span};
 
 use crate::base::bitfield::Bitfield;
@@ -14,14 +15,15 @@ use crate::metainfo::Torrent;
 use crate::net::limiter::Limiter;
 
 use super::Error;
-use super::asleep::{self, Rise, first_sleep, may_sleep};
+use super::asleep::{self, Rise, find_at_rest, first_sleep};
 use super::board::Board;
 use super::command::Command;
 use super::ends::{Dormant, Ends};
 use super::handle::{NewsSender, TorrentHandle};
 use super::incoming::Incoming;
+use super::meanwhile::meanwhile;
 use super::moving::{self, MoveOrder, Relocated};
-use super::opening::{Before, Opened, Outcome, open, open_again, open_now};
+use super::opening::{Before, Opened, Outcome, SILENT_AFTER, open, open_again, open_now};
 use super::options::{CheckMode, TorrentOptions};
 use super::parked::{self, Waiting, Woken};
 use super::parts::{Parts, store_config, wanted_of};
@@ -77,20 +79,8 @@ pub async fn start(
     });
     let (first, seen) = match turn {
         Turn::Waits => (Next::Wait(State::Queued), of_state(State::Queued)),
-        Turn::Begins | Turn::Sleeps => match open(&parts, Before::Nothing).await {
-            Ok(opened) if turn == Turn::Sleeps && may_sleep(&parts, &opened) => {
-                let (dormant, seen) = first_sleep(&parts, opened).await;
-                (Next::Sleep(dormant), seen)
-            }
-            Ok(opened) => {
-                let seen = Status { home: opened.store.home(), ..of_state(State::Checking) };
-                (Next::Run(opened), seen)
-            }
-            Err(Error::Disk(error)) if parts.options.waits_for_disk && error.may_pass() => {
-                let why = error.to_string();
-                let seen = of_state(State::DiskTrouble(why.clone()));
-                (Next::Away { gone: None, why }, seen)
-            }
+        Turn::Begins | Turn::Sleeps => match begin(&parts, turn).await {
+            Ok(begun) => begun,
             Err(error) => return Err(refuse(error, contacts).await),
         },
     };
@@ -107,6 +97,30 @@ pub async fn start(
     let span = error_span!("torrent", name = ?parts.torrent.name, hash = %short(info_hash));
     tokio::spawn(live(parts, first, ends).instrument(span));
     Ok((handle, info_hash, incoming))
+}
+
+/// What a torrent does whose turn it is, and what is seen of it.
+///
+/// # Errors
+/// `Disk`, if it is not to wait for its disk.
+async fn begin(parts: &Parts, turn: Turn) -> Result<(Next, Status), Error> {
+    let found = if turn == Turn::Sleeps { find_at_rest(parts).await } else { None };
+    if let Some(found) = found {
+        let (dormant, seen) = first_sleep(parts, found);
+        return Ok((Next::Sleep(dormant), seen));
+    }
+    match open(parts, Before::Nothing).await {
+        Ok(opened) => {
+            let seen = Status { home: opened.store.home(), ..of_state(State::Checking) };
+            Ok((Next::Run(opened), seen))
+        }
+        Err(Error::Disk(error)) if parts.options.waits_for_disk && error.may_pass() => {
+            let why = error.to_string();
+            let seen = of_state(State::DiskTrouble(why.clone()));
+            Ok((Next::Away { gone: None, why }, seen))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// The torrent does not begin: whom the search for its metadata met is left, too.
@@ -282,25 +296,25 @@ async fn wait(
     }
 }
 
-/// Opens its files, and lets it sleep where that is all that is to be done.
+/// Opens its files; one of many is let sleep, where that is all that is to be done.
 async fn open_for(
     parts: &Parts,
     ends: &mut Ends,
     before: Before,
     early: &mut Vec<Command>,
 ) -> Option<Next> {
-    let outcome = open_now(parts, ends, before, early).await?;
-    Some(match outcome {
-        Outcome::Opened(opened)
-            if before == Before::Many && early.is_empty() && may_sleep(parts, &opened) =>
-        {
+    if before == Before::Many {
+        // A disk that does not answer is told of when it is asked to open the files.
+        let found = timeout(SILENT_AFTER, find_at_rest(parts));
+        let found = meanwhile(ends, early, found).await?.ok().flatten();
+        if let Some(found) = found.filter(|_| early.is_empty()) {
             ends.let_go();
-            let (dormant, seen) = first_sleep(parts, opened).await;
+            let (dormant, seen) = first_sleep(parts, found);
             ends.status.change(|status| *status = first_status(parts, seen));
-            Next::Sleep(dormant)
+            return Some(Next::Sleep(dormant));
         }
-        outcome => outcome.into(),
-    })
+    }
+    open_now(parts, ends, before, early).await.map(Next::from)
 }
 
 /// Sleeps until there is something to do. None when the torrent is to end.

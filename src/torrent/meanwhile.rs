@@ -4,7 +4,7 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::timeout;
 
 use super::command::Command;
@@ -17,9 +17,11 @@ pub(super) const STOP_MAX: Duration = Duration::from_secs(5);
 /// Runs work that waits for the disk on a thread that may. A panic in it is our own and goes on
 /// here. Dropped, it leaves the work to itself.
 pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match spawn_blocking(work).await {
+    match spawn_blocking(work).await.map_err(JoinError::try_into_panic) {
         Ok(done) => done,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
+        Err(Ok(panic)) => std::panic::resume_unwind(panic),
+        // The runtime ends, and this task with it.
+        Err(Err(_)) => std::future::pending().await,
     }
 }
 

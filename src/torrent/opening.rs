@@ -22,7 +22,7 @@ use super::status::State;
 /// Verdicts that wait for the brain; workers wait when it is full.
 const DISK_EVENTS_LEN: usize = 256;
 /// A disk that has not answered for so long is in trouble.
-const SILENT_AFTER: Duration = Duration::from_secs(5);
+pub(super) const SILENT_AFTER: Duration = Duration::from_secs(5);
 
 /// A torrent's files, open on the disk workers.
 pub(super) struct Opened {

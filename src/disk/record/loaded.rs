@@ -19,7 +19,7 @@ use super::era::{Ground, boot_of, booted_ns, now_ns};
 use super::format::{self, Replayed, Standing, Subject, Unfit};
 use super::home::Home;
 use super::journal::{Appender, Journal};
-use super::lock::{RecordLock, place_of};
+use super::lock::{RecordLock, Reserved, place_of};
 
 /// Longest record that is read: two million pieces with an entry each, none of which came with
 /// its neighbours, and as much again.
@@ -168,6 +168,11 @@ impl Locked {
 }
 
 impl Loaded {
+    /// Keeps its lock, and the place's, and nothing else.
+    pub(in crate::disk) fn reserve(self) -> Reserved {
+        self.lock.into()
+    }
+
     /// The pieces that are to be found on disk, if their files are as they were.
     pub(in crate::disk) fn believed(&self) -> Option<&Bitfield> {
         let replayed = self.replayed.as_ref()?;

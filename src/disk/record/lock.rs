@@ -61,6 +61,19 @@ pub(in crate::disk) struct RecordLock {
     place: Option<Lock>,
 }
 
+/// A record, and the place of its torrent's files, that nobody else gets as long as this is held,
+/// though nothing is open.
+#[derive(Debug)]
+pub struct Reserved {
+    _lock: RecordLock,
+}
+
+impl From<RecordLock> for Reserved {
+    fn from(lock: RecordLock) -> Self {
+        Self { _lock: lock }
+    }
+}
+
 impl RecordLock {
     /// Takes the record at `path`; the directory is made when missing.
     ///
@@ -84,10 +97,8 @@ impl Lock {
     /// Takes a byte, for the record at `path`.
     fn take(path: &Path, byte: i64) -> Result<Self, Error> {
         let fail = |error: io::Error| Error::io("opening", path, error);
-        let locks = lock_file(path, byte);
-        std::fs::create_dir_all(locks.parent().unwrap_or(Path::new("."))).map_err(fail)?;
         HELD.with(|held| {
-            let file = find(held, &locks).map_err(fail)?;
+            let file = find(held, &lock_file(path, byte)).map_err(fail)?;
             let Some(ours) = held.get_mut(&file) else { return Err(fail(Errno::ENOENT.into())) };
             let taken = take_byte(ours, byte, path);
             if taken.is_err() {
@@ -119,6 +130,9 @@ fn take_byte(ours: &mut Held, byte: i64, path: &Path) -> Result<(), Error> {
 pub(super) fn is_with_others(path: &Path, place: Option<i64>) -> bool {
     let byte = place.unwrap_or_else(|| byte_of(path));
     let locks = lock_file(path, byte);
+    if !locks.exists() {
+        return false;
+    }
     HELD.with(|held| {
         let Ok(file) = find(held, &locks) else { return false };
         let is_so = held.get(&file).is_some_and(|ours| {
@@ -161,7 +175,9 @@ fn find(held: &mut HashMap<(u64, u64), Held>, path: &Path) -> io::Result<(u64, u
             return Ok((there.dev(), there.ino()));
         }
         Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            std::fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
+        }
         Err(error) => return Err(error),
     }
     // It stays: removing it, two might lock files of one name.

@@ -29,7 +29,8 @@ mod place;
 pub use self::format::{Replayed, Subject, Unfit, home, replay};
 pub use self::home::{Home, lasting};
 pub use self::loaded::RecordState;
-pub use self::place::{Reserved, home_of, record_of, reserve};
+pub use self::lock::Reserved;
+pub use self::place::{home_of, record_of, reserve};
 
 pub(super) use self::era::Ground;
 pub(super) use self::format::Standing;

@@ -14,7 +14,7 @@ use crate::base::ids::InfoHash;
 use super::format;
 use super::home::{Home, lasting};
 use super::loaded::FILE_LEN_MAX;
-use super::lock::{RecordLock, is_with_others, place_of};
+use super::lock::{RecordLock, Reserved, is_with_others, place_of};
 
 /// The record of a torrent whose files are, or will be, below `dir`. Waits for the disk; changes
 /// nothing. Opening it tells whether it is free.
@@ -36,19 +36,12 @@ pub fn record_of(state_dir: &Path, info_hash: InfoHash, dir: &Path) -> PathBuf {
     if is_elsewhere { own } else { first }
 }
 
-/// A record, and the place of its torrent's files, that nobody else gets as long as this is held,
-/// though nothing is open.
-#[derive(Debug)]
-pub struct Reserved {
-    _lock: RecordLock,
-}
-
 /// Reserves the record at this path, of a torrent whose files are below `dir`; none when somebody
 /// has it.
 pub fn reserve(record: &Path, info_hash: InfoHash, dir: &Path) -> Option<Reserved> {
     let mut lock = RecordLock::take(record).ok()?;
     lock.take_place(record, place_of(info_hash, dir)).ok()?;
-    Some(Reserved { _lock: lock })
+    Some(lock.into())
 }
 
 /// Where a torrent's files are for somebody who names this directory, if its record knows of any.
