@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
-use tokio::time::sleep_until;
+use tokio::time::{sleep_until, timeout};
 use tracing::{debug, info, warn};
 
 use crate::base::extents::Extents;
@@ -44,6 +44,8 @@ const REPORTS_BATCH: usize = 64;
 const DISK_EVENTS_BATCH: usize = 64;
 /// How soon files that could not be finished are looked at again.
 const FINISH_RETRY: Duration = Duration::from_secs(5);
+/// How long disk workers have to let go of a torrent that has ended. They have nothing to do then.
+const CLOSE_MAX: Duration = Duration::from_secs(1);
 
 /// What the actor is made of; put together by `lifecycle`.
 pub(super) struct Actor {
@@ -142,7 +144,7 @@ impl Actor {
             if self.is_to_sleep && self.may_sleep() {
                 return Some(self.doze());
             }
-            let timeout = self.swarm.next_timeout();
+            let brain_at = self.swarm.next_timeout();
             let publish_at = published + self.publish_pause();
             let offer_at = self.jobs.again_at();
             tokio::select! {
@@ -170,8 +172,8 @@ impl Actor {
                     let share = self.share.blocks();
                     self.swarm.handle(Input::Share(share), Instant::now());
                 }
-                () = sleep_until(timeout.unwrap_or_else(Instant::now).into()),
-                    if timeout.is_some() => self.on_tick(),
+                () = sleep_until(brain_at.unwrap_or_else(Instant::now).into()),
+                    if brain_at.is_some() => self.on_tick(),
                 () = sleep_until(self.finish_again.unwrap_or_else(Instant::now).into()),
                     if self.finish_again.is_some() => self.finish(),
                 () = sleep_until(offer_at.unwrap_or_else(Instant::now).into()),
@@ -185,6 +187,11 @@ impl Actor {
         self.end().await;
         match last {
             Some(Command::Stop(answer)) => {
+                // Whoever begins with it next is to find its record and files free.
+                let mut closing = self.rest(false).1.closing;
+                let closed = async { while closing.recv().await.is_some() {} };
+                // A disk that hangs is not waited for once more.
+                let _ = timeout(CLOSE_MAX, closed).await;
                 // The one who asked may have gone.
                 let _ = answer.send(());
                 None

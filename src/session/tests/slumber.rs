@@ -1,6 +1,7 @@
 //! Complete torrents that nobody is connected to sleep, and wake for whoever comes.
 
 use super::*;
+use crate::disk::reserve;
 use crate::torrent::status::Status;
 
 /// A torrent of one byte that stands in the directory of these options.
@@ -100,6 +101,24 @@ async fn seeds_of_an_earlier_run_begin_asleep() {
     when(&handles[2], "served", |status| status.uploaded_bytes == 1).await;
     session.stop().await;
     assert!(handles.iter().all(TorrentHandle::has_ended));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_record_and_place_of_a_torrent_are_free_as_soon_as_it_has_stopped() {
+    let home = tempfile::tempdir().unwrap();
+    for awake in [64, 0] {
+        let (session, handles) = seeds(home.path(), 64, awake).await;
+        for (number, handle) in handles.iter().enumerate() {
+            until(handle, State::Complete).await;
+            let hash = held(number, &options(home.path())).info_hash_v1.unwrap();
+            let record = home.path().join("state").join(format!("{hash}.resume"));
+            let dir = handle.status().home.unwrap().dir.clone();
+            assert!(record.exists() && reserve(&record, hash, &dir).is_none(), "{number} is free");
+            handle.stop().await;
+            assert!(reserve(&record, hash, &dir).is_some(), "{number} is taken, {awake} awake");
+        }
+        session.stop().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
