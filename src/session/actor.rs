@@ -233,7 +233,7 @@ impl Actor {
     async fn on_command(&mut self, command: Command) {
         match command {
             Command::Add { torrent, options, contacts, answer } => {
-                self.add(torrent, options, contacts.map(|contacts| *contacts), answer);
+                self.add(torrent, options, contacts, answer);
             }
             Command::Seek { request, answer } => self.seek(request, answer).await,
             Command::Remove { info_hash, answer } => self.remove(info_hash, answer),
@@ -252,7 +252,7 @@ impl Actor {
         &mut self,
         torrent: Arc<Torrent>,
         options: TorrentOptions,
-        contacts: Option<Contacts>,
+        contacts: Option<Box<Contacts>>,
         answer: AddAnswer,
     ) {
         // A search that found it is over, before it is announced as a torrent.
@@ -280,7 +280,7 @@ impl Actor {
         };
         // None until it is known that it downloads.
         let share = Share::default();
-        let places = contacts.as_ref().map(Contacts::account);
+        let places = contacts.as_ref().map(|contacts| contacts.account());
         let facts = Facts {
             id,
             second_hash,

@@ -30,8 +30,8 @@ pub(super) struct Coming {
     pub places: Account,
     pub bell: Bell,
     pub share: Share,
-    /// Whom the search for its metadata met.
-    pub contacts: Option<Contacts>,
+    /// Whom the search for its metadata met. In a box: few have any, and many come in at once.
+    pub contacts: Option<Box<Contacts>>,
 }
 
 /// What came of opening a torrent's files.

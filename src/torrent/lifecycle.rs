@@ -51,7 +51,7 @@ pub async fn start(
     torrent: Arc<Torrent>,
     options: TorrentOptions,
     entry: Entry,
-    contacts: Option<Contacts>,
+    contacts: Option<Box<Contacts>>,
 ) -> Result<(TorrentHandle, InfoHash, mpsc::Sender<Box<Incoming>>), Error> {
     let (Some(info_hash), Some(layout), Some(extents)) =
         (torrent.info_hash_v1, torrent.layout, torrent.extents())
@@ -61,7 +61,7 @@ pub async fn start(
     let wanted_files =
         options.wanted_files.clone().unwrap_or_else(|| vec![true; torrent.files.len()]);
     let Entry { turn, places, bell, uploaded_before_bytes, record, share } = entry;
-    let [limiter, up_limiter] = limiters(&resources, contacts.as_ref());
+    let [limiter, up_limiter] = limiters(&resources, contacts.as_deref());
     let parts = Box::new(Parts {
         torrent,
         options,
@@ -91,7 +91,7 @@ pub async fn start(
     let news = NewsSender::new(NEWS_LEN);
     let handle = TorrentHandle { commands, status: status.reader(), news: news.clone() };
     let mut ends = Box::new(Ends::new(orders, arrivals, status, news, share));
-    ends.contacts = contacts.map(Box::new);
+    ends.contacts = contacts;
     ends.goodbye = ends.contacts.as_mut().and_then(|contacts| contacts.goodbye.take());
     // At every level, so that each line of the log names its torrent.
     let span = error_span!("torrent", name = ?parts.torrent.name, hash = %short(info_hash));
@@ -124,9 +124,10 @@ async fn begin(parts: &Parts, turn: Turn) -> Result<(Next, Status), Error> {
 }
 
 /// The torrent does not begin: whom the search for its metadata met is left, too.
-async fn refuse(error: Error, contacts: Option<Contacts>) -> Error {
+async fn refuse(error: Error, contacts: Option<Box<Contacts>>) -> Error {
     if let Some(contacts) = contacts {
-        contacts.leave().await;
+        // Seldom: whoever may need it is not to have room for it.
+        Box::pin(contacts.leave()).await;
     }
     error
 }
