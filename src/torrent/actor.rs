@@ -24,7 +24,7 @@ use crate::swarm::{Refusal, Swarm};
 use crate::tracker::task::{TrackerCommand, TrackerEvent};
 
 use super::board::Board;
-use super::command::Command;
+use super::command::{Command, Commands};
 use super::ends::{Dormant, Ends, Knocks};
 use super::handle::{News, NewsSender};
 use super::incoming::Incoming;
@@ -98,7 +98,7 @@ pub(super) struct Actor {
     pub is_seed_only: bool,
     /// Whether its end may take as long as its device needs.
     pub patient: watch::Receiver<bool>,
-    pub commands: mpsc::Receiver<Command>,
+    pub commands: Commands,
     pub incoming: mpsc::Receiver<Box<Incoming>>,
     pub trackers: Trackers,
     pub seats: Seats,

@@ -4,7 +4,8 @@
 use std::net::SocketAddr;
 
 use tokio::net::TcpStream;
-use tokio::sync::oneshot;
+use tokio::sync::mpsc::error::{SendError, TrySendError};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::link::Provider;
 
@@ -69,4 +70,49 @@ pub enum Command {
     SelectFiles(Vec<bool>),
     /// End: flush, record, announce `stopped`; answered when all is done.
     Stop(oneshot::Sender<()>),
+}
+
+/// Where a torrent is told things. Commands are in boxes: there is room for many, and most torrents
+/// hear none for days.
+#[derive(Clone, Debug)]
+pub(super) struct Commander(mpsc::Sender<Box<Command>>);
+
+/// Where it hears of them.
+#[derive(Debug)]
+pub(super) struct Commands(mpsc::Receiver<Box<Command>>);
+
+/// Both ends, with room for so many commands that wait.
+pub(super) fn commands(places: usize) -> (Commander, Commands) {
+    let (sender, receiver) = mpsc::channel(places);
+    (Commander(sender), Commands(receiver))
+}
+
+impl Commander {
+    /// Waits for room.
+    ///
+    /// # Errors
+    /// When the torrent has ended.
+    pub async fn send(&self, command: Command) -> Result<(), SendError<Box<Command>>> {
+        self.0.send(Box::new(command)).await
+    }
+
+    /// Does not wait.
+    ///
+    /// # Errors
+    /// `Full`, `Closed`.
+    pub fn try_send(&self, command: Command) -> Result<(), TrySendError<Box<Command>>> {
+        self.0.try_send(Box::new(command))
+    }
+
+    /// Has the torrent ended?
+    pub fn is_closed(&self) -> bool {
+        self.0.is_closed()
+    }
+}
+
+impl Commands {
+    /// The next one, in order. None when nobody can give any more. Dropped, it loses none.
+    pub async fn recv(&mut self) -> Option<Command> {
+        self.0.recv().await.map(|command| *command)
+    }
 }

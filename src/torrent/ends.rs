@@ -12,7 +12,7 @@ use crate::swarm::waits::Waits;
 use crate::tracker::task::TrackerEvent;
 
 use super::board::Board;
-use super::command::Command;
+use super::command::Commands;
 use super::handle::NewsSender;
 use super::incoming::Incoming;
 use super::seats::Seats;
@@ -47,7 +47,7 @@ pub(super) struct Knocks {
 
 /// The ends that whoever runs the torrent holds.
 pub(super) struct Ends {
-    pub commands: mpsc::Receiver<Command>,
+    pub commands: Commands,
     /// In boxes: few ever come, and there is room for many.
     pub incoming: mpsc::Receiver<Box<Incoming>>,
     pub status: Board,
@@ -70,7 +70,7 @@ pub(super) struct Ends {
 impl Ends {
     /// Those of a torrent that knows nobody yet.
     pub fn new(
-        commands: mpsc::Receiver<Command>,
+        commands: Commands,
         incoming: mpsc::Receiver<Box<Incoming>>,
         status: Board,
         news: NewsSender,

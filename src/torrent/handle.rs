@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
-use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::sync::{broadcast, oneshot, watch};
 
 use crate::base::url::Url;
 use crate::disk::Relocation;
 use crate::link::Provider;
 
 use super::Error;
-use super::command::Command;
+use super::command::{Command, Commander};
 use super::moving::{MoveOrder, Moving};
 use super::source_news::SourceNews;
 use super::sources::WebSeed;
@@ -110,7 +110,7 @@ impl NewsReceiver {
 /// A running torrent.
 #[derive(Clone, Debug)]
 pub struct TorrentHandle {
-    pub(super) commands: mpsc::Sender<Command>,
+    pub(super) commands: Commander,
     pub(super) status: watch::Receiver<Status>,
     pub(super) news: NewsSender,
 }

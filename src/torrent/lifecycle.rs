@@ -17,7 +17,7 @@ use crate::net::limiter::Limiter;
 use super::Error;
 use super::asleep::{self, Rise, find_at_rest, first_sleep};
 use super::board::Board;
-use super::command::Command;
+use super::command::{Command, commands};
 use super::ends::{Dormant, Ends};
 use super::handle::{NewsSender, TorrentHandle};
 use super::incoming::Incoming;
@@ -85,7 +85,7 @@ pub async fn start(
         },
     };
 
-    let (commands, orders) = mpsc::channel(COMMANDS_LEN);
+    let (commands, orders) = commands(COMMANDS_LEN);
     let (incoming, arrivals) = mpsc::channel(INCOMING_LEN);
     let status = Board::new(first_status(&parts, seen), bell);
     let news = NewsSender::new(NEWS_LEN);

@@ -58,13 +58,14 @@ mod tests {
 
     use crate::torrent::bell::silent;
     use crate::torrent::board::Board;
+    use crate::torrent::command::commands;
     use crate::torrent::handle::NewsSender;
     use crate::torrent::share::Share;
     use crate::torrent::status::Status;
 
     #[tokio::test(start_paused = true)]
     async fn who_waits_for_a_disk_that_hangs_can_be_told_to_end() {
-        let (commands, orders) = mpsc::channel(8);
+        let (commands, orders) = commands(8);
         let board = Board::new(Status::default(), silent());
         let news = NewsSender::new(1);
         let (incoming, share) = (mpsc::channel(1).1, Share::default());

@@ -123,17 +123,18 @@ mod tests {
 
     use crate::torrent::bell::silent;
     use crate::torrent::board::Board;
+    use crate::torrent::command::{Commander, commands};
     use crate::torrent::handle::NewsSender;
     use crate::torrent::share::Share;
 
     struct Parked {
-        commands: mpsc::Sender<Command>,
+        commands: Commander,
         status: watch::Receiver<Status>,
         task: tokio::task::JoinHandle<(bool, Vec<bool>, usize)>,
     }
 
     fn wait_as(state: State) -> Parked {
-        let (commands, orders) = mpsc::channel(64);
+        let (commands, orders) = commands(64);
         let (_, incoming) = mpsc::channel(1);
         let board = Board::new(Status::default(), silent());
         let status = board.reader();
