@@ -24,13 +24,12 @@ use crate::swarm::{Refusal, Swarm};
 use crate::tracker::task::{TrackerCommand, TrackerEvent};
 
 use super::board::Board;
-use super::command::{Command, Commands};
+use super::command::{Command, Commands, MoveOrder};
 use super::ends::{Dormant, Ends, Knocks};
 use super::handle::{News, NewsSender};
 use super::incoming::Incoming;
 use super::jobs::Jobs;
 use super::links::Links;
-use super::moving::MoveOrder;
 use super::publish::Publisher;
 use super::seats::Seats;
 use super::share::Share;

@@ -7,9 +7,9 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc::error::{SendError, TrySendError};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::disk::{Home, Relocation};
 use crate::link::Provider;
 
-use super::moving::MoveOrder;
 use super::sources::WebSeed;
 use super::status::{PeerStatus, SourceStatus, WhyReport};
 
@@ -70,6 +70,24 @@ pub enum Command {
     SelectFiles(Vec<bool>),
     /// End: flush, record, announce `stopped`; answered when all is done.
     Stop(oneshot::Sender<()>),
+}
+
+/// An order to move files or to give them other names.
+#[derive(Debug)]
+pub struct MoveOrder {
+    /// What is to become of them.
+    pub what: Relocation,
+    /// What comes of it: an error is in words for people, and nothing was touched then.
+    pub answer: oneshot::Sender<Result<Moving, String>>,
+}
+
+/// Files that are moved.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Moving {
+    /// Where they will be.
+    pub home: Home,
+    /// Bytes that are being copied; 0 when all is done.
+    pub copy_bytes: u64,
 }
 
 /// Where a torrent is told things. Commands are in boxes: there is room for many, and most torrents

@@ -14,8 +14,7 @@ use crate::disk::Relocation;
 use crate::link::Provider;
 
 use super::Error;
-use super::command::{Command, Commander};
-use super::moving::{MoveOrder, Moving};
+use super::command::{Command, Commander, MoveOrder, Moving};
 use super::source_news::SourceNews;
 use super::sources::WebSeed;
 use super::status::{FoundPieces, PeerStatus, SourceStatus, State, Status, WhyReport};

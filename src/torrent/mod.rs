@@ -22,7 +22,7 @@ pub mod lifecycle;
 mod links;
 mod meanwhile;
 mod metadata;
-pub mod moving;
+mod moving;
 mod opening;
 pub mod options;
 mod parked;

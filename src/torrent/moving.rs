@@ -14,7 +14,7 @@ use crate::disk::{
 };
 
 use super::actor::Actor;
-use super::command::Command;
+use super::command::{Command, MoveOrder, Moving};
 use super::ends::Ends;
 use super::handle::News;
 use super::meanwhile::{STOP_MAX, blocking, meanwhile};
@@ -26,24 +26,6 @@ use super::status::State;
 const LET_GO: Duration = Duration::from_secs(10);
 /// How often progress is shown.
 const SHOW_EVERY: Duration = Duration::from_millis(250);
-
-/// An order to move files or to give them other names.
-#[derive(Debug)]
-pub struct MoveOrder {
-    /// What is to become of them.
-    pub what: Relocation,
-    /// What comes of it: an error is in words for people, and nothing was touched then.
-    pub answer: oneshot::Sender<Result<Moving, String>>,
-}
-
-/// Files that are moved.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Moving {
-    /// Where they will be.
-    pub home: Home,
-    /// Bytes that are being copied; 0 when all is done.
-    pub copy_bytes: u64,
-}
 
 impl Actor {
     /// Has an order looked at aside, and only then lets go of links and files: one that comes to

@@ -1,9 +1,8 @@
 //! A torrent of which nothing runs: it waits for its turn, or has seeded enough. One task that
 //! sleeps until an order comes, without a timer, an open file or a connection.
 
-use super::command::Command;
+use super::command::{Command, MoveOrder};
 use super::ends::Ends;
-use super::moving::MoveOrder;
 use super::status::{State, Status};
 
 /// Orders kept until the torrent runs; further ones are dropped.

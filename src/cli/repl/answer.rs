@@ -22,7 +22,7 @@ use crate::cli::values::{Ranges, Rate};
 use crate::cli::why::{self, why_screen};
 use crate::disk::Relocation;
 use crate::session::WebSeed;
-use crate::torrent::moving::Moving;
+use crate::torrent::command::Moving;
 use crate::torrent::status::State;
 
 use super::desk::{Chosen, Desk, Refused, Wanted};
