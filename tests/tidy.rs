@@ -190,7 +190,6 @@ const CIRCLES: &[(&str, usize)] = &[
     ("seek", 3),
     ("session", 4),
     ("swarm", 20),
-    ("tracker", 24),
     ("web", 2),
     ("wire", 9),
 ];

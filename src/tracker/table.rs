@@ -8,6 +8,7 @@
 //! others (`fair`). Memory: `benches/tracker.rs` measures it.
 
 mod fair;
+mod heaviest;
 mod rank;
 mod roll;
 #[cfg(test)]
@@ -24,7 +25,7 @@ use crate::base::addr::canonical;
 use crate::base::ids::{InfoHash, PeerId};
 use crate::tracker::announce::Event;
 
-use fair::heaviest_of;
+use heaviest::{heaviest_of, next_u32};
 use rank::Ranks;
 use roll::{Entry, EntryIndex, Roll, Who};
 
@@ -562,12 +563,4 @@ impl<'a> Choice<'a> {
             give(entry_index);
         }
     }
-}
-
-/// The next number of SplitMix64: fifty times the chance of one draw of a strong generator.
-fn next_u32(state: &mut u64) -> u32 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mixed = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    (mixed >> 32) as u32
 }

@@ -7,22 +7,18 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::sleep_until;
 
-use crate::base::ids::{InfoHash, PeerId};
-use crate::net::portmap::OwnPorts;
-use crate::tracker::tiers::status::TrackerStatus;
-use crate::tracker::tiers::{ManualAnnounce, Standing, Timing};
-
+pub use config::{AnnouncerConfig, QUIET_DEFAULT, TrackerConfig};
 pub use fetch::{HttpClient, NetworkTiming, http_client};
 pub use lines::{HTTP_BOUNDS, HTTP_GOODBYES, UDP_BOUNDS, UDP_GOODBYES};
+pub use news::{TrackerCommand, TrackerEvent, TransferStats};
 pub use udp::UdpClient;
 
+mod clock;
+mod config;
 mod desk;
 mod ears;
 mod errand;
@@ -30,130 +26,11 @@ mod fetch;
 mod lines;
 mod mail;
 mod member;
+mod news;
 mod udp;
 
 use desk::Desk;
 use mail::{EntryId, Letter, Mail, Newcomer};
-
-/// What all torrents of a session announce with.
-pub struct AnnouncerConfig {
-    /// Our id.
-    pub peer_id: PeerId,
-    /// Our ports, of which each tracker is told the one by which its peers reach us; when that is
-    /// another one, all are told.
-    pub ports: OwnPorts,
-    /// We take encrypted connections, which HTTP trackers are told.
-    pub supports_crypto: bool,
-    /// We take no others.
-    pub requires_crypto: bool,
-    /// For HTTP trackers.
-    pub client: HttpClient,
-    /// For UDP trackers; with none they are asked over own sockets.
-    pub udp: Option<UdpClient>,
-    /// Times of the announces.
-    pub timing: Timing,
-    /// Times of the network.
-    pub network: NetworkTiming,
-    /// Failures and warnings of one tracker of a torrent are reported once in this time.
-    pub quiet: Duration,
-}
-
-/// What a torrent announces with.
-pub struct TrackerConfig {
-    /// The announce list.
-    pub tiers: Vec<Vec<String>>,
-    /// The torrent.
-    pub info_hash: InfoHash,
-    /// Random, the same for the life of the torrent (BEP 7).
-    pub key: u32,
-    /// Peers to ask for, while anybody hears of them.
-    pub numwant: u32,
-    /// BEP 27: peers of these trackers may not be passed on.
-    pub is_private: bool,
-    /// Whether the whole torrent was here once: `completed` is never told then.
-    pub was_complete: bool,
-    /// Random; shuffles the tiers and spreads the intervals.
-    pub rng_seed: u64,
-}
-
-/// [`AnnouncerConfig::quiet`] outside of tests.
-pub const QUIET_DEFAULT: Duration = Duration::from_secs(300);
-
-/// Figures of the torrent that trackers are told, or that decide when to ask.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct TransferStats {
-    /// Payload bytes sent.
-    pub uploaded: u64,
-    /// Payload bytes received whose pieces were right.
-    pub downloaded: u64,
-    /// Payload bytes received whose pieces were wrong.
-    pub corrupt: u64,
-    /// Payload bytes received twice, or unasked.
-    pub redundant: u64,
-    /// Bytes of the torrent missing, wanted or not; not 0 while a magnet's size is unknown, or
-    /// trackers count a seed.
-    pub left: u64,
-    /// Wanted bytes missing.
-    pub wanted_left: u64,
-    /// Live links.
-    pub peers_connected: usize,
-    /// Links that serve us or may.
-    pub working_peers: usize,
-    /// The user paused the torrent: trackers are told that it has left, until it goes on.
-    pub is_paused: bool,
-}
-
-impl TransferStats {
-    fn standing(&self) -> Standing {
-        match (self.left, self.wanted_left) {
-            (0, _) => Standing::Seed,
-            (_, 0) => Standing::PartialSeed,
-            _ => Standing::Leech,
-        }
-    }
-}
-
-/// Orders from the torrent.
-#[derive(Debug)]
-pub enum TrackerCommand {
-    /// The user wants an announce now; the answer says whether it may be.
-    Announce(oneshot::Sender<ManualAnnounce>),
-    /// The last piece of the whole torrent has been verified. Told again after pieces were
-    /// lost, it makes no second event.
-    Completed,
-    /// The user looks at the trackers: scrape those whose numbers are old or not known.
-    Scrape,
-}
-
-/// News for the torrent. Texts are unescaped.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum TrackerEvent {
-    /// Peers that may be dialled.
-    Peers {
-        /// Usable addresses.
-        addresses: Vec<SocketAddr>,
-    },
-    /// This tracker of a private torrent has answered; its peers follow, if it named any.
-    PrivateAnswered(String),
-    /// A tracker warns; the announce counts.
-    Warning {
-        /// The tracker.
-        url: String,
-        /// Its words.
-        text: String,
-    },
-    /// An announce failed.
-    Failure {
-        /// The tracker.
-        url: String,
-        /// Why.
-        text: String,
-    },
-    /// Our address, as a tracker sees it (BEP 24).
-    ExternalIp(IpAddr),
-    /// How all trackers stand, whenever that changes.
-    Status(Vec<TrackerStatus>),
-}
 
 /// Announces for all torrents of a session. A handle to the task, which ends when the last of
 /// these and all entries are gone. Cheap to clone.
@@ -236,16 +113,5 @@ impl Entry {
 impl Drop for Entry {
     fn drop(&mut self) {
         self.write(|letter| letter.is_gone = true);
-    }
-}
-
-/// The runtime's clock, which tests can stop.
-fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
-}
-
-async fn sleep_to(wake: Option<Instant>) {
-    if let Some(wake) = wake {
-        sleep_until(wake.into()).await;
     }
 }

@@ -18,10 +18,9 @@ use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 
 use crate::tracker::announce::{AnnounceReply, Error, Event, Family, RetryIn, SwarmCounts};
-use crate::tracker::http::is_http;
 use crate::tracker::tiers::status::{TrackerState, TrackerStatus};
-use crate::tracker::udp::is_udp;
 
+mod calls;
 mod due;
 mod ear;
 mod goodbye;

@@ -14,9 +14,10 @@ use crate::base::ids::{InfoHash, PeerId};
 use crate::tracker::announce::Event;
 use crate::tracker::table::Arrival;
 
+use super::config::ServerConfig;
 use super::counters::bump;
+use super::front::Front;
 use super::keeper::{Announced, Errand, Refusal};
-use super::{Front, ServerConfig};
 
 /// Longest query that is read; ours has about 300 bytes.
 const MAX_QUERY_LEN: usize = 2048;

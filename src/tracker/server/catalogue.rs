@@ -7,38 +7,30 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use axum::body::{Body, Bytes, HttpBody as _};
+use axum::body::{Body, HttpBody as _};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::header::{
     AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, ORIGIN, WWW_AUTHENTICATE,
 };
 use axum::http::{HeaderMap, HeaderName, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Value, json};
-use tokio::sync::{mpsc, oneshot};
+use serde_json::json;
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::base::addr::{Locality, without_brackets};
 use crate::metainfo::Torrent;
-use crate::tracker::catalogue::{self, Catalogue, Entry, TORRENT_LEN_MAX, Verdict, check_name};
+use crate::tracker::catalogue::{self, Entry, TORRENT_LEN_MAX, Verdict, check_name};
 use crate::tracker::door::{Knock, Shown};
 use crate::tracker::proof::{SignedChange, body_hash};
 
-use super::body::{self, BodyError, Scales};
-use super::keeper::{Errand, SwarmPicture};
+use super::body::{self, BodyError};
+use super::front::{Front, json_answer};
 use super::library::{Desk, Order, OrderError};
-use super::{Front, json_answer};
+use super::listing::List;
 
 /// Where names begin in a path.
 const PREFIX: &str = "/catalogue/";
-
-/// Peers that are listed of a torrent, and of all together: the whole list has 10 MB at most.
-const HOLDERS_MAX: usize = 50;
-const HOLDERS_IN_ALL: usize = 10_000;
-
-/// Bytes of lists that are held at once: the latest one, and older ones as long as somebody reads
-/// them.
-pub(super) const LISTS_BUDGET: usize = 64 << 20;
 
 /// Time for an upload to arrive.
 const UPLOAD_LIMIT: Duration = Duration::from_secs(60);
@@ -223,43 +215,6 @@ impl Front {
     }
 }
 
-/// The list as it is sent, and of which catalogue it is.
-#[derive(Clone)]
-pub(super) struct List {
-    of: Arc<Catalogue>,
-    text: Bytes,
-}
-
-/// Makes the list; as long as readers of older ones hold the budget, the last one stays. None at
-/// the end.
-pub(super) async fn make_list(
-    desk: Option<Desk>,
-    keeper: mpsc::Sender<Errand>,
-    scales: Scales,
-    last: Option<List>,
-) -> Option<List> {
-    let of = desk?.catalogue.borrow().clone();
-    let (answer, pictures) = oneshot::channel();
-    let errand = Errand::Picture {
-        of: of.iter().map(|entry| entry.info_hash).collect(),
-        peers_each: HOLDERS_MAX,
-        peers: HOLDERS_IN_ALL,
-        answer,
-    };
-    keeper.send(errand).await.ok()?;
-    let pictures = pictures.await.ok()?;
-    let torrents: Vec<Value> =
-        of.iter().zip(&pictures).map(|(entry, picture)| describe(entry, picture)).collect();
-    let text = json!({ "torrents": torrents }).to_string().into_bytes();
-    if let Some(last) = last.as_ref().filter(|last| last.text == text) {
-        return Some(List { of, text: last.text.clone() });
-    }
-    match scales.try_weigh(text.len()) {
-        Some(weight) => Some(List { of, text: weight.bytes(text) }),
-        None => last,
-    }
-}
-
 impl Desk {
     async fn ask<T>(&self, order: impl FnOnce(oneshot::Sender<T>) -> Order) -> Result<T, Refused> {
         let (answer, answered) = oneshot::channel();
@@ -351,27 +306,6 @@ fn name_of(uri: &Uri) -> Result<String, Refused> {
     }
     let decoded = urlencoding::decode_binary(encoded.as_bytes()).into_owned();
     String::from_utf8(decoded).map_err(|_| bad("bad name: it is not UTF-8"))
-}
-
-fn describe(entry: &Entry, picture: &SwarmPicture) -> Value {
-    let holders: Vec<Value> = picture
-        .peers
-        .iter()
-        .map(|peer| json!({ "address": peer.address.to_string(), "share": entry.share(peer.left) }))
-        .collect();
-    let added = UNIX_EPOCH + Duration::from_secs(entry.added_s);
-    json!({
-        "name": entry.name,
-        "info_hash": entry.info_hash.to_string(),
-        "size": entry.size,
-        "files": entry.files,
-        "pieces": entry.pieces,
-        "piece_length": entry.piece_length,
-        "seeds": picture.counts.complete,
-        "leeches": picture.counts.incomplete,
-        "added": humantime::format_rfc3339_seconds(added).to_string(),
-        "holders": holders,
-    })
 }
 
 #[cfg(test)]

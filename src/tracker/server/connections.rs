@@ -27,7 +27,6 @@ use crate::base::addr::canonical;
 use crate::net::guests::{Busy, Guests, Presence, accept};
 
 use super::counters::{Counters, bump};
-use super::introduction::AskedAt;
 use super::paced::Paced;
 
 /// Connections at once, below the 1024 descriptors that a process usually may have.
@@ -48,6 +47,10 @@ const HEAD_LEN_MAX: usize = 16 << 10;
 const HEADERS_MAX: usize = 64;
 /// Time to finish what is being answered when the tracker ends.
 const FAREWELL: Duration = Duration::from_secs(1);
+
+/// The address at which somebody connected to us.
+#[derive(Clone, Copy)]
+pub(super) struct AskedAt(pub SocketAddr);
 
 /// Serves everybody who connects until `end` is ready.
 pub(super) async fn serve(

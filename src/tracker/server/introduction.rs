@@ -1,7 +1,6 @@
 //! `/introduction`: which tracker this is, that it knows its token, and a nonce for one change.
 //! Costs no memory, so that anybody may ask. Not here: what that is made of (`proof`).
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,22 +9,11 @@ use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use serde_json::json;
 
-use crate::tracker::door::NonceMint;
-use crate::tracker::proof::{AskerNonce, Identity, Introduction, TokenKey, decode};
+use crate::tracker::proof::{AskerNonce, Introduction, decode};
 
-use super::{Front, json_answer};
-
-/// What a tracker with a catalogue says about itself.
-pub(super) struct Introducer {
-    pub identity: Identity,
-    /// None when everybody may change the catalogue.
-    pub token: Option<TokenKey>,
-    pub mint: NonceMint,
-}
-
-/// The address at which somebody connected to us.
-#[derive(Clone, Copy)]
-pub(super) struct AskedAt(pub SocketAddr);
+use super::connections::AskedAt;
+use super::front::{Front, json_answer};
+use super::library::Introducer;
 
 /// Answers `GET /introduction?nonce=HEX`.
 pub(super) async fn answer(

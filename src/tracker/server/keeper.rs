@@ -16,8 +16,6 @@ use crate::tracker::table::{
     Arrival, SwarmCounts, SwarmTable, TableCounts, TableFull, TableLimits, TablePeer,
 };
 
-use super::udp::{self, Batch};
-
 /// Errands waiting for the table. More than that makes an HTTP client wait and loses
 /// datagrams; memory does not grow. A batch of datagrams has some 8 KB.
 pub(super) const QUEUE_LEN: usize = 256;
@@ -61,8 +59,8 @@ pub(super) enum Errand {
     Announce(Arrival, oneshot::Sender<Result<Announced, Refusal>>),
     /// Counts in the order of the question; zeros for what nobody is in.
     Scrape(Vec<InfoHash>, oneshot::Sender<Vec<SwarmCounts>>),
-    /// To be answered where they came from.
-    Datagrams(Batch),
+    /// Many questions at once, by who answers them where they came from.
+    Batch(Batch),
     /// These swarms, with at most so many peers each and in all.
     Picture {
         of: Vec<InfoHash>,
@@ -80,6 +78,9 @@ pub(super) enum Errand {
     /// Peers who are gone are forgotten also when nobody announces.
     Expire,
 }
+
+/// What is done with the table while nobody else has it; it waits for nothing.
+pub(super) type Batch = Box<dyn FnOnce(&mut Keeper, Instant) + Send>;
 
 pub(super) type Pictures = oneshot::Sender<Vec<SwarmPicture>>;
 
@@ -127,7 +128,7 @@ pub(super) async fn keep(
                 keeper.table.expire(now);
                 let _ = answer.send(info_hashes.iter().map(|hash| keeper.counts(hash)).collect());
             }
-            Errand::Datagrams(batch) => udp::answer(batch, &mut keeper, now),
+            Errand::Batch(answer) => answer(&mut keeper, now),
             Errand::Picture { of, peers_each, peers, answer } => {
                 keeper.table.expire(now);
                 let _ = answer.send(keeper.pictures(of, peers_each, peers));
@@ -143,6 +144,13 @@ pub(super) async fn keep(
             Errand::Expire => keeper.table.expire(now),
         }
     }
+}
+
+/// The table's counts; none at the end.
+pub(super) async fn totals(keeper: &mpsc::Sender<Errand>) -> Option<TableCounts> {
+    let (answer, totals) = oneshot::channel();
+    keeper.send(Errand::Totals(answer)).await.ok()?;
+    totals.await.ok()
 }
 
 /// The table, and who may use it.

@@ -15,7 +15,6 @@ use crate::tracker::catalogue::{self, Catalogue, CatalogueLimits, Entry, Verdict
 use crate::tracker::door::{Door, Knock, NonceMint, Shown};
 use crate::tracker::proof::{Identity, TokenKey};
 
-use super::introduction::Introducer;
 use super::shelf::{Shelf, ShelfError};
 
 /// Orders waiting; uploads among them are few, since each needs a permit.
@@ -66,6 +65,14 @@ impl Library {
     pub fn is_empty(&self) -> bool {
         self.catalogue.is_empty()
     }
+}
+
+/// What a tracker with a catalogue says about itself.
+pub(super) struct Introducer {
+    pub identity: Identity,
+    /// None when everybody may change the catalogue.
+    pub token: Option<TokenKey>,
+    pub mint: NonceMint,
 }
 
 /// Why an order was not carried out.

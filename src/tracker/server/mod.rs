@@ -7,11 +7,14 @@
 mod announce;
 mod body;
 mod catalogue;
+mod config;
 mod connections;
 mod counters;
+mod front;
 mod introduction;
 mod keeper;
 mod library;
+mod listing;
 mod paced;
 mod page;
 mod press;
@@ -20,38 +23,33 @@ mod shelf;
 mod stats;
 mod udp;
 
-use std::collections::HashSet;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::body::Bytes;
-use axum::http::header::{
-    ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS,
-};
+use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::map_response;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::{get, put};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::net::{TcpListener, UdpSocket};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::info;
 
-use crate::base::ids::InfoHash;
 use crate::tracker::connection_id::Minter;
-use crate::tracker::table::{TableCounts, TableLimits};
 
+pub use config::ServerConfig;
 pub use library::Library;
 pub use shelf::ShelfError;
 
 use body::Scales;
-use catalogue::List;
 use counters::Counters;
+use front::{Front, json_answer};
 use keeper::{Errand, Gate};
 use library::Desk;
 use press::Press;
@@ -65,36 +63,6 @@ const REPORT_EVERY: Duration = Duration::from_secs(60);
 /// Time for the catalogue to be closed.
 const FAREWELL: Duration = Duration::from_millis(500);
 
-/// How the tracker behaves.
-#[derive(Clone, Debug)]
-pub struct ServerConfig {
-    /// Seconds between announces that clients are told.
-    pub interval_s: u32,
-    /// Seconds clients have to leave between announces, if any.
-    pub min_interval_s: Option<u32>,
-    /// Bounds of its memory.
-    pub limits: TableLimits,
-    /// Torrents that are followed; none for all. The list may change.
-    pub allowed: Option<watch::Receiver<Arc<HashSet<InfoHash>>>>,
-    /// Torrents of the catalogue are followed, others only when `allowed` names them.
-    pub allow_catalogue: bool,
-    /// How old numbers, page and list may be that people are shown.
-    pub shown_for: Duration,
-}
-
-impl Default for ServerConfig {
-    fn default() -> Self {
-        Self {
-            interval_s: 1800,
-            min_interval_s: None,
-            limits: TableLimits::default(),
-            allowed: None,
-            allow_catalogue: false,
-            shown_for: Duration::from_secs(1),
-        }
-    }
-}
-
 /// A tracker ready to run.
 pub struct Server {
     /// Where it is asked over HTTP.
@@ -105,19 +73,6 @@ pub struct Server {
     pub config: ServerConfig,
     /// The catalogue, if it keeps one.
     pub library: Option<Library>,
-}
-
-/// What all requests share.
-struct Front {
-    config: ServerConfig,
-    keeper: mpsc::Sender<Errand>,
-    desk: Option<Desk>,
-    counters: Arc<Counters>,
-    scales: Scales,
-    totals: Press<TableCounts>,
-    page: Press<Bytes>,
-    list: Press<List>,
-    began_at: Instant,
 }
 
 /// Serves announces on `listener` until `shutdown` is ready; no UDP and no catalogue.
@@ -157,7 +112,7 @@ impl Server {
             let socket = Arc::new(socket);
             tasks.spawn(udp::listen(socket, minter.clone(), keeper.clone(), counters.clone()));
         }
-        let front = Arc::new(Front::new(config, keeper, desk, counters.clone(), &mut tasks));
+        let front = Arc::new(open(config, keeper, desk, counters.clone(), &mut tasks));
         tasks.spawn(report(front.clone()));
         connections::serve(http, router(front), counters, shutdown).await;
         tasks.shutdown().await;
@@ -228,40 +183,26 @@ async fn protect(mut answer: Response) -> Response {
     answer
 }
 
-/// An answer of JSON.
-fn json_answer(status: StatusCode, value: &Value) -> Response {
-    (status, [(CONTENT_TYPE, "application/json")], format!("{value}\n")).into_response()
-}
-
-impl Front {
-    fn new(
-        config: ServerConfig,
-        keeper: mpsc::Sender<Errand>,
-        desk: Option<Desk>,
-        counters: Arc<Counters>,
-        tasks: &mut JoinSet<()>,
-    ) -> Self {
-        let every = config.shown_for;
-        let asked = keeper.clone();
-        let totals = Press::start(tasks, every, move |_| {
-            let asked = asked.clone();
-            async move { stats::totals(&asked).await }
-        });
-        let shown = (desk.clone(), keeper.clone());
-        let page =
-            Press::start(tasks, every, move |_| page::make(shown.0.clone(), shown.1.clone()));
-        let (listed, lists) =
-            ((desk.clone(), keeper.clone()), Scales::new(catalogue::LISTS_BUDGET));
-        let list = Press::start(tasks, every, move |last| {
-            catalogue::make_list(listed.0.clone(), listed.1.clone(), lists.clone(), last)
-        });
-        let (scales, began_at) = (Scales::new(body::BUDGET), Instant::now());
-        Self { config, keeper, desk, counters, scales, totals, page, list, began_at }
-    }
-
-    /// What is told when the tracker ends before it could answer.
-    fn ending(&self) -> Response {
-        let value = json!({ "error": "this tracker is shutting down" });
-        json_answer(StatusCode::SERVICE_UNAVAILABLE, &value)
-    }
+/// Opens the house: what is shown to all is made from now on, at most once in a while.
+fn open(
+    config: ServerConfig,
+    keeper: mpsc::Sender<Errand>,
+    desk: Option<Desk>,
+    counters: Arc<Counters>,
+    tasks: &mut JoinSet<()>,
+) -> Front {
+    let every = config.shown_for;
+    let asked = keeper.clone();
+    let totals = Press::start(tasks, every, move |_| {
+        let asked = asked.clone();
+        async move { keeper::totals(&asked).await }
+    });
+    let shown = (desk.clone(), keeper.clone());
+    let page = Press::start(tasks, every, move |_| page::make(shown.0.clone(), shown.1.clone()));
+    let (listed, lists) = ((desk.clone(), keeper.clone()), Scales::new(listing::LISTS_BUDGET));
+    let list = Press::start(tasks, every, move |last| {
+        listing::make(listed.0.clone(), listed.1.clone(), lists.clone(), last)
+    });
+    let (scales, began_at) = (Scales::new(body::BUDGET), Instant::now());
+    Front { config, keeper, desk, counters, scales, totals, page, list, began_at }
 }

@@ -15,10 +15,9 @@ use crate::base::units;
 use crate::tracker::catalogue::Entry;
 use crate::tracker::table::TableCounts;
 
-use super::Front;
-use super::keeper::{Errand, SwarmPicture};
+use super::front::Front;
+use super::keeper::{Errand, SwarmPicture, totals};
 use super::library::Desk;
-use super::stats::totals;
 
 /// Torrents on the page: the largest swarms.
 const ROWS_MAX: usize = 200;

@@ -13,9 +13,9 @@ use tokio::sync::oneshot;
 use crate::base::ids::InfoHash;
 use crate::tracker::udp::MAX_SCRAPE;
 
-use super::Front;
 use super::announce::{failure, push_bytes, push_number, twenty_bytes};
 use super::counters::bump;
+use super::front::Front;
 use super::keeper::Errand;
 
 /// Longest query that is read: 70 times a name and 20 bytes, all of them escaped.

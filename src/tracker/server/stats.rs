@@ -9,13 +9,11 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
-use tokio::sync::{mpsc, oneshot};
 
 use crate::tracker::table::TableCounts;
 
 use super::counters::read;
-use super::keeper::Errand;
-use super::{Front, json_answer};
+use super::front::{Front, json_answer};
 
 /// Answers `/stats`.
 pub(super) async fn json(State(front): State<Arc<Front>>) -> Response {
@@ -69,13 +67,6 @@ impl Front {
     fn catalogued(&self) -> usize {
         self.desk.as_ref().map_or(0, |desk| desk.catalogue.borrow().len())
     }
-}
-
-/// The table's counts; none at the end.
-pub(super) async fn totals(keeper: &mpsc::Sender<Errand>) -> Option<TableCounts> {
-    let (answer, totals) = oneshot::channel();
-    keeper.send(Errand::Totals(answer)).await.ok()?;
-    totals.await.ok()
 }
 
 fn exposition(front: &Front, table: &TableCounts) -> String {

@@ -38,7 +38,7 @@ const PEERS_MAX_V6: usize = 70;
 const REST: Duration = Duration::from_secs(1);
 
 /// Datagrams of one socket whose connection ids are good.
-pub(super) struct Batch {
+struct Batch {
     socket: Arc<UdpSocket>,
     requests: Vec<(SocketAddr, Request)>,
     counters: Arc<Counters>,
@@ -93,7 +93,7 @@ pub(super) async fn listen(
         }
         let count = requests.len() as u64;
         let batch = Batch { socket: socket.clone(), requests, counters: counters.clone() };
-        match keeper.try_send(Errand::Datagrams(batch)) {
+        match keeper.try_send(Errand::Batch(Box::new(|keeper, now| answer(batch, keeper, now)))) {
             Ok(()) => {}
             Err(mpsc::error::TrySendError::Full(_)) => {
                 counters.udp_dropped.fetch_add(count, std::sync::atomic::Ordering::Relaxed);
@@ -134,7 +134,7 @@ fn judge(datagram: &[u8], sender: SocketAddr, minter: &Minter, now_s: u64) -> Ve
 }
 
 /// Answers a batch from the table.
-pub(super) fn answer(batch: Batch, keeper: &mut Keeper, now: Instant) {
+fn answer(batch: Batch, keeper: &mut Keeper, now: Instant) {
     let mut out = Vec::with_capacity(READ_LEN);
     for (sender, request) in &batch.requests {
         out.clear();

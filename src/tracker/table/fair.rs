@@ -8,11 +8,9 @@ use std::net::IpAddr;
 
 use rand::Rng as _;
 
-use super::roll::{EntryIndex, Roll};
-use super::{Family, SwarmTable, TableFull, next_u32};
+use super::heaviest::{Reason, heaviest, next_u32, reason};
+use super::{Family, SwarmTable, TableFull};
 
-/// Peers that are looked at for one that makes room; all of them, when there are no more.
-const PEERS_LOOKED_AT: usize = 16;
 /// Swarms that are looked at for one that makes room.
 const SWARMS_LOOKED_AT: usize = 64;
 /// The largest swarm that makes room, and its peers with it.
@@ -20,15 +18,6 @@ const SWARM_SIZE_MAX: usize = 8;
 
 /// A number that no swarm has.
 const NO_SWARM: u32 = u32::MAX;
-
-/// How good a reason there is for somebody to make room; the greater the better.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Reason {
-    /// What its host has.
-    host_count: u32,
-    /// When it was last heard of.
-    seen_at_s: Reverse<u32>,
-}
 
 impl SwarmTable {
     /// How many peers of the host of `ip` are here.
@@ -153,35 +142,4 @@ impl SwarmTable {
         }
         self.end_if_empty(swarm);
     }
-}
-
-fn reason<const N: usize>(roll: &Roll<N>, entry_index: EntryIndex) -> Reason {
-    let entry = roll.get(entry_index);
-    let host_count = roll.host_len(&entry.who.ip);
-    Reason { host_count, seen_at_s: Reverse(entry.seen_at_s) }
-}
-
-/// Of some peers, and the one silent for longest, the one with the best reason to go.
-fn heaviest<const N: usize>(roll: &Roll<N>, state: &mut u64) -> Option<(EntryIndex, Reason)> {
-    let chosen: Vec<EntryIndex> = match roll.len() <= PEERS_LOOKED_AT {
-        true => roll.oldest_first().collect(),
-        false => (0..PEERS_LOOKED_AT).filter_map(|_| roll.nth(next_u32(state))).collect(),
-    };
-    let judged = chosen
-        .into_iter()
-        .chain(roll.oldest())
-        .map(|entry_index| (entry_index, reason(roll, entry_index)));
-    judged.max_by_key(|(entry_index, reason)| (*reason, Reverse(entry_index.0)))
-}
-
-/// Of some peers of a list, the one with the best reason to go.
-pub(super) fn heaviest_of<const N: usize>(
-    roll: &Roll<N>,
-    list: &[EntryIndex],
-    mut state: u64,
-) -> Option<EntryIndex> {
-    let len = u32::try_from(list.len()).ok().filter(|len| *len > 0)?;
-    let chosen =
-        (0..PEERS_LOOKED_AT).filter_map(|_| list.get((next_u32(&mut state) % len) as usize));
-    chosen.max_by_key(|entry_index| roll.host_len(&roll.get(**entry_index).who.ip)).copied()
 }

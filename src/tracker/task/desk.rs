@@ -9,13 +9,14 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 
+use super::clock::{now, sleep_to};
+use super::config::AnnouncerConfig;
 use super::ears::Ears;
 use super::errand::{Carriers, Errand, Host, Report, host_of, names, resolved};
 use super::lines::{Line, Lines, Ticket};
 use super::mail::{EntryId, Letter, Listener, Mail, Newcomer};
 use super::member::{Flight, Member, Stage};
 use super::udp::UdpClient;
-use super::{AnnouncerConfig, now, sleep_to};
 use crate::base::addr::Locality;
 use crate::tracker::announce::{Event, Family};
 use crate::tracker::tiers::{Call, Input, ManualAnnounce, Output, Timing, TrackerIndex};

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use tokio::sync::mpsc::error::{SendError, TrySendError};
 use tokio::sync::mpsc::{OwnedPermit, Sender};
 
-use super::TrackerEvent;
+use super::news::TrackerEvent;
 use crate::tracker::tiers::status::TrackerStatus;
 
 /// Events kept while the torrent is busy; the oldest go first.

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::{TrackerCommand, TrackerConfig, TrackerEvent, TransferStats};
+use super::config::TrackerConfig;
+use super::news::{TrackerCommand, TrackerEvent, TransferStats};
 use crate::tracker::tiers::ManualAnnounce;
 
 /// Wishes to announce in one letter; more are not answered.

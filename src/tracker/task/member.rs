@@ -10,12 +10,14 @@ use rand::rngs::StdRng;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
+use super::clock::now;
+use super::config::AnnouncerConfig;
 use super::ears::{Ears, Room};
 use super::errand::sockets;
 use super::fetch::{Fetched, MAX_ADDRESSES};
 use super::lines::{Line, Lines};
 use super::mail::Newcomer;
-use super::{AnnouncerConfig, TrackerEvent, TransferStats, now};
+use super::news::{TrackerEvent, TransferStats};
 use crate::base::addr::{Locality, Teller, is_usable_peer};
 use crate::base::ids::InfoHash;
 use crate::tracker::announce::{AnnounceReply, AnnounceRequest, Error, Event, Family};

@@ -10,8 +10,8 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::sync::{mpsc, oneshot};
 
+use super::clock::{now, sleep_to};
 use super::fetch::{Fetched, MAX_ADDRESSES};
-use super::{now, sleep_to};
 use crate::net::egress::Egress;
 use crate::net::udp::{Udp, UdpNews};
 use crate::tracker::announce::{AnnounceReply, Error, Family, PeerAddr, SwarmCounts};

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::ear::Ear;
-use super::{is_http, is_udp};
 use crate::tracker::announce::{AnnounceReply, Error};
+use crate::tracker::http::is_http;
+use crate::tracker::udp::is_udp;
 
 pub(super) struct Tracker {
     pub url: Arc<str>,
