@@ -180,7 +180,6 @@ const CIRCLES: &[(&str, usize)] = &[
     ("chunk", 4),
     ("cli", 61),
     ("dht", 13),
-    ("disk", 45),
     ("ledger", 7),
     ("link", 17),
     ("metainfo", 12),

@@ -15,7 +15,6 @@ use std::sync::{Arc, LazyLock, OnceLock, Weak};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, Stat};
 use rustix::io::Errno;
 
-use super::footing::Footing;
 use super::only::Only;
 
 /// The directory that everything is below. It is opened at the first need and then held, so
@@ -106,6 +105,14 @@ impl Drop for Base {
         let Some(ours) = ours.as_ref().map(Arc::downgrade) else { return };
         HELD.with(|held| held.retain(|_, there| !there.ptr_eq(&ours)));
     }
+}
+
+/// Which directory it is, over mounts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Footing {
+    /// As the system numbers it; 0 when it does not tell.
+    pub file_system: u64,
+    pub inode: u64,
 }
 
 /// What became of a directory that is held.

@@ -7,10 +7,9 @@
 //! nothing. Hashing mapped files in place was half as fast again, but a file that somebody cuts
 //! meanwhile, or a bad sector, is a deadly signal then and no error.
 
-use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -21,8 +20,8 @@ use crate::base::ids::FileIndex;
 use crate::base::layout::{Layout, PieceIndex};
 use crate::base::pages::Pages;
 
-use super::StoreConfig;
 use super::bits::PieceBits;
+use super::config::StoreConfig;
 use super::error::Error;
 use super::files::FileStore;
 use super::handles::Handles;
@@ -32,7 +31,7 @@ use super::scan::{self, AHEAD_LEN, Portion, STEP_LEN, Scan};
 use super::store::Store as _;
 use super::sums::{self, Tap};
 use super::turn::{self, Place, Stop, Turn};
-use super::verdict::{self, FileReport};
+use super::verdict::{self, FileReport, Unreadable};
 
 /// Open files of a thread: as many as pieces that go in step may lie in.
 const HANDLES_MAX: usize = 32;
@@ -337,9 +336,6 @@ fn report_all(
     let trusted = Bitfield::none(torrent.layout.piece_count());
     report(torrent, Some(store), &trusted, progress, known.collect(), memory_bytes, tap)
 }
-
-/// Files that could not be read, and why: the first error of each in words for people.
-pub(super) type Unreadable = BTreeMap<PathBuf, String>;
 
 /// One thread of a check.
 struct Worker<'a> {

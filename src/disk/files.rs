@@ -18,6 +18,7 @@ use crate::base::extents::{Extents, FileSlice};
 use crate::base::ids::FileIndex;
 
 use super::beneath::{self, Access, Base, Found, Stamp};
+use super::config::{Allocate, StoreConfig};
 use super::edges::{Edges, Form};
 use super::error::Error;
 use super::footing::Gone;
@@ -27,9 +28,7 @@ use super::in_use;
 use super::part_names::PartNames;
 use super::scatter::{Cursor, write_all};
 use super::store::{FileNews, FileStamp, Store, Unsynced};
-use super::verdict::{self, FileCheck};
 use super::watch::Watch;
-use super::{Allocate, StoreConfig};
 
 /// One torrent's files below one directory.
 #[derive(Debug)]
@@ -167,18 +166,6 @@ impl Entry {
     /// Wanted by the user, and on disk at all?
     pub(super) fn wanted_now(&self) -> bool {
         self.wanted.load(Ordering::Relaxed) && !self.is_pad
-    }
-
-    /// What a check that found `wrong_pieces` says of the file.
-    pub(super) fn judge(&self, wrong_pieces: u32) -> FileCheck {
-        let len = self.present_len.load(Ordering::Relaxed);
-        match self.place() {
-            _ if self.is_pad => FileCheck::Whole,
-            _ if len == 0 && self.len > 0 => FileCheck::Missing,
-            Place::Nowhere => FileCheck::Missing,
-            _ if self.form().is_edges() => FileCheck::Wrong(wrong_pieces),
-            Place::Part | Place::Final => verdict::judge_file(self.len, len, wrong_pieces),
-        }
     }
 
     /// Writes, and notes when somebody else did.

@@ -9,7 +9,7 @@ use rustix::fs::{Mode, OFlags};
 
 use crate::metainfo::folded_names;
 
-use super::StoreConfig;
+use super::config::StoreConfig;
 
 /// Types of file systems (statfs(2)) that fold names, mounted as they mostly are: FAT, exFAT, HFS
 /// and HFS+, CIFS, SMB2, SMB, NTFS of old kernels.

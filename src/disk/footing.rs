@@ -4,17 +4,9 @@
 
 use std::path::Path;
 
-use super::beneath::{Base, Whereabouts};
+use super::beneath::{Base, Footing, Whereabouts};
+use super::config::{StoreConfig, StoreFile};
 use super::part_names::PartNames;
-use super::{StoreConfig, StoreFile};
-
-/// Which directory it is, over mounts.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Footing {
-    /// As the system numbers it; 0 when it does not tell.
-    pub file_system: u64,
-    pub inode: u64,
-}
 
 /// The directory that the files are below is not at its path any more.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -6,7 +6,7 @@ use crate::base::pool::Block;
 use crate::swarm::event::{Held, Preparation, Verdict};
 
 use super::footing::Gone;
-use super::watchdog::Silence;
+use super::silence::Silence;
 
 /// Work for the disk workers, answered by [`DiskEvent`]s.
 #[derive(Debug)]
@@ -47,6 +47,17 @@ pub enum Job {
     Restore,
     /// Look at every wanted file before the torrent is called done: `Finished`.
     Finish,
+}
+
+/// A job that was not taken, and comes back.
+#[derive(Debug)]
+pub enum Rejected {
+    /// As many jobs of all torrents wait as there is room for: it is to be offered again.
+    Full(Job),
+    /// The device does not answer: it is to be offered again after `DiskEvent::Answers`.
+    Silent(Job),
+    /// The workers have ended.
+    Stopped(Job),
 }
 
 /// An answer of the disk workers, or news of the files.

@@ -6,7 +6,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
@@ -15,9 +15,9 @@ use tokio::sync::Semaphore;
 use crate::base::pool::BlockPool;
 use crate::swarm::event::Held;
 
-use super::Rejected;
 use super::handles::Handles;
-use super::job::Job;
+use super::job::{Job, Rejected};
+use super::lane_state::State;
 use super::open::OpenTorrent;
 use super::piece::Piece;
 use super::pulse::{Bell, Pulse};
@@ -26,8 +26,7 @@ use super::reader::{Errand, Reader};
 use super::stats::Counters;
 use super::syncer::{SyncPolicy, Syncer};
 use super::turn::Place;
-use super::warmth::Warmth;
-use super::writer::{Write, Writer};
+use super::writer::{Write, Writer, Writes};
 
 /// Room for jobs that hold no block: control jobs, and pieces all of whose blocks were spilled.
 const JOBS_WITHOUT_BLOCKS: usize = 4096;
@@ -64,91 +63,17 @@ pub(super) struct Kit {
 /// One device.
 #[derive(Debug)]
 pub(super) struct Lane {
-    pub number: u64,
     pub state: Arc<State>,
     pub syncer: Syncer,
     /// The one who reads the device from end to end.
     pub turn: Place,
     /// Threads of the runtime that wait for the device.
     pub senders: Arc<Semaphore>,
-    writes: Sender<Write>,
+    writes: Writes,
     errands: Sender<Errand>,
     /// Tell each thread of closed torrents.
     closers: Vec<Sender<u64>>,
     ended: Receiver<()>,
-}
-
-/// What is known of a lane from outside of its threads.
-#[derive(Debug)]
-pub(super) struct State {
-    epoch: Instant,
-    pulses: Vec<Arc<Pulse>>,
-    /// Since when the device is silent, in nanoseconds of the epoch; 0 while it answers.
-    silent_since_ns: AtomicU64,
-    /// Jobs that were taken and are not done.
-    jobs: AtomicUsize,
-    jobs_max: usize,
-    is_stopped: AtomicBool,
-    /// Threads that may still hand something to the writer.
-    pub readers: AtomicUsize,
-    /// Bytes that are not known to be on the device.
-    pub afloat: Arc<AtomicU64>,
-    /// More than these are not written before some of them are on the device.
-    pub afloat_max: u64,
-    /// What was in the page cache a moment ago.
-    pub warmth: Arc<Warmth>,
-}
-
-/// A place in a lane; given back when dropped.
-#[derive(Debug)]
-pub(super) struct Ticket(Arc<State>);
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        self.0.jobs.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-impl State {
-    fn ticket(self: &Arc<Self>) -> Option<Ticket> {
-        let more = |jobs| (jobs < self.jobs_max).then_some(jobs + 1);
-        let taken = self.jobs.fetch_update(Ordering::AcqRel, Ordering::Acquire, more);
-        taken.is_ok().then(|| Ticket(self.clone()))
-    }
-
-    /// Jobs that were taken and are not done.
-    pub(super) fn jobs(&self) -> usize {
-        self.jobs.load(Ordering::Acquire)
-    }
-
-    /// Is the device called now?
-    pub(super) fn is_busy(&self) -> bool {
-        self.pulses.iter().any(|pulse| pulse.is_busy())
-    }
-
-    /// Since when the device does not answer, as it was seen last.
-    pub(super) fn silent_since(&self) -> Option<Instant> {
-        match self.silent_since_ns.load(Ordering::Acquire) {
-            0 => None,
-            since_ns => Some(self.epoch + Duration::from_nanos(since_ns)),
-        }
-    }
-
-    /// Looks whether the device answers, and keeps that for all to see.
-    pub(super) fn look(&self, now: Instant) -> Option<Instant> {
-        let since = self.pulses.iter().filter_map(|pulse| pulse.overdue(now)).min();
-        let nanoseconds = since.map_or(0, |since| {
-            let since = since.saturating_duration_since(self.epoch).as_nanos();
-            u64::try_from(since).unwrap_or(u64::MAX).max(1)
-        });
-        self.silent_since_ns.store(nanoseconds, Ordering::Release);
-        since
-    }
-
-    /// The oldest call that has not returned.
-    fn oldest_call(&self) -> Option<Instant> {
-        self.pulses.iter().filter_map(|pulse| pulse.begun()).min()
-    }
 }
 
 impl Lane {
@@ -164,21 +89,12 @@ impl Lane {
         let read_pulses: Vec<_> = (0..kit.readers).map(|_| pulse()).collect();
         let mut pulses = read_pulses.clone();
         pulses.extend([sync_pulse.clone(), write_pulse.clone()]);
-        let state = Arc::new(State {
-            epoch: Instant::now(),
-            pulses,
-            silent_since_ns: AtomicU64::new(0),
-            jobs: AtomicUsize::new(0),
-            jobs_max,
-            is_stopped: AtomicBool::new(false),
-            readers: AtomicUsize::new(kit.readers),
-            afloat: Arc::default(),
-            afloat_max: kit.policy.bytes.saturating_mul(AFLOAT_MAX),
-            warmth: Arc::new(Warmth::new(Instant::now())),
-        });
+        let afloat_max = kit.policy.bytes.saturating_mul(AFLOAT_MAX);
+        let state = Arc::new(State::new(pulses, jobs_max, kit.readers, afloat_max));
         // Jobs are counted before they come, and each thread is told once to stop.
         let (errands, taken) = bounded(jobs_max + kit.readers);
         let (writes, to_write) = bounded(jobs_max + 1);
+        let writes = Writes::new(number, writes);
         // Nothing is sent: it closes when all threads have ended.
         let (alive, ended) = bounded(0);
         let (closers, closed): (Vec<_>, Vec<_>) =
@@ -209,7 +125,6 @@ impl Lane {
             spawn("lane-read", pulse, alive.clone(), move || reader.run(&taken))?;
         }
         Ok(Self {
-            number,
             state,
             syncer,
             turn: Place::default(),
@@ -226,7 +141,7 @@ impl Lane {
     /// # Errors
     /// The job comes back when the device is silent, too many jobs wait, or all has ended.
     pub(super) fn submit(
-        self: &Arc<Self>,
+        &self,
         torrent: Arc<OpenTorrent>,
         job: Job,
         hashing: &Sender<Work>,
@@ -244,14 +159,14 @@ impl Lane {
                 let is_in_memory = !blocks.iter().any(is_on_disk);
                 let piece = Piece::new(torrent, piece, blocks, want_block_hashes, ticket);
                 if is_in_memory {
-                    let work = Work::Check(self.clone(), piece, Instant::now());
+                    let work = Work::Check(self.writes.clone(), piece, Instant::now());
                     return hashing.try_send(work).map_err(back_from_hashing);
                 }
                 self.errands.try_send(Errand::Check(piece)).map_err(back_from_readers)
             }
             Job::Spill { piece, blocks } => {
                 let spill = Write::Spill { torrent, piece, blocks, ticket };
-                self.writes.try_send(spill).map_err(back_from_writer)
+                self.writes.spill(spill).map_err(back_from_writer)
             }
             Job::Flush => match self.syncer.flush(torrent) {
                 true => Ok(()),
@@ -262,12 +177,6 @@ impl Lane {
                 self.errands.try_send(errand).map_err(back_from_readers)
             }
         }
-    }
-
-    /// Takes pieces of one torrent that were hashed. Never waits: their places were counted.
-    pub(super) fn write(&self, pieces: Vec<Piece>) {
-        // Nobody is left to write them when all has ended.
-        let _ = self.writes.send(Write::Pieces(pieces));
     }
 
     /// The open files of a torrent are not needed any more. Never waits: when a queue is full,

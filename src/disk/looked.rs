@@ -9,14 +9,14 @@ use std::sync::Arc;
 use crate::base::bitfield::Bitfield;
 use crate::base::ids::FileIndex;
 
-use super::StoreConfig;
+use super::carry::recover;
+use super::config::StoreConfig;
 use super::error::Error;
 use super::files::FileStore;
 use super::patience::patiently;
 use super::record::{
     Ground, Home, Loaded, Locked, RecordState, Reserved, Standing, Subject, lasting,
 };
-use super::relocate;
 use super::survey::Survey;
 
 /// What was found.
@@ -83,7 +83,7 @@ impl Looked {
         let mut locked = patiently(|| Locked::open(&config.resume_path))?;
         let known = locked.homes(config.info_hash);
         let (resume_path, info_hash) = (config.resume_path.clone(), config.info_hash);
-        patiently(|| relocate::recover(&resume_path, info_hash, known.first()))?;
+        patiently(|| recover(&resume_path, info_hash, known.first()))?;
         let (home, others) = Home::choose(known, &asked);
         if home.dir != asked {
             config.dir.clone_from(&home.dir);

@@ -15,8 +15,8 @@ use crate::base::extents::FileSlice;
 use crate::base::ids::FileIndex;
 use crate::base::pages::Pages;
 
-use super::Allocate;
 use super::beneath::{self, Access};
+use super::config::Allocate;
 use super::error::Error;
 use super::files::{Entry, FileStore, Place};
 use super::glance::Glance;

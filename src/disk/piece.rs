@@ -10,7 +10,7 @@ use crate::base::units::BLOCK_LEN;
 use crate::swarm::event::Held;
 
 use super::job::Job;
-use super::lane::Ticket;
+use super::lane_state::Ticket;
 use super::open::OpenTorrent;
 
 /// What pad blocks hold.

@@ -16,10 +16,7 @@ use super::error::Error;
 use super::open::OpenTorrent;
 use super::reader::Reader;
 use super::stats::{add, timed};
-use super::store::FileNews;
-
-/// What is read at once: large reads cost the fewest system calls, and 256 KiB stay in cache.
-pub const READ_LEN: usize = 256 << 10;
+use super::store::{FileNews, READ_LEN};
 
 /// Systems read ahead in runs of at least so much.
 const TOUCH_EVERY: usize = 64 << 10;

@@ -14,9 +14,8 @@ use super::handles::Handles;
 use super::job::DiskEvent;
 use super::open::OpenTorrent;
 use super::patience::patiently;
-use super::prepare::READ_LEN;
 use super::pulse;
-use super::store::{FileNews, FileStamp};
+use super::store::{FileNews, FileStamp, READ_LEN};
 
 /// A file that changes again while it is read is read so often at once, and later again.
 const ROUNDS: usize = 3;

@@ -11,8 +11,6 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 
-use super::watchdog::Note;
-
 /// The longest that one call to a device may take before the device is called silent.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -24,14 +22,15 @@ thread_local! {
 #[derive(Debug)]
 pub(super) struct Bell {
     pub is_awake: AtomicBool,
-    pub notes: Sender<Note>,
+    /// Of one place: when it is taken, the watchdog wakes.
+    pub rings: Sender<()>,
 }
 
 impl Bell {
     fn ring(&self) {
         if !self.is_awake.load(Ordering::SeqCst) && !self.is_awake.swap(true, Ordering::SeqCst) {
-            // When the channel is full, it is awake.
-            let _ = self.notes.try_send(Note::Busy);
+            // When the place is taken, it is about to wake.
+            let _ = self.rings.try_send(());
         }
     }
 }
@@ -145,16 +144,16 @@ mod tests {
 
     #[test]
     fn a_call_that_goes_on_is_seen_from_elsewhere_and_each_answer_begins_another() {
-        let (notes, noted) = crossbeam_channel::bounded(8);
-        let bell = Arc::new(Bell { is_awake: AtomicBool::new(false), notes });
+        let (rings, rung) = crossbeam_channel::bounded(8);
+        let bell = Arc::new(Bell { is_awake: AtomicBool::new(false), rings });
         let pulse = Arc::new(Pulse::new(bell));
         let seen = pulse.clone();
         std::thread::spawn(move || {
             pulse.clone().adopt();
             beat();
-            assert!(!pulse.is_busy() && noted.is_empty(), "nothing has begun");
+            assert!(!pulse.is_busy() && rung.is_empty(), "nothing has begun");
             let outer = busy(PATIENCE);
-            assert!(matches!(noted.try_recv(), Ok(Note::Busy)), "somebody is to watch");
+            assert_eq!(rung.try_recv(), Ok(()), "somebody is to watch");
             let late = || Instant::now() + PATIENCE + Duration::from_secs(1);
             let first = pulse.begun().unwrap();
             assert_eq!((pulse.overdue(late()), pulse.overdue(first)), (Some(first), None));
@@ -164,7 +163,7 @@ mod tests {
             let long = busy(PATIENCE * 100);
             assert_eq!(pulse.overdue(late()), None, "this one may take its time");
             drop(long);
-            assert!(pulse.overdue(late()).is_some() && noted.is_empty(), "it is awake");
+            assert!(pulse.overdue(late()).is_some() && rung.is_empty(), "it is awake");
             drop(outer);
             assert!(!pulse.is_busy());
         })

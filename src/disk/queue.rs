@@ -2,18 +2,17 @@
 //! by side. One worker at a time collects: the receiving end travels between them as a
 //! token through a channel of one place, so no lock is needed. Does no work itself.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
 
-use super::lane::Lane;
 use super::piece::Piece;
+use super::writer::Writes;
 
 /// What travels through the queue.
 pub(super) enum Work {
     /// A piece that is in memory as a whole, who writes it, and when it was given.
-    Check(Arc<Lane>, Piece, Instant),
+    Check(Writes, Piece, Instant),
     /// All workers end, after what was queued before.
     Stop,
 }

@@ -4,19 +4,19 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crossbeam_channel::{Receiver, Sender, never, select};
+use crossbeam_channel::{Receiver, never, select};
 use sha1::{Digest, Sha1};
 
 use super::handles::Handles;
 use super::job::{DiskEvent, Job};
-use super::lane::{State, Ticket};
+use super::lane_state::{State, Ticket};
 use super::open::OpenTorrent;
 use super::piece::{Outcome, Piece};
 use super::prove::Restored;
 use super::pulse::{self, PATIENCE};
 use super::stats::{Counters, add, timed};
 use super::syncer::Syncer;
-use super::writer::Write;
+use super::writer::Writes;
 
 /// What a reader is handed.
 pub(super) enum Errand {
@@ -35,7 +35,7 @@ pub(super) struct Reader {
     /// Torrents that are closed.
     pub closed: Receiver<u64>,
     /// To the lane's writer.
-    pub writes: Sender<Write>,
+    pub writes: Writes,
     pub state: Arc<State>,
     pub syncer: Syncer,
 }
@@ -67,8 +67,7 @@ impl Reader {
             }
         }
         if self.state.readers.fetch_sub(1, Ordering::AcqRel) == 1 {
-            // Nobody hands anything to the writer any more. There is a place for this.
-            let _ = self.writes.send(Write::Stop);
+            self.writes.stop();
         }
     }
 
@@ -118,8 +117,7 @@ impl Reader {
             }
             false => piece.outcome = Outcome::Lost,
         }
-        // Nobody is left to write it when all has ended.
-        let _ = self.writes.send(Write::Pieces(vec![piece]));
+        self.writes.pieces(vec![piece]);
     }
 
     /// Sets the outcome to good, bad or unreadable.

@@ -8,8 +8,8 @@ use crate::swarm::event::Held;
 use super::error::Error;
 use super::handles::Handles;
 use super::piece::{HeldExt as _, Piece, ZEROS};
-use super::prepare::READ_LEN;
 use super::stats::{Counters, add, timed};
+use super::store::READ_LEN;
 
 /// Spilled blocks are read back in runs of up to this many.
 const READ_BLOCKS_MAX: usize = READ_LEN / BLOCK_LEN;

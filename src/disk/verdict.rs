@@ -2,13 +2,15 @@
 //! its bytes are wrong. Reads no content and decides nothing.
 
 use std::cmp::Ordering::{Equal, Greater, Less};
+use std::collections::BTreeMap;
 use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 
 use crate::base::bitfield::Bitfield;
 use crate::base::layout::Layout;
 
-use super::check::Unreadable;
-use super::files::FileStore;
+use super::files::{Entry, FileStore, Place};
 
 /// How a file stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -43,9 +45,26 @@ pub struct FileReport {
     pub unreadable: Option<String>,
 }
 
+/// Files that could not be read, and why: the first error of each in words for people.
+pub(super) type Unreadable = BTreeMap<PathBuf, String>;
+
+impl Entry {
+    /// What a check that found `wrong_pieces` says of the file.
+    pub(super) fn judge(&self, wrong_pieces: u32) -> FileCheck {
+        let len = self.present_len.load(Ordering::Relaxed);
+        match self.place() {
+            _ if self.is_pad => FileCheck::Whole,
+            _ if len == 0 && self.len > 0 => FileCheck::Missing,
+            Place::Nowhere => FileCheck::Missing,
+            _ if self.form().is_edges() => FileCheck::Wrong(wrong_pieces),
+            Place::Part | Place::Final => judge_file(self.len, len, wrong_pieces),
+        }
+    }
+}
+
 /// Tells of a file that is there from its length, the length on disk, and how many of its
 /// pieces are not right.
-pub(super) fn judge_file(len: u64, present: u64, wrong_pieces: u32) -> FileCheck {
+fn judge_file(len: u64, present: u64, wrong_pieces: u32) -> FileCheck {
     match present.cmp(&len) {
         Less => FileCheck::TooShort(present),
         Greater => FileCheck::TooLong(present),

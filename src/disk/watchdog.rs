@@ -6,50 +6,20 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
+use crossbeam_channel::{Receiver, at, never, select};
 use tokio::sync::mpsc::WeakSender;
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::job::DiskEvent;
-use super::lane::State;
+use super::lane_state::State;
 use super::pulse::Bell;
+use super::silence::Silence;
 
 /// How often it looks while a device is called.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// What the watchdog is told.
-#[derive(Debug)]
-pub(super) enum Note {
-    /// A torrent has come to a lane: where it is told, and its directory as its user spelled it.
-    Torrent(Weak<State>, WeakSender<DiskEvent>, PathBuf),
-    /// A device is called.
-    Busy,
-}
-
-/// A device does not answer.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Silence {
-    /// The torrent's directory, as its user spelled it.
-    pub dir: PathBuf,
-    /// When the call began that has not returned.
-    pub since: Instant,
-}
-
-impl Silence {
-    /// What to tell people, with how long it is by now.
-    pub fn words(&self, now: Instant) -> String {
-        let time = now.saturating_duration_since(self.since);
-        let time = match time.as_secs() {
-            seconds @ 0..60 => format!("{seconds} s"),
-            _ => crate::base::units::duration(time),
-        };
-        let dir = self.dir.display();
-        format!("{dir} has not answered for {time}: it goes on by itself when it does")
-    }
-}
-
 /// A torrent of a lane. It is not held, for its record stays locked as long as somebody does.
-struct Watched {
+pub(super) struct Watched {
     lane: Weak<State>,
     events: WeakSender<DiskEvent>,
     dir: PathBuf,
@@ -57,32 +27,43 @@ struct Watched {
     is_told: bool,
 }
 
+impl Watched {
+    /// What has come to a lane: where it is told, and its directory as its user spelled it.
+    pub(super) fn new(lane: &Arc<State>, events: WeakSender<DiskEvent>, dir: PathBuf) -> Self {
+        Self { lane: Arc::downgrade(lane), events, dir, is_told: false }
+    }
+}
+
 pub(super) struct Watchdog {
-    notes: Receiver<Note>,
+    /// Torrents that have come.
+    newcomers: Receiver<Watched>,
+    /// A device is called.
+    rings: Receiver<()>,
     bell: Weak<Bell>,
     watched: Vec<Watched>,
     look_at: Instant,
 }
 
 impl Watchdog {
-    pub(super) fn new(notes: Receiver<Note>, bell: &Arc<Bell>) -> Self {
+    pub(super) fn new(newcomers: Receiver<Watched>, rings: Receiver<()>, bell: &Arc<Bell>) -> Self {
         let bell = Arc::downgrade(bell);
-        Self { notes, bell, watched: Vec::new(), look_at: Instant::now() }
+        Self { newcomers, rings, bell, watched: Vec::new(), look_at: Instant::now() }
     }
 
     /// Runs until nobody can ring its bell any more.
     pub(super) fn run(mut self) {
         loop {
-            let note = match self.has_work() {
-                true => self.notes.recv_deadline(self.look_at),
-                false => self.notes.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            };
-            match note {
-                Ok(Note::Torrent(lane, events, dir)) => {
-                    self.watched.push(Watched { lane, events, dir, is_told: false });
-                }
-                Ok(Note::Busy) | Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return,
+            let alarm = if self.has_work() { at(self.look_at) } else { never() };
+            let (newcomers, rings) = (self.newcomers.clone(), self.rings.clone());
+            select! {
+                recv(newcomers) -> watched => match watched {
+                    Ok(watched) => self.watched.push(watched),
+                    Err(_) => self.newcomers = never(),
+                },
+                recv(rings) -> ring => if ring.is_err() {
+                    return;
+                },
+                recv(alarm) -> _ => {}
             }
             let now = Instant::now();
             if now >= self.look_at {
@@ -125,22 +106,5 @@ impl Watchdog {
             watched.is_told ^= !matches!(events.try_send(event), Err(TrySendError::Full(_)));
             true
         });
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_words_count_the_seconds() {
-        let since = Instant::now();
-        let silence = Silence { dir: "/mnt/x".into(), since };
-        assert_eq!(
-            silence.words(since + Duration::from_millis(12_900)),
-            "/mnt/x has not answered for 12 s: it goes on by itself when it does"
-        );
-        let words = silence.words(since + Duration::from_secs(90));
-        assert!(words.contains("for 1m 30s:"), "{words}");
     }
 }

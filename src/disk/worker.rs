@@ -7,10 +7,10 @@ use crossbeam_channel::{Receiver, Sender};
 
 use crate::base::digest::sha1_many;
 
-use super::lane::Lane;
 use super::piece::Piece;
 use super::queue::{Collector, Work};
 use super::stats::{Counters, add, timed};
+use super::writer::Writes;
 
 /// One worker.
 pub(super) struct Worker {
@@ -35,8 +35,8 @@ impl Worker {
     fn work(&self, batch: Vec<Work>) {
         let mut pieces = Vec::with_capacity(batch.len());
         for work in batch {
-            if let Work::Check(lane, piece, _) = work {
-                pieces.push((lane, piece));
+            if let Work::Check(writes, piece, _) = work {
+                pieces.push((writes, piece));
             }
         }
         if pieces.is_empty() {
@@ -45,19 +45,19 @@ impl Worker {
         add(&self.counters.batches, 1);
         add(&self.counters.pieces_checked, pieces.len() as u64);
         self.compare(&mut pieces);
-        pieces.sort_by_key(|(lane, _)| lane.number);
+        pieces.sort_by_key(|(writes, _)| writes.lane);
         let mut pieces = pieces.into_iter().peekable();
-        while let Some((lane, first)) = pieces.next() {
+        while let Some((writes, first)) = pieces.next() {
             let mut of_lane = vec![first];
-            while let Some((_, piece)) = pieces.next_if(|(next, _)| next.number == lane.number) {
+            while let Some((_, piece)) = pieces.next_if(|(next, _)| next.lane == writes.lane) {
                 of_lane.push(piece);
             }
-            lane.write(of_lane);
+            writes.pieces(of_lane);
         }
     }
 
     /// Sets each outcome to good or bad.
-    fn compare(&self, pieces: &mut [(Arc<Lane>, Piece)]) {
+    fn compare(&self, pieces: &mut [(Writes, Piece)]) {
         let hashes = timed(&self.counters.hash_ns, || {
             let messages: Vec<Vec<&[u8]>> = pieces.iter().map(|(_, piece)| piece.parts()).collect();
             sha1_many(&messages)

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, never, select};
+use crossbeam_channel::{Receiver, Sender, TrySendError, never, select};
 
 use crate::base::digest::{sha1, sha1_many};
 use crate::base::layout::{BlockRef, PieceIndex};
@@ -18,7 +18,7 @@ use crate::swarm::event::{BlockHashes, Verdict};
 use super::error::Error;
 use super::handles::Handles;
 use super::job::DiskEvent;
-use super::lane::{State, Ticket};
+use super::lane_state::{State, Ticket};
 use super::open::OpenTorrent;
 use super::piece::{HeldExt as _, Outcome, Piece};
 use super::pulse::{self, PATIENCE};
@@ -57,6 +57,40 @@ pub(super) enum Write {
     },
     /// It ends, after what was handed to it before.
     Stop,
+}
+
+/// The way to the writer of a lane. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct Writes {
+    /// Tells lanes apart.
+    pub lane: u64,
+    to_write: Sender<Write>,
+}
+
+impl Writes {
+    /// To the writer of this lane, who takes from the channel as many as jobs may come, and a stop.
+    pub(super) fn new(lane: u64, to_write: Sender<Write>) -> Self {
+        Self { lane, to_write }
+    }
+
+    /// Pieces that were hashed. Never waits: their places were counted.
+    pub(super) fn pieces(&self, pieces: Vec<Piece>) {
+        // Nobody is left to write them when all has ended.
+        let _ = self.to_write.send(Write::Pieces(pieces));
+    }
+
+    /// Blocks to be spilled. Never waits.
+    ///
+    /// # Errors
+    /// They come back when nobody is left to write them.
+    pub(super) fn spill(&self, spill: Write) -> Result<(), TrySendError<Write>> {
+        self.to_write.try_send(spill)
+    }
+
+    /// Nobody hands anything to the writer any more. There is a place for this.
+    pub(super) fn stop(&self) {
+        let _ = self.to_write.send(Write::Stop);
+    }
 }
 
 /// The writer of one lane.

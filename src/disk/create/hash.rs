@@ -18,10 +18,20 @@ use crate::base::units::BLOCK_LEN;
 use crate::metainfo::create::Plan;
 
 use super::super::beneath::{Access, Base, Found, found_open};
+use super::super::error::Error as DiskError;
 use super::super::scan::{AHEAD_LEN, Portion, READ_LEN, STEP_LEN, Scan};
 use super::super::sums::Tap;
+use super::error::Error;
 use super::walk::FoundFile;
-use super::{DiskError, Error, Progress};
+
+/// How far the hashing is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Progress {
+    /// Bytes hashed.
+    pub done_bytes: u64,
+    /// Bytes to hash in all.
+    pub total_bytes: u64,
+}
 
 /// What the threads share.
 #[derive(Clone, Copy)]

@@ -7,11 +7,13 @@ use std::sync::atomic::AtomicBool;
 use crate::base::bitfield::Bitfield;
 use crate::metainfo::Torrent;
 
-use super::super::StoreConfig;
 use super::super::beneath::Stamp;
+use super::super::config::StoreConfig;
 use super::super::looked::Looked;
 use super::super::record::{Ground, RecordState};
-use super::{Created, Error, walk};
+use super::error::Error;
+use super::make::Created;
+use super::walk::walk;
 
 impl Created {
     /// Writes the record of the torrent whose data `config` describes, if those are the files that
@@ -52,7 +54,7 @@ impl Created {
 /// # Errors
 /// As [`super::create`] for what cannot be looked at, and `Disk`.
 pub fn is_unchanged(path: &Path, torrent: &Torrent, config: StoreConfig) -> Result<bool, Error> {
-    let found = walk::walk(path, &AtomicBool::new(false))?;
+    let found = walk(path, &AtomicBool::new(false))?;
     let mut files = found.files.iter();
     let are_same = torrent.files.iter().filter(|file| !file.is_pad).all(|file| {
         let Some(found) = files.next() else { return false };

@@ -2,13 +2,15 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use sha1::{Digest as _, Sha1};
 
 use super::*;
 use crate::disk::{Allocate, StoreConfig, StoreFile};
-use crate::metainfo::{File, Kind};
+use crate::metainfo::create::{self as format, CreateOptions};
+use crate::metainfo::{File, Kind, Torrent};
 
 fn bytes(seed: u64, len: usize) -> Vec<u8> {
     (0..len as u64).map(|at| ((at * 7 + seed + at / 1009) % 253) as u8).collect()

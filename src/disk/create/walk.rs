@@ -9,7 +9,8 @@ use rustix::fs::{FileType, Mode, Stat};
 use crate::metainfo::create::SourceFile;
 
 use super::super::beneath::{Base, Stamp, found};
-use super::{DiskError, Error};
+use super::super::error::Error as DiskError;
+use super::error::Error;
 
 /// Something that was found and left out.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -4,15 +4,16 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crate::os::whole::{self, How};
 
 use super::super::beneath::Stamp;
 use super::super::error::Error;
 use super::super::only::Only;
 use super::era::now_ns;
 use super::format::{self, Standing, Subject};
-use super::loaded::replace;
 use super::lock::RecordLock;
 
 /// A file that is only added to, or replaced as a whole. A seam, so that tests can take the power
@@ -26,6 +27,15 @@ pub(in crate::disk) trait RecordFile: Send + Sync + std::fmt::Debug {
     fn sync(&self) -> io::Result<()>;
     /// Puts these bytes in place of all, on the device; or leaves all as it was.
     fn replace(&self, bytes: &[u8]) -> io::Result<()>;
+}
+
+/// Writes a record beside the old one, brings it to the device, and renames it over it.
+///
+/// # Errors
+/// The old record is still whole then.
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    // Whoever has its lock is alone with it.
+    whole::replace(path, bytes, How::DURABLE.alone())
 }
 
 /// A record on disk. It is open only while something in it is not on the device.

@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use crate::base::bitfield::Bitfield;
 use crate::base::extents::Extents;
 use crate::base::ids::InfoHash;
-use crate::os::whole::{self, How};
 
 use super::super::beneath::Stamp;
 use super::super::error::Error;
@@ -18,7 +17,7 @@ use super::super::survey::Described;
 use super::era::{Ground, boot_of, booted_ns, now_ns};
 use super::format::{self, Replayed, Standing, Subject, Unfit};
 use super::home::Home;
-use super::journal::{Appender, Journal};
+use super::journal::{Appender, Journal, replace};
 use super::lock::{RecordLock, Reserved, place_of};
 
 /// Longest record that is read: two million pieces with an entry each, none of which came with
@@ -304,13 +303,4 @@ impl Loaded {
             && self.homes.iter().eq(homes)
             && self.len <= new_len() + GROWN_MAX
     }
-}
-
-/// Writes a record beside the old one, brings it to the device, and renames it over it.
-///
-/// # Errors
-/// The old record is still whole then.
-pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    // Whoever has its lock is alone with it.
-    whole::replace(path, bytes, How::DURABLE.alone())
 }

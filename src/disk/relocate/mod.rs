@@ -1,42 +1,24 @@
 //! Moving a torrent's files to another directory, and giving them other names, while nobody
 //! uses them. Decides what goes where, and refuses before anything is touched.
-//!
-//! The order makes it safe against a crash at any moment:
-//!
-//! 1. a note of what is to be done is brought to the device (`intent`);
-//! 2. files that go to another file system are copied there, under names of their own, which
-//!    are reserved before and noted as ours;
-//! 3. the record is replaced by one that names the new home: from here on the files belong
-//!    there, before that they are where they were;
-//! 4. copies and files of the same file system are renamed to their new names;
-//! 5. what was copied is removed where it was, then empty directories, then the note.
-//!
-//! A start that finds a note looks which home the record names (`hands::recover`): with the old
-//! one it removes the copies, with the new one it goes on with step 4. Neither reads a file.
 
-mod below;
 mod copies;
-mod hands;
-mod intent;
 mod names;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::base::ids::FileIndex;
 use crate::base::units::size;
 
 use self::copies::CopyNames;
-use self::intent::{Intent, Move};
 use super::beneath::{Base, Stamp};
+use super::carry::{Intent, Move, MoveProgress, is_free, path_beside, prepare, recover, settle};
+use super::config::{StoreConfig, StoreFile};
 use super::error::Error;
 use super::files::{FileStore, Place};
+use super::folding::folds_names;
 use super::looked::Looked;
 use super::record::{Ground, Home, RecordState, Subject, lasting};
-use super::{StoreConfig, StoreFile, folds_names};
-
-pub(super) use self::hands::recover;
 
 /// What is to become of a torrent's files.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -47,33 +29,6 @@ pub enum Relocation {
     File(FileIndex, String),
     /// The torrent's folder gets another name, or its single file.
     Torrent(String),
-}
-
-/// How far a move is. Shared with whoever shows or ends it.
-#[derive(Debug, Default)]
-pub struct MoveProgress {
-    done_bytes: AtomicU64,
-    is_cancelled: AtomicBool,
-}
-
-impl MoveProgress {
-    /// Bytes copied; of how many tells [`Relocating::copy_bytes`].
-    pub fn done_bytes(&self) -> u64 {
-        self.done_bytes.load(Ordering::Relaxed)
-    }
-
-    /// Ends the move soon, if its files are not in their new home yet: they stay where they
-    /// were.
-    pub fn cancel(&self) {
-        self.is_cancelled.store(true, Ordering::Relaxed);
-    }
-
-    fn go_on(&self) -> Result<(), Error> {
-        match self.is_cancelled.load(Ordering::Relaxed) {
-            true => Err(Error::Unmovable("stopped: the files stay where they were".to_owned())),
-            false => Ok(()),
-        }
-    }
 }
 
 /// A move that may begin. The record stays locked.
@@ -192,18 +147,18 @@ impl Relocating {
     /// that comes after the record names their new home; then the next start ends it.
     pub fn carry_out(self, progress: &MoveProgress, on_step: &dyn Fn(&str)) -> Result<(), Error> {
         let Self { looked, mut intent, resume_path, staying, .. } = self;
-        let note = intent::path_beside(&resume_path);
+        let note = path_beside(&resume_path);
         let info_hash = intent.info_hash;
-        let done = hands::prepare(&mut intent, &note, progress, on_step)
+        let done = prepare(&mut intent, &note, progress, on_step)
             .and_then(|()| progress.go_on())
             .and_then(|()| commit(looked, &intent, &staying, on_step));
         match done {
-            Ok(_locked) => hands::settle(&intent, &note, on_step),
+            Ok(_locked) => settle(&intent, &note, on_step),
             Err(error) => {
                 // A failed write may have come through all the same: the record decides.
                 let locked = super::record::Locked::open(&resume_path)?;
                 let homes = locked.homes(info_hash);
-                hands::recover(&resume_path, info_hash, homes.first())?;
+                recover(&resume_path, info_hash, homes.first())?;
                 match homes.first().is_some_and(|home| home.is_same_place(&intent.home)) {
                     true => Ok(()),
                     false => Err(error),
@@ -352,14 +307,5 @@ impl Plan {
             true => Err(Error::NoRoom { dir, needed: size(copy_bytes), free: size(free) }),
             false => Ok(copy_bytes),
         }
-    }
-}
-
-/// Refuses a place where something stands.
-fn is_free(base: &Base, path: &Path) -> Result<(), Error> {
-    match base.stands(path) {
-        Ok(false) => Ok(()),
-        Ok(true) => Err(Error::Occupied { path: base.full(path) }),
-        Err(error) => Err(Error::io("looking at", base.full(path), error)),
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::path::{Component, Path, PathBuf};
 
-use crate::disk::StoreFile;
+use crate::disk::config::StoreFile;
 use crate::disk::error::Error;
 use crate::disk::record::Home;
 use crate::metainfo::{clean_name, fold_name};

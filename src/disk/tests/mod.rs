@@ -15,16 +15,25 @@ mod relocate;
 mod touched;
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use crossbeam_channel::{Receiver, Sender, bounded};
 use tempfile::TempDir;
+use tokio::sync::mpsc;
 
+use super::files::FileStore;
+use super::record::{Ground, Standing, Subject};
 use super::*;
+use crate::base::bitfield::Bitfield;
 use crate::base::digest::sha1;
 use crate::base::extents::Extents;
 use crate::base::hashes::PieceHashes;
-use crate::base::layout::PieceIndex;
-use crate::base::pool::Block;
+use crate::base::ids::InfoHash;
+use crate::base::layout::{Layout, PieceIndex};
+use crate::base::pool::{Block, BlockPool};
+use crate::base::units::BLOCK_LEN;
 use crate::swarm::event::{Held, Verdict};
 
 /// A torrent, and a place to download it to.

@@ -6,7 +6,6 @@ use std::fs::{File, FileTimes};
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
 
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
@@ -17,8 +16,9 @@ use crate::disk::beneath::{Access, Base, Found};
 use crate::disk::error::Error;
 use crate::disk::record::Home;
 
+use super::below::is_free;
 use super::intent::{self, Intent, Move};
-use super::{MoveProgress, is_free};
+use super::progress::MoveProgress;
 
 /// What is copied at once: large enough for disks, small enough to be stopped soon.
 const COPY_LEN: usize = 1 << 20;
@@ -29,7 +29,7 @@ const SYNC_EVERY: u64 = 64 << 20;
 ///
 /// # Errors
 /// `Io`; `Unmovable` when it was stopped, or a file was changed meanwhile.
-pub(super) fn prepare(
+pub(in crate::disk) fn prepare(
     intent: &mut Intent,
     note: &Path,
     progress: &MoveProgress,
@@ -128,7 +128,7 @@ fn copy_file(
             let len = (data.end - at).min(COPY_LEN as u64) as usize;
             source.read_exact_at(&mut buffer[..len], at).map_err(reading)?;
             target.write_all_at(&buffer[..len], at).map_err(writing)?;
-            progress.done_bytes.fetch_add(len as u64, Ordering::Relaxed);
+            progress.on_copied(len as u64);
             at += len as u64;
             unsynced += len as u64;
             if unsynced >= SYNC_EVERY {
@@ -166,7 +166,11 @@ fn next_data(file: &File, at: u64, len: u64) -> io::Result<Option<std::ops::Rang
 /// # Errors
 /// `Occupied` when somebody put something at a new place meanwhile: his stays, and what is to
 /// go there keeps its name of before. `Io`.
-pub(super) fn settle(intent: &Intent, note: &Path, on_step: &dyn Fn(&str)) -> Result<(), Error> {
+pub(in crate::disk) fn settle(
+    intent: &Intent,
+    note: &Path,
+    on_step: &dyn Fn(&str),
+) -> Result<(), Error> {
     let (from, to) = bases(intent);
     for it in &intent.moves {
         let (base, path) = match &it.copy {

@@ -20,7 +20,7 @@ const VERSION: i64 = 1;
 
 /// What is to be done.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Intent {
+pub(in crate::disk) struct Intent {
     pub info_hash: InfoHash,
     /// The directory that paths before are below.
     pub from: PathBuf,
@@ -38,7 +38,7 @@ pub(super) struct Intent {
 
 /// One file.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Move {
+pub(in crate::disk) struct Move {
     /// Its number in the torrent.
     pub file: u32,
     /// Where it is before, below the directory that is left.
@@ -63,7 +63,7 @@ struct WrittenIntent<'a> {
 }
 
 /// Where the note of a torrent's move is.
-pub(super) fn path_beside(resume_path: &Path) -> PathBuf {
+pub(in crate::disk) fn path_beside(resume_path: &Path) -> PathBuf {
     resume_path.with_extension("move")
 }
 
@@ -118,7 +118,7 @@ impl Intent {
     ///
     /// # Errors
     /// `Io`; `BadNote` when it is not whole.
-    pub(super) fn read(path: &Path, info_hash: InfoHash) -> Result<Option<Self>, Error> {
+    pub(in crate::disk) fn read(path: &Path, info_hash: InfoHash) -> Result<Option<Self>, Error> {
         let bytes = match fs::read(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             other => other.map_err(|error| Error::io("reading", path, error))?,
@@ -131,7 +131,7 @@ impl Intent {
     ///
     /// # Errors
     /// `Io`.
-    pub(super) fn write(&self, path: &Path) -> Result<(), Error> {
+    pub(in crate::disk) fn write(&self, path: &Path) -> Result<(), Error> {
         // The torrent's record is locked by this process: nobody else writes here.
         let written = whole::replace(path, &self.encode(), How::DURABLE.alone());
         written.map_err(|error| Error::io("writing", path, error))
@@ -141,7 +141,7 @@ impl Intent {
     ///
     /// # Errors
     /// `Io`.
-    pub(super) fn remove(path: &Path) -> Result<(), Error> {
+    pub(in crate::disk) fn remove(path: &Path) -> Result<(), Error> {
         whole::remove(path).map_err(|error| Error::io("removing", path, error))
     }
 }

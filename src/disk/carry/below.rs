@@ -9,24 +9,25 @@ use rustix::fs::{AtFlags, FileType};
 use rustix::io::Errno;
 
 use crate::disk::beneath::{Base, Mount, mount};
+use crate::disk::error::Error;
 
 impl Base {
     /// Makes the directories that lead to a path, and tells whether files may be made and
     /// removed in the last one.
-    pub(super) fn prepare_for(&self, path: &Path) -> io::Result<()> {
+    pub(in crate::disk) fn prepare_for(&self, path: &Path) -> io::Result<()> {
         let (parent, _) = self.parent(path, true)?;
         let asked = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
         Ok(rustix::fs::accessat(&parent, ".", asked, AtFlags::EACCESS)?)
     }
 
     /// Removes a directory if it is empty; tells whether it did.
-    pub(super) fn remove_directory(&self, path: &Path) -> bool {
+    pub(in crate::disk) fn remove_directory(&self, path: &Path) -> bool {
         let Ok((parent, name)) = self.parent(path, false) else { return false };
         rustix::fs::unlinkat(&parent, name, AtFlags::REMOVEDIR).is_ok()
     }
 
     /// Removes the directories that lead to a path, as far as they are empty.
-    pub(super) fn remove_empty_above(&self, path: &Path) {
+    pub(in crate::disk) fn remove_empty_above(&self, path: &Path) {
         for above in path.ancestors().skip(1).filter(|above| !above.as_os_str().is_empty()) {
             // Not empty, or gone: then there is nothing to do above it either, or little.
             if !self.remove_directory(above) {
@@ -36,7 +37,7 @@ impl Base {
     }
 
     /// What the symbolic link at a path holds; none when no link stands there.
-    pub(super) fn content_of_link(&self, path: &Path) -> io::Result<Option<PathBuf>> {
+    pub(in crate::disk) fn content_of_link(&self, path: &Path) -> io::Result<Option<PathBuf>> {
         let (parent, name) = match self.parent(path, false) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             other => other?,
@@ -51,7 +52,7 @@ impl Base {
     }
 
     /// Bytes that a file takes on its device; holes take none.
-    pub(super) fn allocated(&self, path: &Path) -> io::Result<u64> {
+    pub(in crate::disk) fn allocated(&self, path: &Path) -> io::Result<u64> {
         let (parent, name) = self.parent(path, false)?;
         let stat = rustix::fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
         let len = u64::try_from(stat.st_size).unwrap_or(0);
@@ -61,13 +62,13 @@ impl Base {
     }
 
     /// Bytes that its user may still write there.
-    pub(super) fn free_bytes(&self) -> io::Result<u64> {
+    pub(in crate::disk) fn free_bytes(&self) -> io::Result<u64> {
         let found = rustix::fs::fstatvfs(self.nearest()?)?;
         Ok(found.f_bavail.saturating_mul(found.f_frsize))
     }
 
     /// The mount that a file is on, or would be made on.
-    pub(super) fn mount_of(&self, path: &Path) -> io::Result<Mount> {
+    pub(in crate::disk) fn mount_of(&self, path: &Path) -> io::Result<Mount> {
         for path in path.ancestors().filter(|path| !path.as_os_str().is_empty()) {
             match self.parent(path, false) {
                 Ok((parent, _)) => return mount(&parent),
@@ -76,5 +77,17 @@ impl Base {
             }
         }
         mount(&self.nearest()?)
+    }
+}
+
+/// Refuses a place where something stands.
+///
+/// # Errors
+/// `Occupied`; `Io`.
+pub(in crate::disk) fn is_free(base: &Base, path: &Path) -> Result<(), Error> {
+    match base.stands(path) {
+        Ok(false) => Ok(()),
+        Ok(true) => Err(Error::Occupied { path: base.full(path) }),
+        Err(error) => Err(Error::io("looking at", base.full(path), error)),
     }
 }
