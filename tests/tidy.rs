@@ -181,7 +181,6 @@ const CIRCLES: &[(&str, usize)] = &[
     ("cli", 61),
     ("dht", 13),
     ("ledger", 7),
-    ("link", 17),
     ("metainfo", 12),
     ("metalink", 2),
     ("net", 23),

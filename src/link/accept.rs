@@ -15,11 +15,13 @@ use crate::wire::mse::{self, Method};
 use crate::wire::{self, Extensions, HELLO_LEN, Handshake, PEER_ID_LEN, PROTOCOL};
 
 use super::bt::{self, BitTorrent};
+use super::config::LinkConfig;
 use super::dialect::Opened;
+use super::error::Error;
+use super::report::{LinkHandle, LinkReport};
 use super::secrecy::{self, Beginning, Door, Hidden};
-use super::stream::{Begun, ReadSide};
+use super::stream::{Begun, ReadSide, Stream};
 use super::task::{self, Context};
-use super::{Error, LinkConfig, LinkHandle, LinkReport, Stream};
 
 /// The first part of a stranger's handshake.
 #[derive(Clone, PartialEq, Eq, Debug)]

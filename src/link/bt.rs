@@ -22,12 +22,14 @@ use crate::wire::{
     Need, Pex, Request, UT_METADATA, UT_PEX,
 };
 
+use super::config::{LinkConfig, LinkTimeouts};
 use super::dialect::{Dialect, Intake, PeerDialect};
+use super::error::Error;
 use super::node::Neighbour;
-use super::outbox::{HEAD_LEN, Out, Parcel};
+use super::parcel::{HEAD_LEN, Out, Parcel};
 use super::stream::{ReadSide, WriteSide};
+use super::subject::{Known, Subject};
 use super::translate::{METADATA_ID, PEX_ID, Translator};
-use super::{Error, Known, LinkConfig, LinkTimeouts, Subject};
 
 /// What we call ourselves in extension handshakes.
 const CLIENT: &str = "Pigeon 0.1.0";

@@ -29,9 +29,12 @@ use crate::swarm::event::DownReason;
 use crate::swarm::link::{Availability, Description, LinkCaps, LinkEvent, Unit};
 use crate::wire::Need;
 
+use super::config::{LinkConfig, LinkTimeouts};
 use super::dialect::{Dialect, Intake, Opened, PeerDialect};
+use super::error::not_dialled;
+use super::report::{LinkHandle, LinkReport};
+use super::stream::Stream;
 use super::task::{self, Context};
-use super::{LinkConfig, LinkHandle, LinkReport, LinkTimeouts, Stream, not_dialled};
 
 /// Chunks to keep asked for: one that comes, and one that follows without a pause.
 const PIPELINE_MAX: u32 = 2;

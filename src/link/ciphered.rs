@@ -18,8 +18,6 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::wire::mse::Rc4;
 
-use super::stream::{ReadSide, WriteSide};
-
 /// What is encrypted at once, and the most that a side keeps but for a little.
 const TURN_LEN: usize = 64 * 1024;
 /// What all sides of a session together keep before each encrypts less.
@@ -48,12 +46,12 @@ impl Tails {
 
 /// The side that bytes come from.
 #[derive(Debug)]
-pub(super) struct CipheredRead {
-    pub side: ReadSide,
+pub(super) struct CipheredRead<S> {
+    pub side: S,
     pub cipher: Rc4,
 }
 
-impl AsyncRead for CipheredRead {
+impl<S: AsyncRead + Unpin> AsyncRead for CipheredRead<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -69,8 +67,8 @@ impl AsyncRead for CipheredRead {
 
 /// The side that bytes go to.
 #[derive(Debug)]
-pub(super) struct CipheredWrite {
-    side: WriteSide,
+pub(super) struct CipheredWrite<S> {
+    side: S,
     cipher: Rc4,
     /// Encrypted bytes that the socket did not take.
     kept: Vec<u8>,
@@ -79,17 +77,13 @@ pub(super) struct CipheredWrite {
     counted: usize,
 }
 
-impl Drop for CipheredWrite {
+impl<S> Drop for CipheredWrite<S> {
     fn drop(&mut self) {
         self.keep(Vec::new());
     }
 }
 
-impl CipheredWrite {
-    pub(super) fn new(side: WriteSide, cipher: Rc4, tails: Tails) -> Self {
-        Self { side, cipher, kept: Vec::new(), tails, counted: 0 }
-    }
-
+impl<S> CipheredWrite<S> {
     fn keep(&mut self, kept: Vec<u8>) {
         self.kept = kept;
         self.count();
@@ -104,9 +98,15 @@ impl CipheredWrite {
             self.tails.0.fetch_sub(before - now, Ordering::Relaxed);
         }
     }
+}
+
+impl<S: AsyncWrite + Unpin> CipheredWrite<S> {
+    pub(super) fn new(side: S, cipher: Rc4, tails: Tails) -> Self {
+        Self { side, cipher, kept: Vec::new(), tails, counted: 0 }
+    }
 
     /// What it goes to.
-    pub(super) fn side(&self) -> &WriteSide {
+    pub(super) fn side(&self) -> &S {
         &self.side
     }
 
@@ -199,7 +199,7 @@ fn append(turn: &mut Vec<u8>, bytes: &[u8], most: usize) -> io::Result<usize> {
     Ok(part.len())
 }
 
-impl AsyncWrite for CipheredWrite {
+impl<S: AsyncWrite + Unpin> AsyncWrite for CipheredWrite<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -228,14 +228,14 @@ mod tests {
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-    use crate::link::Stream;
+    use crate::link::stream::{ReadSide, Stream, WriteSide};
 
     /// Two ends of a pipe that holds `len` bytes, hidden by a key.
-    fn pipe(len: usize) -> (CipheredRead, CipheredWrite) {
+    fn pipe(len: usize) -> (CipheredRead<ReadSide>, CipheredWrite<WriteSide>) {
         pipe_of(len, Tails::default())
     }
 
-    fn pipe_of(len: usize, tails: Tails) -> (CipheredRead, CipheredWrite) {
+    fn pipe_of(len: usize, tails: Tails) -> (CipheredRead<ReadSide>, CipheredWrite<WriteSide>) {
         let (ours, theirs) = tokio::io::duplex(len);
         let ((side, _), (_, write)) = (Stream::from(ours).split(), Stream::from(theirs).split());
         let cipher = Rc4::new(b"key");

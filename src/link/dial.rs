@@ -21,11 +21,13 @@ use crate::wire::mse::{self, Method, Way, Ways};
 use crate::wire::{Handshake, PROTOCOL};
 
 use super::bt::{self, BitTorrent};
+use super::config::LinkConfig;
 use super::dialect::Opened;
+use super::error::{Error, not_dialled};
+use super::report::{LinkHandle, LinkReport};
 use super::secrecy::{self, Beginning, Hidden};
-use super::stream::{ReadSide, WriteSide};
+use super::stream::{ReadSide, Stream, WriteSide};
 use super::task::{self, Context};
-use super::{Error, LinkConfig, LinkHandle, LinkReport, Stream, not_dialled};
 
 /// How long to hear nothing before the other way is tried.
 const FALL_BACK_AFTER: Duration = Duration::from_secs(5);

@@ -9,8 +9,8 @@ use crate::base::pool::Block;
 use crate::swarm::link::{LinkCaps, LinkEvent, PeerCommand};
 use crate::wire::Need;
 
-use super::LinkTimeouts;
-use super::outbox::Out;
+use super::config::LinkTimeouts;
+use super::parcel::Out;
 use super::stream::{ReadSide, WriteSide};
 
 /// What takes in the bytes of a connection. Pure: it is fed and asked, and owns no socket.

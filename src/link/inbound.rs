@@ -21,9 +21,10 @@ use crate::swarm::event::DownReason;
 use crate::swarm::link::LinkEvent;
 use crate::wire::Need;
 
+use super::config::LinkConfig;
 use super::dialect::Intake;
+use super::error::lost;
 use super::stream::ReadSide;
-use super::{LinkConfig, lost};
 
 /// Bytes of one read: large reads cost the fewest system calls, and 256 KiB stay in cache.
 pub const READ_LEN: usize = 256 * 1024;

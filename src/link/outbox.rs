@@ -19,12 +19,15 @@ use crate::base::extents::FileSlice;
 use crate::base::units::BLOCK_LEN;
 use crate::net::limiter::Limiter;
 use crate::swarm::event::DownReason;
-use crate::swarm::link::{Ask, CloseReason, LinkCommand};
+use crate::swarm::link::{CloseReason, LinkCommand};
 
+use super::config::LinkConfig;
 use super::dialect::Dialect;
+use super::error::lost;
+use super::parcel::{HEAD_LEN, Out, Parcel};
 use super::ready::{self, Ready};
 use super::stream::WriteSide;
-use super::{LinkConfig, Subject, lost};
+use super::subject::Subject;
 
 /// Bytes of messages that may wait for a peer that does not read. Blocks are bounded by who
 /// orders them.
@@ -37,28 +40,8 @@ const TURN_LEN: usize = 16 * BLOCK_LEN;
 /// while any move.
 const TELL_LEN: u32 = 8 * BLOCK_LEN as u32;
 const TELL_AFTER: Duration = Duration::from_millis(250);
-/// What a `piece` message has before its data (BEP 3).
-pub(super) const HEAD_LEN: usize = 13;
-
 /// Zeros of pad files (BEP 47), which are on no disk.
 static ZEROS: [u8; BLOCK_LEN] = [0; BLOCK_LEN];
-
-/// What the orders of one batch come to.
-#[derive(Default)]
-pub(super) struct Out {
-    /// Messages.
-    pub bytes: Vec<u8>,
-    /// Blocks to send, in order.
-    pub parcels: VecDeque<Parcel>,
-    /// Bytes of metadata among the messages.
-    pub metadata_bytes: usize,
-}
-
-/// A block to send: what stands before it, and which one it is.
-pub(super) struct Parcel {
-    pub head: [u8; HEAD_LEN],
-    pub ask: Ask,
-}
 
 /// The writing half of one link.
 pub(super) struct Outbox {

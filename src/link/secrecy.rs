@@ -17,8 +17,8 @@ use crate::net::budget::Budget;
 use crate::wire::PROTOCOL;
 use crate::wire::mse::{Encryption, KEY_LEN, Machine, Method, Outcome, PAD_MAX, PrivateKey, Step};
 
-use super::Error;
 use super::ciphered::{CipheredRead, CipheredWrite, Tails};
+use super::error::Error;
 use super::stream::{ReadSide, WriteSide};
 
 /// Secrets that all connections together may have computed in a second, on average: 3 % of a core.

@@ -100,7 +100,7 @@ pub(super) enum ReadSide {
     Tcp(OwnedReadHalf),
     Tls(ReadHalf<TlsStream<TcpStream>>),
     Memory(ReadHalf<DuplexStream>),
-    Rc4(Box<CipheredRead>),
+    Rc4(Box<CipheredRead<ReadSide>>),
 }
 
 impl ReadSide {
@@ -147,7 +147,7 @@ pub(super) enum WriteSide {
     Tcp(OwnedWriteHalf),
     Tls(WriteHalf<TlsStream<TcpStream>>),
     Memory(WriteHalf<DuplexStream>),
-    Rc4(Box<CipheredWrite>),
+    Rc4(Box<CipheredWrite<WriteSide>>),
 }
 
 impl WriteSide {

@@ -14,10 +14,12 @@ use crate::base::ids::LinkId;
 use crate::swarm::event::DownReason;
 use crate::swarm::link::{CloseReason, LinkCommand, LinkEvent, MetadataEvent};
 
+use super::config::{LinkConfig, LinkTimeouts};
 use super::dialect::{Dialect, Opened};
+use super::error::device_lost;
 use super::inbound::Inbound;
 use super::outbox::Outbox;
-use super::{LinkConfig, LinkNews, LinkReport, LinkTimeouts, device_lost};
+use super::report::{LinkNews, LinkReport};
 
 /// What every link task has.
 pub(super) struct Context {

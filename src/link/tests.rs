@@ -11,10 +11,17 @@ use tokio::time::{Instant, sleep};
 
 use super::*;
 use crate::base::bitfield::Bitfield;
-use crate::base::pool::CARRY_BYTES;
+use crate::base::ids::{InfoHash, LinkId, PeerId};
+use crate::base::layout::Layout;
+use crate::base::pool::{BlockPool, CARRY_BYTES};
 use crate::base::units::BLOCK_LEN;
 use crate::net::egress::Egress;
-use crate::swarm::link::{Ask, Availability, CloseReason, ExtendedCommand, PeerCommand};
+use crate::net::limiter::Limiter;
+use crate::net::portmap::OwnPorts;
+use crate::swarm::event::DownReason;
+use crate::swarm::link::{
+    Ask, Availability, CloseReason, ExtendedCommand, LinkCaps, LinkCommand, LinkEvent, PeerCommand,
+};
 use crate::wire::mse::Encryption;
 
 mod early;

@@ -1,28 +1,22 @@
 //! To a server of files: resolve, judge every address, connect to one of those and, where the URL
 //! says so, speak TLS. The name is resolved once, so that nobody can answer otherwise in between.
 
-use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use rustls::ClientConfig;
-use rustls::crypto::ring;
 use rustls::pki_types::ServerName;
-use rustls_platform_verifier::Verifier;
 use tokio::net::TcpStream;
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
-use tokio_rustls::TlsConnector;
 
 use crate::base::addr::without_brackets;
 use crate::base::url::Origin;
-use crate::link::Stream;
-use crate::net::egress::{Egress, Purpose, Remote, authorities};
+use crate::link::stream::Stream;
+use crate::net::egress::{Egress, Purpose, Remote};
 use crate::net::reach::{self, Hop};
 
 use super::lease::Connection;
+use super::tls::Tls;
 
 /// To resolve a host name.
 const LOOKUP: Duration = Duration::from_secs(5);
@@ -55,57 +49,6 @@ impl From<reach::Error> for Error {
             other => Self::Reach(other),
         }
     }
-}
-
-/// What servers prove their names with: the certificates of the system, and those that the user
-/// names. They are read when the first server is connected to; without any only plain HTTP works.
-#[derive(Clone, Default)]
-pub struct Tls {
-    authorities: Arc<[PathBuf]>,
-    connector: Arc<OnceLock<Result<TlsConnector, String>>>,
-}
-
-impl Tls {
-    /// With certificates of authorities (PEM) in these files, besides those of the system.
-    pub fn new(authorities: Vec<PathBuf>) -> Self {
-        Self { authorities: authorities.into(), connector: Arc::default() }
-    }
-
-    /// Reads the certificates at the first call, which takes a moment.
-    async fn connector(&self) -> Result<TlsConnector, Error> {
-        if let Some(made) = self.connector.get() {
-            return made.clone().map_err(Error::Tls);
-        }
-        let tls = self.clone();
-        let made = spawn_blocking(move || {
-            tls.connector.get_or_init(|| connector(&tls.authorities)).clone()
-        });
-        made.await.unwrap_or_else(|error| Err(error.to_string())).map_err(Error::Tls)
-    }
-}
-
-impl fmt::Debug for Tls {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tls").field("authorities", &self.authorities).finish_non_exhaustive()
-    }
-}
-
-fn connector(files: &[PathBuf]) -> Result<TlsConnector, String> {
-    let extra = authorities(files)?;
-    let provider = Arc::new(ring::default_provider());
-    let verifier = Verifier::new_with_extra_roots(extra, provider.clone());
-    let verifier = verifier.map_err(|error| error.to_string())?;
-    let builder =
-        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let mut config = builder
-        .map_err(|error| error.to_string())?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_no_client_auth();
-    // One answer after the other, over as many connections as are worth it: in HTTP/2 all streams
-    // share one congestion window.
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(TlsConnector::from(Arc::new(config)))
 }
 
 /// Connects to a server. Of one that a proxy connects to only the name is known.
@@ -177,7 +120,7 @@ async fn connect_to_one(
 async fn shake_hands(stream: TcpStream, host: &str, tls: &Tls) -> Result<Stream, Error> {
     let name = ServerName::try_from(without_brackets(host).to_owned());
     let name = name.map_err(|error| Error::Tls(error.to_string()))?;
-    let connector = tls.connector().await?;
+    let connector = tls.connector().await.map_err(Error::Tls)?;
     match timeout(CONNECT, connector.connect(name, stream)).await {
         Ok(Ok(stream)) => Ok(Stream::Tls(Box::new(stream))),
         Ok(Err(error)) => Err(Error::Tls(error.to_string())),

@@ -11,11 +11,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::base::addr::Locality;
 use crate::base::ids::InfoHash;
 use crate::base::url::{Origin, Site, Url};
+use crate::link::report::Wait;
 use crate::link::stream::{ReadSide, WriteSide};
 use crate::net::egress::Place;
 use crate::net::limiter::Limiter;
 
-use super::connect::Tls;
+use super::tls::Tls;
 
 /// Orders that wait for the pool; whoever gives more waits, too.
 const ORDERS_LEN: usize = 64;
@@ -130,15 +131,6 @@ pub struct Ask {
     pub waits: watch::Sender<Option<Wait>>,
     /// Where it is given. Dropping the other end is to want none any more.
     pub answer: oneshot::Sender<Lease>,
-}
-
-/// Why there is no connection at present.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Wait {
-    /// Until when, as far as that is known.
-    pub until: Option<Instant>,
-    /// Why, in words for people, `it` being the server.
-    pub why: String,
 }
 
 /// Where a redirect leads.

@@ -11,12 +11,15 @@ mod request;
 mod server;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod told;
 mod work;
 
-pub use connect::Tls;
-pub use lease::{Ask, Connection, Gauge, Lease, Order, Origins, Policy, Target, Wait};
+pub use lease::{Ask, Connection, Gauge, Lease, Order, Origins, Policy, Target};
 pub use server::{NamedBy, Server};
+pub use tls::Tls;
+
+pub use super::report::Wait;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +34,9 @@ use crate::net::limiter::Limiter;
 use crate::swarm::event::DownReason;
 use crate::swarm::link::LinkCommand;
 
-use super::{LinkConfig, LinkHandle, LinkNews, LinkReport, device_lost};
+use super::config::LinkConfig;
+use super::error::device_lost;
+use super::report::{LinkHandle, LinkNews, LinkReport};
 use exchange::Exchange;
 use hand::{Hand, stopping};
 
