@@ -183,7 +183,6 @@ const CIRCLES: &[(&str, usize)] = &[
     ("ledger", 7),
     ("metainfo", 12),
     ("metalink", 2),
-    ("net", 23),
     ("roster", 2),
     ("seek", 3),
     ("session", 4),

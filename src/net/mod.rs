@@ -8,6 +8,7 @@ pub mod blocklist;
 pub mod budget;
 pub mod egress;
 pub mod guests;
+mod hop;
 pub mod http;
 pub mod limiter;
 pub mod lsd;

@@ -13,10 +13,12 @@ use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::sleep;
 use tracing::{info, warn};
 
+use super::blocked::Blocklist;
+use super::error::Error;
 use super::fetch::{Failure, Fetched, fetch};
 use super::kept::{self, Kept};
 use super::parse::{Flaw, List};
-use super::{Blocklist, Error, Source};
+use super::source::Source;
 use crate::net::egress::{Egress, Purpose};
 
 /// A list that is not there is asked for again so long after, at first; ever later.

@@ -1,13 +1,14 @@
 //! One object that everybody asks, and whose lists change under them.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
+use super::parse::List;
 use super::*;
 use crate::net::egress::{Egress, Policy, Purpose};
 

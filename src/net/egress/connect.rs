@@ -7,7 +7,7 @@ use std::io;
 use data_encoding::BASE64;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
-use super::policy::Remote;
+use super::remote::Remote;
 
 /// "Proxy Authentication Required".
 const NO_LOGIN: u16 = 407;

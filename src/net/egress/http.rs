@@ -10,7 +10,11 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect;
 use tokio::sync::watch;
 
-use super::{Egress, Error, Place, Purpose, authorities};
+use super::authorities::authorities;
+use super::device::Place;
+use super::policy::Purpose;
+use super::way_out::Egress;
+use crate::net::Error;
 
 /// To resolve a name that is connected to again, or the proxy's own.
 const LOOKUP: Duration = Duration::from_secs(5);

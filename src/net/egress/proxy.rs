@@ -1,25 +1,19 @@
-//! A proxy as the user names it, and connections through it: to the proxy, over the chosen device
-//! like everything else, and then as its protocol has it. It is given names as they are.
+//! A proxy as the user names it, and what is said to it over a connection that there is already: it
+//! is given names as they are. Not here: how it is connected to (`through`).
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
-use super::policy::Remote;
-use super::{Egress, Error, connect, socks};
-use crate::base::addr::Locality;
-use crate::net::reach::Hop;
+use super::remote::Remote;
+use super::{connect, socks};
 
 /// How long a proxy may take to do what it is asked for, once it is connected to.
-const ANSWER_MAX: Duration = Duration::from_secs(10);
-
-/// How long it is believed where a proxy is that is named by a name.
-const NAME_KEPT: Duration = Duration::from_secs(60);
+pub(super) const ANSWER_MAX: Duration = Duration::from_secs(10);
 
 /// What a proxy speaks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,14 +26,14 @@ enum Kind {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Proxy {
     kind: Kind,
-    host: String,
-    port: u16,
+    pub(super) host: String,
+    pub(super) port: u16,
     login: Option<(String, String)>,
 }
 
 /// Whose fault it is that there is no connection, and what it is.
 #[derive(Clone, PartialEq, Eq, Debug)]
-enum Fault {
+pub(super) enum Fault {
     /// The proxy's own: nobody is reached through it.
     Proxy(String),
     /// Whom it was to connect to is not reached.
@@ -52,7 +46,8 @@ impl Fault {
     }
 }
 
-fn silent() -> String {
+/// Why nothing came of what it was asked for, in words for people.
+pub(super) fn silent() -> String {
     format!("it does not answer in {} s", ANSWER_MAX.as_secs())
 }
 
@@ -85,7 +80,7 @@ impl Proxy {
     }
 
     /// Has it say that it takes us, before it is asked for anything.
-    async fn greet<S>(&self, stream: &mut S) -> Result<(), Fault>
+    pub(super) async fn greet<S>(&self, stream: &mut S) -> Result<(), Fault>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -100,7 +95,7 @@ impl Proxy {
     }
 
     /// Has it connect to `to`.
-    async fn ask<S>(&self, stream: &mut S, to: &Remote) -> Result<(), Fault>
+    pub(super) async fn ask<S>(&self, stream: &mut S, to: &Remote) -> Result<(), Fault>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -122,7 +117,7 @@ impl Proxy {
     }
 
     /// Has it say that it is there and takes us, and nothing else.
-    async fn probe<S>(&self, stream: &mut S) -> Result<(), Fault>
+    pub(super) async fn probe<S>(&self, stream: &mut S) -> Result<(), Fault>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -198,122 +193,6 @@ impl fmt::Debug for Proxy {
     }
 }
 
-impl Egress {
-    /// Connects to `to` through the proxy.
-    pub(super) async fn through(
-        &self,
-        proxy: &Proxy,
-        to: &Remote,
-        limit: Duration,
-    ) -> Result<TcpStream, Error> {
-        let mut stream = self.dial_proxy(proxy, limit).await?;
-        let asked = proxy.ask(&mut stream, to).await;
-        self.judge(proxy, asked, &to.to_string()).map(|()| stream)
-    }
-
-    /// Asks the proxy to carry datagrams: the connection that has to stay open, and where the
-    /// relay takes them.
-    pub(super) async fn ask_for_relay(
-        &self,
-        proxy: &Proxy,
-        limit: Duration,
-    ) -> Result<(TcpStream, SocketAddr), Error> {
-        const TO: &str = "anybody over UDP";
-        let mut stream = self.dial_proxy(proxy, limit).await?;
-        let refused = |why: String| Error::Proxy { to: TO.to_owned(), why };
-        let peer = stream.peer_addr().map_err(Error::Socket)?;
-        // From where we send is not known before it is.
-        let any: SocketAddr = match peer {
-            SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-            SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-        };
-        let greeted = proxy.greet(&mut stream).await;
-        self.judge(proxy, greeted, TO)?;
-        let (command, any) = (socks::Command::Associate, any.into());
-        let came = timeout(ANSWER_MAX, socks::ask(&mut stream, command, &any)).await;
-        let relay =
-            came.map_err(|_| refused(silent()))?.map_err(|error| refused(error.to_string()))?;
-        let relay = relay.filter(|relay| relay.port() > 0);
-        let relay = relay.ok_or_else(|| refused("it names no relay".to_owned()))?;
-        let ip = if relay.ip().is_unspecified() { peer.ip() } else { relay.ip() };
-        check_relay(ip, peer.ip()).map_err(refused)?;
-        Ok((stream, SocketAddr::new(ip, relay.port())))
-    }
-
-    /// Asks the proxy, if there is one, whether it is there and takes us, and tells.
-    pub(super) async fn probe_proxy(&self) {
-        let Some(proxy) = &self.policy().proxy else { return };
-        // That it is not reached is told there.
-        if let Ok(mut stream) = self.dial_proxy(proxy, ANSWER_MAX).await {
-            let probed = proxy.probe(&mut stream).await;
-            let _ = self.judge(proxy, probed, "anybody");
-        }
-    }
-
-    /// What came of a question to the proxy. Whoever is answered tells that it is there.
-    fn judge(&self, proxy: &Proxy, came: Result<(), Fault>, to: &str) -> Result<(), Error> {
-        match came {
-            Ok(()) => {
-                self.tell_proxy(None);
-                Ok(())
-            }
-            // It may be that it does not answer at all.
-            Err(Fault::Remote(why)) => Err(Error::Proxy { to: to.to_owned(), why }),
-            Err(Fault::Proxy(why)) => {
-                let why = format!("the proxy {proxy} is of no use: {why}");
-                self.tell_proxy(Some(&why));
-                Err(Error::NoProxy { why })
-            }
-        }
-    }
-
-    /// Where the proxy itself is. A name is looked up once a minute, not for each connection.
-    pub(super) async fn addresses_of(
-        &self,
-        proxy: &Proxy,
-        limit: Duration,
-    ) -> Result<Vec<SocketAddr>, Error> {
-        let (host, port) = match Remote::of(&proxy.host, proxy.port) {
-            Remote::Address(address) => return Ok(vec![address]),
-            Remote::Name { host, port } => (host, port),
-        };
-        let known = self.inner.proxy_at.borrow().clone();
-        if let Some((_, found)) = known.filter(|(until, _)| Instant::now() < *until) {
-            return Ok(found);
-        }
-        let found = self.lookup_directly(&host, port, limit).await?;
-        self.inner.proxy_at.send_replace(Some((Instant::now() + NAME_KEPT, found.clone())));
-        Ok(found)
-    }
-
-    async fn dial_proxy(&self, proxy: &Proxy, limit: Duration) -> Result<TcpStream, Error> {
-        let dialled = match self.addresses_of(proxy, limit).await {
-            Ok(found) => self.dial_one(&proxy.host, found, limit).await,
-            Err(error) => Err(error),
-        };
-        dialled.map_err(|error| {
-            if matches!(error, Error::Held { .. }) {
-                return error;
-            }
-            // It may be elsewhere now.
-            self.inner.proxy_at.send_replace(None);
-            let why = format!("the proxy {proxy} is not reached: {error}");
-            self.tell_proxy(Some(&why));
-            Error::NoProxy { why }
-        })
-    }
-}
-
-/// A relay is where its proxy is, or no further inside than that: nobody is to have us send to our
-/// own machine or network.
-fn check_relay(relay: IpAddr, proxy: IpAddr) -> Result<(), String> {
-    let hop = Hop { is_believed: true, previous: Some(Locality::of(proxy)) };
-    match relay.to_canonical() == proxy.to_canonical() {
-        true => Ok(()),
-        false => hop.check(relay).map_err(|_| format!("it names {relay} as its relay")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -361,98 +240,5 @@ mod tests {
             assert_eq!(fault, if is_known { Fault::Proxy(why) } else { Fault::Remote(why) });
             assert_eq!(begin.elapsed().as_secs(), 10);
         }
-    }
-
-    #[test]
-    fn a_relay_is_no_further_inside_than_its_proxy() {
-        let check = |relay: &str, proxy: &str| {
-            check_relay(relay.parse().unwrap(), proxy.parse().unwrap()).is_ok()
-        };
-        for (relay, proxy) in [
-            ("198.51.100.7", "198.51.100.7"),
-            ("::ffff:10.0.0.1", "10.0.0.1"),
-            ("198.51.101.9", "198.51.101.7"),
-            ("10.0.0.2", "10.0.0.1"),
-            ("10.0.0.2", "127.0.0.1"),
-        ] {
-            assert!(check(relay, proxy), "{relay} by {proxy}");
-        }
-        for (relay, proxy) in [
-            ("127.0.0.1", "8.8.8.8"),
-            ("10.0.0.1", "8.8.8.8"),
-            ("127.0.0.1", "10.0.0.1"),
-            ("224.0.0.1", "8.8.8.8"),
-        ] {
-            assert!(!check(relay, proxy), "{relay} by {proxy}");
-        }
-    }
-
-    /// A proxy that says this to the first, the second, and so on, as soon as it has heard enough.
-    async fn proxy_saying(
-        answers: Vec<Vec<(usize, &'static [u8])>>,
-    ) -> (Egress, tokio::task::JoinHandle<()>) {
-        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("socks5://me:secret@{}", listener.local_addr().unwrap());
-        let serving = tokio::spawn(async move {
-            for said in answers {
-                let (mut stream, _) = listener.accept().await.unwrap();
-                for (heard, answer) in said {
-                    stream.read_exact(&mut vec![0; heard]).await.unwrap();
-                    stream.write_all(answer).await.unwrap();
-                }
-            }
-        });
-        let policy = super::super::Policy { proxy: url.parse().ok(), ..Default::default() };
-        (Egress::new(policy), serving)
-    }
-
-    #[tokio::test]
-    async fn a_proxy_that_does_not_take_us_is_told_and_whom_it_does_not_reach_is_not() {
-        let greeting = (4, &[5, 2][..]);
-        let to: Remote = "192.0.2.1:80".parse::<SocketAddr>().unwrap().into();
-        let unreached = (10, &[5, 4, 0, 1, 0, 0, 0, 0, 0, 0][..]);
-        let (egress, serving) = proxy_saying(vec![
-            vec![greeting, (11, &[1, 1])],
-            vec![greeting, (11, &[1, 0])],
-            vec![greeting, (11, &[1, 0]), unreached],
-        ])
-        .await;
-        let limit = Duration::from_secs(5);
-        let dial = || egress.connect(&to, super::super::Purpose::Peer, limit);
-        let refused = dial().await.unwrap_err();
-        assert!(refused.is_held(), "{refused}");
-        let told = egress.standing().proxy_trouble.unwrap();
-        assert!(told.ends_with("is of no use: it refuses the name and password"), "{told}");
-        egress.probe_proxy().await;
-        assert_eq!(egress.standing().proxy_trouble, None);
-        let beyond = dial().await.unwrap_err();
-        assert!(matches!(&beyond, Error::Proxy { .. }), "{beyond}");
-        assert_eq!(egress.standing().proxy_trouble, None);
-        serving.await.unwrap();
-        // Nobody listens any more.
-        let gone = dial().await.unwrap_err();
-        assert!(gone.is_held() && egress.standing().proxy_trouble.is_some(), "{gone}");
-    }
-
-    #[tokio::test]
-    async fn a_proxy_that_is_back_is_noticed_though_nobody_dials() {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        drop(listener);
-        let proxy = format!("http://{address}").parse().ok();
-        let egress = Egress::new(super::super::Policy { proxy, ..Default::default() });
-        let looking = tokio::spawn(egress.clone().look_around());
-        let mut watch = egress.watch();
-        let limit = Duration::from_secs(20);
-        let troubled = watch.wait_for(|standing| standing.proxy_trouble.is_some());
-        timeout(limit, troubled).await.unwrap().unwrap();
-        // Whoever takes the connection and leaves is there.
-        let listener = tokio::net::TcpListener::bind(address).await.unwrap();
-        let leaving = tokio::spawn(async move { while listener.accept().await.is_ok() {} });
-        let well = watch.wait_for(|standing| standing.proxy_trouble.is_none());
-        timeout(limit, well).await.unwrap().unwrap();
-        looking.abort();
-        leaving.abort();
     }
 }

@@ -9,7 +9,11 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpStream, UdpSocket};
 
-use super::{Egress, Error, Purpose, socks};
+use super::policy::Purpose;
+use super::proxy::Proxy;
+use super::socks;
+use super::way_out::Egress;
+use crate::net::Error;
 
 /// To connect to the proxy.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -89,7 +93,7 @@ impl Egress {
         came.map(Some)
     }
 
-    async fn associate(&self, proxy: &super::Proxy) -> Result<Relay, Error> {
+    async fn associate(&self, proxy: &Proxy) -> Result<Relay, Error> {
         let (control, relay) = self.ask_for_relay(proxy, CONNECT).await?;
         // From now on only its datagrams come in.
         let socket = Arc::new(self.talking_to(relay)?);

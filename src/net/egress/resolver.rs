@@ -12,8 +12,11 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
 use super::names::{A, AAAA, Answer, answer, question};
-use super::{Egress, Error, Proxy, Purpose};
+use super::policy::Purpose;
+use super::proxy::Proxy;
+use super::way_out::Egress;
 use crate::base::addr::without_brackets;
+use crate::net::Error;
 
 /// Stands for a host whose address only the proxy knows: one of documentation (RFC 5737), which is
 /// nobody's.

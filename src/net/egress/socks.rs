@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
-use super::policy::Remote;
+use super::remote::Remote;
 
 const VERSION: u8 = 5;
 const VERSION_OF_LOGIN: u8 = 1;

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::*;
+use crate::net::Error;
 
 const LIMIT: Duration = Duration::from_secs(5);
 

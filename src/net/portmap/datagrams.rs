@@ -13,8 +13,9 @@ use rand::RngExt as _;
 use rand::rngs::StdRng;
 
 use super::epoch::Epoch;
+use super::granted::{Granted, LIFETIME_MAX, LIFETIME_S, Outcome, Round};
 use super::types::{Ports, Protocol, Transport, Way};
-use super::{Granted, LIFETIME_MAX, LIFETIME_S, Outcome, Round, natpmp, pcp};
+use super::{natpmp, pcp};
 
 /// The first wait for an answer, doubled each time (RFC 6886, 3.1). RFC 6887 begins with three
 /// seconds; a gateway of the own network that has not answered in one never does.

@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 use rand::rngs::StdRng;
 
 use super::datagrams::Datagrams;
+use super::granted::{Granted, LIFETIME_MAX, Outcome, Round};
 use super::igd::description::Service;
 use super::igd::soap::{Action, Fault, Reply};
 use super::igd::talk::Talk;
 use super::types::{Mapping, Ports, Protocol, State, Way};
-use super::{Granted, LIFETIME_MAX, Outcome, Round};
 
 /// A mapping that is kept for ever is looked after so often: routers forget all at a restart.
 const LOOK_AFTER: Duration = Duration::from_secs(20 * 60);

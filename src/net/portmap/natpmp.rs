@@ -3,7 +3,7 @@
 
 use std::net::Ipv4Addr;
 
-use super::Transport;
+use super::types::Transport;
 
 /// The version of the protocol, the first byte of every packet.
 pub const VERSION: u8 = 0;

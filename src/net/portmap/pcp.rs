@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::Transport;
+use super::types::Transport;
 
 /// The version of the protocol, the first byte of every packet.
 pub const VERSION: u8 = 2;

@@ -9,9 +9,10 @@ use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
-use super::DATAGRAM_LEN;
 use super::refusals::address_of;
 
+/// The longest datagram that is read whole: a tracker's longest reply has 3.6 KiB.
+pub(super) const DATAGRAM_LEN: usize = 8 << 10;
 /// Datagrams of one call: 64 KiB for each socket.
 const CALL: usize = 8;
 

@@ -11,7 +11,10 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, info, warn};
 
-use super::{DATAGRAM_LEN, Line, Opened, Pair, Post, open_pair, read};
+use super::inbox::DATAGRAM_LEN;
+use super::line::Line;
+use super::pair::{Opened, Pair, open_pair};
+use super::post::{Post, read};
 use crate::base::addr::canonical;
 use crate::net::Error;
 use crate::net::egress::{Egress, Purpose, Relay, RelayEnd};

@@ -11,39 +11,31 @@
 
 mod inbox;
 mod keeper;
+mod line;
+mod pair;
+mod post;
 mod refusals;
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::io::Interest;
-use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, watch};
-use tokio::task::{JoinSet, yield_now};
-use tokio::time::sleep;
-use tracing::{debug, warn};
+use tokio::task::JoinSet;
+use tracing::warn;
 
-use super::egress::{Egress, Place, Purpose, RelayEnd};
-use super::{Error, open_on};
-use crate::base::addr::canonical;
-use inbox::Inbox;
+use super::Error;
+use super::egress::{Egress, Purpose};
 
-/// The longest datagram that is read whole: a tracker's longest reply has 3.6 KiB.
-const DATAGRAM_LEN: usize = 8 << 10;
-/// The longest one for the DHT: what its nodes read at most, and more than fits an Ethernet frame.
-const DHT_LEN: usize = 1500;
+pub use post::UdpNews;
+
+use line::{Line, socket_of};
+use pair::open_pair;
+use post::Post;
+
 /// Datagrams that wait for a reader: a burst of all replies to a thousand queries has room in
 /// this queue and in the system's.
 const QUEUE_LEN: usize = 512;
-/// Datagrams taken in before anybody else has a turn.
-const BATCH: usize = 64;
-/// What the system is asked to hold for us while we do other things: some 700 replies. It may
-/// give less.
-const RECEIVE_BUFFER: usize = 1 << 20;
-/// How long a socket is left alone that only tells errors.
-const REST: Duration = Duration::from_millis(100);
 
 /// The sockets of a session; cheap to clone. Reading ends with the last of them.
 #[derive(Clone, Debug)]
@@ -60,35 +52,6 @@ struct Shared {
     line: watch::Receiver<Line>,
     /// It ends with this, and those who read with it.
     _keeper: JoinSet<()>,
-}
-
-/// What is sent over at present.
-#[derive(Clone, Debug)]
-enum Line {
-    /// Nothing, for this reason; soon again, if the rest of the program can do anything about it.
-    Closed {
-        why: Arc<str>,
-        is_brief: bool,
-    },
-    Own(Pair),
-    Relay(RelayEnd),
-}
-
-/// What comes in.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum UdpNews {
-    /// A datagram.
-    Datagram {
-        /// Its sender, canonical.
-        from: SocketAddr,
-        /// All of it, or as much as any reader of its kind looks at.
-        bytes: Vec<u8>,
-    },
-    /// The system was told that nobody listens at an address that we sent to (ICMP).
-    Refused {
-        /// The address, canonical.
-        to: SocketAddr,
-    },
 }
 
 /// The queues of those who read. Whoever does not read drops its queue.
@@ -219,150 +182,17 @@ impl Udp {
     }
 }
 
-impl Line {
-    fn is_waiting(&self) -> bool {
-        matches!(self, Self::Closed { is_brief: true, .. })
-    }
-
-    async fn send(&self, to: SocketAddr, bytes: &[u8]) -> io::Result<()> {
-        match self {
-            Self::Own(pair) => socket_of(pair, to)?.send_to(bytes, to).await.map(drop),
-            Self::Relay(relay) => relay.send(to, bytes).await,
-            Self::Closed { why, .. } => Err(io::Error::other(why.to_string())),
-        }
-    }
-}
-
-fn socket_of([four, six]: &Pair, to: SocketAddr) -> io::Result<&UdpSocket> {
-    let (socket, family) = if to.is_ipv4() { (four, "IPv4") } else { (six, "IPv6") };
-    let lacking = || io::Error::other(format!("there is no {family} to send from"));
-    socket.as_deref().ok_or_else(lacking)
-}
-
-/// The writing ends of the queues.
-#[derive(Clone)]
-struct Post {
-    dht: mpsc::Sender<UdpNews>,
-    tracker: mpsc::Sender<UdpNews>,
-}
-
-impl Post {
-    fn deliver(&self, from: SocketAddr, bytes: &[u8]) {
-        match bytes.first() {
-            Some(b'd') => {
-                let bytes = bytes.get(..DHT_LEN).unwrap_or(bytes).to_vec();
-                // In a flood the last ones are lost.
-                let _ = self.dht.try_send(UdpNews::Datagram { from, bytes });
-            }
-            Some(_) => {
-                let _ = self.tracker.try_send(UdpNews::Datagram { from, bytes: bytes.to_vec() });
-            }
-            None => {}
-        }
-    }
-
-    /// Whoever sent what begins like this is told that nobody listens there.
-    fn refuse(&self, to: SocketAddr, first: Option<u8>) {
-        let reader = if first == Some(b'd') { &self.dht } else { &self.tracker };
-        let _ = reader.try_send(UdpNews::Refused { to });
-    }
-}
-
-async fn read(socket: Arc<UdpSocket>, post: Post) {
-    let mut inbox = Inbox::new();
-    loop {
-        let Ok(ready) = socket.ready(Interest::READABLE | Interest::ERROR).await else { return };
-        let (mut errors, mut count, mut is_empty) = (0, 0, false);
-        if ready.is_error() {
-            refusals::drain(&socket, BATCH, |to, first| post.refuse(canonical(to), first));
-        }
-        while !is_empty && count + errors < BATCH {
-            let tell = |from, bytes: &[u8]| post.deliver(canonical(from), bytes);
-            match inbox.take(&socket, ready.is_error(), tell) {
-                Ok(more) => count += more,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => is_empty = true,
-                // What a datagram of ours met is told here, too, but not which one.
-                Err(_) => errors += 1,
-            }
-        }
-        match errors {
-            BATCH => sleep(REST).await,
-            // Whoever reads them has a turn before the next ones come.
-            _ if is_empty => {}
-            _ => yield_now().await,
-        }
-    }
-}
-
-type Pair = [Option<Arc<UdpSocket>>; 2];
-
-/// Sockets, and where they were opened, if a device is chosen.
-struct Opened {
-    pair: Pair,
-    place: Option<Place>,
-}
-
-impl Opened {
-    fn lacks_one(&self) -> bool {
-        self.pair.iter().any(Option::is_none)
-    }
-
-    /// Opens the family that is lacking, if the device has it now, on the port of the other one.
-    fn complete(&mut self, egress: &Egress) -> Option<Arc<UdpSocket>> {
-        // One that is lost is opened anew, both families at once.
-        let place = egress.standing().place.filter(|_| egress.holds(self.place))?;
-        let port = self.pair.iter().flatten().find_map(|socket| socket.local_addr().ok())?.port();
-        let addresses = egress.addresses_at(Some(place));
-        let slot = self.pair.iter().position(Option::is_none)?;
-        let address = SocketAddr::new(*addresses.get(slot)?.as_ref()?, port);
-        match open_at(egress, address) {
-            Ok((socket, _)) => {
-                self.pair[slot] = Some(socket.clone());
-                self.place = Some(place);
-                Some(socket)
-            }
-            Err(error) => {
-                debug!(%address, %error, "no socket for datagrams of this family");
-                None
-            }
-        }
-    }
-}
-
-fn open_pair(egress: &Egress, port: u16) -> Result<Opened, Error> {
-    let place = egress.place()?;
-    let pair = open_on(egress.addresses_at(place), port, |address| open_at(egress, address))?;
-    let [has_v4, has_v6] = [0, 1].map(|family: usize| pair[family].is_some());
-    Ok(Opened { pair, place: place.map(|place| place.of(has_v4, has_v6)) })
-}
-
-/// The one place where these sockets are made.
-fn open_at(egress: &Egress, address: SocketAddr) -> Result<(Arc<UdpSocket>, u16), Error> {
-    let socket = egress.socket(address.is_ipv4(), false)?;
-    let attempt = || {
-        if address.is_ipv6() {
-            socket.set_only_v6(true)?;
-        }
-        socket.set_nonblocking(true)?;
-        // Less than that is enough where little is going on.
-        let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
-        if let Err(error) = refusals::enable(&socket, address.is_ipv6()) {
-            debug!(%error, "the system does not tell who refuses datagrams");
-        }
-        socket.bind(&address.into())?;
-        let socket = UdpSocket::from_std(socket.into())?;
-        let port = socket.local_addr()?.port();
-        Ok((Arc::new(socket), port))
-    };
-    attempt().map_err(|source: io::Error| egress.not_bound(address, source))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+    use std::time::Duration;
+
+    use tokio::net::UdpSocket;
+    use tokio::task::yield_now;
     use tokio::time::timeout;
 
+    use super::post::DHT_LEN;
     use super::*;
-    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
     const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 

@@ -13,8 +13,8 @@ use std::time::Duration;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 
+use super::super::granted::{Granted, LIFETIME_S, Outcome, Round};
 use super::super::types::{Ports, Transport, Way};
-use super::super::{Granted, LIFETIME_S, Outcome, Round};
 use super::description::{Kind, Service};
 use super::soap::{Action, Fault, Reply, words};
 
