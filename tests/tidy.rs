@@ -186,7 +186,7 @@ const CIRCLES: &[(&str, usize)] = &[
     ("roster", 2),
     ("seek", 3),
     ("session", 4),
-    ("swarm", 20),
+    ("swarm", 11),
     ("web", 2),
     ("wire", 9),
 ];

@@ -10,6 +10,9 @@ use crate::base::layout::PieceIndex;
 use super::event::{Event, Output};
 use super::link::{CloseReason, LinkCommand};
 
+/// Blocks or refusals that nobody asked for, until the link is closed (limits table).
+pub(super) const STRIKES_MAX: u32 = 50;
+
 /// One thing that follows.
 #[derive(Debug)]
 pub(super) enum Effect {

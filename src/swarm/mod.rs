@@ -1,17 +1,19 @@
 //! The brain of one torrent: facts and `now` go in, effects come out. There is no socket,
 //! file, clock, thread or global chance in here; one actor owns it and carries out what it
 //! says. It has two halves: `crowd` knows who there is, `transfer` what is traded. This file only
-//! routes, facts to the halves and what one says to the other; `report` tells what people may
-//! know.
+//! routes, facts to the halves and what one says to the other; `numbers` tells what people
+//! may know.
 //!
 //! Use: [`Swarm::note`] each fact of a batch, [`Swarm::settle`] once, then [`Swarm::poll_output`]
 //! until there is none, then wait until the next fact or [`Swarm::next_timeout`]. For one fact
 //! alone, [`Swarm::handle`] does both.
 
+mod config;
 mod crowd;
 mod effects;
 pub mod event;
 pub mod link;
+mod numbers;
 pub mod report;
 mod seeker;
 mod sources;
@@ -21,15 +23,13 @@ mod transfer;
 pub mod waits;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::base::bitfield::Bitfield;
-use crate::base::extents::Extents;
-use crate::base::ids::{InfoHash, LinkId, PeerId};
-use crate::base::layout::Layout;
+use crate::base::ids::{LinkId, PeerId};
 use crate::seek::{Serve, Served};
 
+pub use config::SwarmConfig;
 pub use crowd::{Acquaintances, Refusal, candidates, choker, exchange};
 pub use seeker::{Company, Seeker, SeekerConfig, SeekerLink, SeekerOutput};
 pub use transfer::{
@@ -37,60 +37,19 @@ pub use transfer::{
 };
 
 use crowd::{Crowd, CrowdConfig, NewPeer};
-use effects::{Effect, Effects, Notice};
+use effects::{Effect, Effects, Notice, STRIKES_MAX};
 use event::{DownReason, Event, Input, Output};
 use link::{
     CloseReason, Endpoint, LinkCaps, LinkCommand, LinkEvent, MetadataCommand, MetadataEvent,
 };
 use trade::Trade;
 use transfer::{Parting, Transfer};
-use waits::{Cause, Waits};
+use waits::{Cause, Load, Waits};
 
 /// How often idle work is done: dropping useless links, asking for peers.
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
 /// How often it is asked what the download waits for, unless something decides it at once.
 const CAUSE_LOOK: Duration = Duration::from_millis(100);
-/// Blocks or refusals that nobody asked for, until the link is closed (limits table).
-const STRIKES_MAX: u32 = 50;
-
-/// What a brain must know at birth.
-#[derive(Clone, Debug)]
-pub struct SwarmConfig {
-    /// The geometry.
-    pub layout: Layout,
-    /// Files, to know pad bytes (BEP 47).
-    pub extents: Extents,
-    /// The torrent, of which the gifts to newcomers depend (BEP 6).
-    pub info_hash: InfoHash,
-    /// Verified pieces.
-    pub have: Bitfield,
-    /// Those of them that were hashed since the start; the others are before they are sent.
-    pub proven: Bitfield,
-    /// Pieces of wanted files.
-    pub wanted: Bitfield,
-    /// Blocks that open pieces may hold before they are spilled, until `Input::Share` says
-    /// otherwise.
-    pub share_blocks: usize,
-    /// Most links, dials included.
-    pub max_peers: usize,
-    /// Pieces in order.
-    pub sequential: bool,
-    /// BEP 27: dial only peers that trackers name, whoever else offers addresses. Connections
-    /// that come in are taken all the same: newcomers of whom the tracker has told us nothing
-    /// yet were told of us, and come from ports that no tracker knows. Whoever comes was let
-    /// in by somebody who knows the info-hash, our address and our port.
-    pub is_private: bool,
-    /// The port that peers can reach us at; 0 when there is none.
-    pub listen_port: u16,
-    /// Our own id, to know ourselves when we meet.
-    pub peer_id: PeerId,
-    /// Peers tell each other of others (BEP 11), unless the torrent is private.
-    pub exchanges_peers: bool,
-    /// The info dictionary as it is hashed, for peers that seek it; none where it is not given.
-    pub metadata: Option<Arc<[u8]>>,
-    /// Seed of all chance in here.
-    pub seed: u64,
-}
 
 impl SwarmConfig {
     fn crowd(&self) -> CrowdConfig {
@@ -118,7 +77,7 @@ pub struct Swarm {
     waits: Waits,
     /// When the cause of waiting is to be looked at again.
     next_cause: Instant,
-    load: report::Load,
+    load: Load,
 }
 
 impl Swarm {
@@ -155,7 +114,7 @@ impl Swarm {
             next_housekeeping: now,
             waits: Waits::new(cause, now),
             next_cause: now,
-            load: report::Load::default(),
+            load: Load::default(),
         }
     }
 

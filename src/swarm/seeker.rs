@@ -9,15 +9,14 @@ use std::time::{Duration, Instant};
 use crate::base::ids::{LinkId, PeerId};
 use crate::seek::{self, Appetite, CheckId, Checked, Progress, Seek};
 
-use super::crowd::{Crowd, CrowdConfig, Need, NewPeer, Usage};
-use super::effects::{Effect, Effects, Notice};
+use super::crowd::{Acquaintances, Crowd, CrowdConfig, Need, NewPeer, Refusal, Usage};
+use super::effects::{Effect, Effects, Notice, STRIKES_MAX};
 use super::event::{DownReason, Event, Input, Output};
 use super::link::{
     Availability, CloseReason, LinkCaps, LinkCommand, LinkEvent, MetadataCommand, MetadataEvent,
     PeerCommand,
 };
 use super::report::Known;
-use super::{Acquaintances, Refusal, STRIKES_MAX};
 
 /// How often idle links make place for others.
 const HOUSEKEEPING: Duration = Duration::from_secs(5);

@@ -166,6 +166,28 @@ fn shares(times: &TimeByCause) -> Vec<(Cause, f64)> {
     shares
 }
 
+/// How busy the hands are, as they report it.
+#[derive(Debug, Default)]
+pub(super) struct Load {
+    hashing: Duration,
+    writing: Duration,
+    /// Links wait for blocks: the pool has none left.
+    pub starved: bool,
+    /// The user's rate limit holds links back.
+    pub limited: bool,
+}
+
+impl Load {
+    pub(super) fn note(&mut self, hashing: Duration, writing: Duration) {
+        (self.hashing, self.writing) = (hashing, writing);
+    }
+
+    /// Is more time spent on hashing than on writing?
+    pub(super) fn is_mostly_hashing(&self) -> bool {
+        self.hashing > self.writing
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,8 +11,8 @@ use crate::swarm::event::{DownReason, Event, Exit, Source};
 use crate::swarm::link::{CloseReason, LinkCaps, LinkCommand};
 
 use super::Crowd;
-use super::candidates::Candidates;
-use super::debts::Debts;
+use super::acquaintances::Acquaintances;
+use super::newcomer::NewPeer;
 use super::peer::{Arriving, Peer};
 use super::room::USELESS_AFTER;
 
@@ -27,51 +27,8 @@ const REPLACED_REST: Duration = USELESS_AFTER;
 /// How long an address is left alone that was dialled, or connected, when nothing left any more:
 /// by then it is known, and all are woken when that is over.
 const HELD_REST: Duration = Duration::from_secs(5);
-/// Candidates that are remembered of a torrent that may not run again for days.
-const KEPT_MAX: usize = 100;
 /// A link that lasted so long counts as one that worked, even without payload.
 const LASTED: Duration = Duration::from_secs(60);
-
-/// What a torrent knows of peers apart from its links. It outlives the brain when the files
-/// are moved, for instance.
-#[derive(Debug, Default)]
-pub struct Acquaintances {
-    candidates: Candidates,
-    debts: Debts,
-    /// Somebody was met, and that was told.
-    met_anybody: bool,
-}
-
-impl Acquaintances {
-    /// Leaves out what costs much and is of little use when the torrent runs again some day:
-    /// all but the best hundred candidates. Bans and debts stay.
-    pub fn keep_best(&mut self) {
-        self.candidates.keep_best(KEPT_MAX);
-    }
-}
-
-/// Why a connection may not come in.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Refusal {
-    /// The torrent is paused.
-    Paused,
-    /// The address is banned.
-    Banned,
-    /// There are as many from its host as one may have.
-    Crowd,
-    /// The torrent has as many links as the user allows it.
-    Full,
-    /// Other torrents have the places.
-    NoPlace,
-}
-
-/// Somebody who has just been met.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::swarm) struct NewPeer {
-    pub address: SocketAddr,
-    /// What its host owes from earlier links, in bytes.
-    pub debt: u64,
-}
 
 impl Crowd {
     /// What is to be remembered of peers, for [`remember`](Self::remember) of another brain of
@@ -82,14 +39,12 @@ impl Crowd {
         }
         self.candidates.release_all();
         let Self { candidates, debts, met_anybody, .. } = self;
-        Acquaintances { candidates, debts, met_anybody }
+        Acquaintances::new(candidates, debts, met_anybody)
     }
 
     /// Knows again whom another brain of this torrent knew. Called before anything else.
     pub(in crate::swarm) fn remember(&mut self, known: Acquaintances) {
-        self.candidates = known.candidates;
-        self.debts = known.debts;
-        self.met_anybody = known.met_anybody;
+        (self.candidates, self.debts, self.met_anybody) = known.into_parts();
     }
 
     /// What an extension handshake says of addresses: where the peer listens, and how it sees us.

@@ -3,11 +3,13 @@
 //! again. What the links are good for it is told by the other half, which knows the torrent; it
 //! works as well while nobody knows that yet.
 
+mod acquaintances;
 pub mod candidates;
 pub mod choker;
 mod debts;
 pub mod exchange;
 mod links;
+mod newcomer;
 mod peer;
 mod room;
 mod unchoking;
@@ -27,9 +29,10 @@ use super::event::{Room, Source};
 use super::link::{CloseReason, Description, ExtendedCommand, LinkCommand, PeerCommand};
 use super::report::Known;
 
-pub use links::{Acquaintances, Refusal};
+pub use acquaintances::Acquaintances;
+pub use newcomer::Refusal;
 
-pub(super) use links::NewPeer;
+pub(super) use newcomer::NewPeer;
 pub(super) use peer::Peer;
 pub(super) use unchoking::Slots;
 

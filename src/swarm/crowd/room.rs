@@ -10,7 +10,7 @@ use crate::swarm::event::{Exit, Output, Room};
 use crate::swarm::link::CloseReason;
 
 use super::candidates::Choice;
-use super::links::Refusal;
+use super::newcomer::Refusal;
 use super::peer::{Arriving, Peer};
 use super::{Crowd, Need, Usage};
 

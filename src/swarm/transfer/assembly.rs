@@ -12,11 +12,12 @@ use crate::base::ids::LinkId;
 use crate::base::layout::{BlockRef, Layout, PieceIndex};
 use crate::base::pool::Block;
 use crate::base::units::BLOCK_LEN;
-use crate::swarm::event::Held;
 use crate::swarm::link::Endpoint;
 
 use super::free::{Begun, FreePieces};
 use super::open_piece::OpenPiece;
+
+pub use super::open_piece::{Assembled, Sharing};
 
 /// Pieces that may be open even when memory says no: with one alone, a single slow peer
 /// could hold up everybody.
@@ -36,25 +37,6 @@ pub enum Received {
     },
     /// It is here already, or its piece is not open.
     Redundant,
-}
-
-/// Whose pieces a link may be given blocks of. A piece that comes from one link alone is
-/// whole sooner, holds memory for less time, and names its sender.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Sharing {
-    /// Those that no other link has begun.
-    Own,
-    /// Any but suspect ones.
-    Any,
-}
-
-/// A whole piece on its way to the check.
-#[derive(Debug)]
-pub struct Assembled {
-    /// Its blocks in order.
-    pub blocks: Vec<Held>,
-    /// Who sent each; none for pad blocks.
-    pub senders: Vec<Option<Endpoint>>,
 }
 
 /// All open pieces.
@@ -428,6 +410,7 @@ impl Assembly {
 mod tests {
     use super::*;
     use crate::base::pool::BlockPool;
+    use crate::swarm::event::Held;
 
     const LINK: LinkId = LinkId(1);
 

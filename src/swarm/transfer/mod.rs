@@ -42,7 +42,7 @@ use crate::base::extents::Extents;
 use crate::base::ids::{InfoHash, LinkId};
 use crate::base::layout::{Layout, PieceIndex};
 
-use super::SwarmConfig;
+use super::config::SwarmConfig;
 use super::crowd::{Need, Usage};
 use super::effects::Effects;
 use super::event::Input;

@@ -8,8 +8,26 @@ use crate::base::pool::Block;
 use crate::swarm::event::Held;
 use crate::swarm::link::Endpoint;
 
-use super::assembly::{Assembled, Sharing};
 use super::free::Begun;
+
+/// Whose pieces a link may be given blocks of. A piece that comes from one link alone is
+/// whole sooner, holds memory for less time, and names its sender.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sharing {
+    /// Those that no other link has begun.
+    Own,
+    /// Any but suspect ones.
+    Any,
+}
+
+/// A whole piece on its way to the check.
+#[derive(Debug)]
+pub struct Assembled {
+    /// Its blocks in order.
+    pub blocks: Vec<Held>,
+    /// Who sent each; none for pad blocks.
+    pub senders: Vec<Option<Endpoint>>,
+}
 
 /// Where a block of an open piece is.
 #[derive(Debug)]
