@@ -41,6 +41,9 @@ struct Footprint {
     tasks: u64,
 }
 
+/// One of them.
+type Figure = fn(&Footprint) -> u64;
+
 struct World {
     torrents: Vec<Arc<Torrent>>,
     /// Which are there.
@@ -78,12 +81,12 @@ async fn main() {
         tokio::time::sleep(ROUND.saturating_sub(round.elapsed())).await;
     }
     let third = seen.len() / 3;
-    let of = |from: usize, what: fn(&Footprint) -> u64| {
+    let of = |from: usize, what: Figure| {
         let mut values: Vec<_> = seen[from..from + third].iter().map(what).collect();
         values.sort_unstable();
         values.get(third / 2).copied().unwrap_or(0)
     };
-    let facts: [(&str, fn(&Footprint) -> u64); 4] = [
+    let facts: [(&str, Figure); 4] = [
         ("anon KiB", |it| it.anon_kib),
         ("descriptors", |it| it.descriptors),
         ("threads", |it| it.threads),
