@@ -384,12 +384,14 @@ impl Sources {
         }
     }
 
-    /// A file of it is sent from its first byte on only. One that breaks off in the middle is not
-    /// begun anew at once.
+    /// A file of it is sent from its first byte on only. One that `broke_off` in the middle, though
+    /// it was asked for as a whole, is not begun anew at once; parts that were asked for before
+    /// that was known say nothing new.
     pub(super) fn file_is_whole(
         &mut self,
         source: SourceId,
         file: FileIndex,
+        broke_off: bool,
         ground: Ground<'_>,
         now: Instant,
     ) {
@@ -405,7 +407,7 @@ impl Sources {
         let Some(source) = self.known.get_mut(&source) else { return };
         source.ranges.is_known = false;
         let known = source.files.entry(file).or_default();
-        if !std::mem::replace(&mut known.whole_only, true) {
+        if !std::mem::replace(&mut known.whole_only, true) || !broke_off {
             return;
         }
         let rest = STUCK_REST * (1 << known.restarts.min(6));

@@ -148,7 +148,7 @@ impl Served {
         }
         let Some(work) = self.works.front_mut() else { return Vec::new() };
         let piece = layout.piece(work.next).expect("runs are of pieces that exist");
-        if work.block == 0
+        if (work.block == 0 || !work.has_begun)
             && let Some(why) = trouble(manner, work, piece, layout, extents)
         {
             let (number, at) = (work.number, work.next);
@@ -178,7 +178,9 @@ fn trouble(
     layout: &Layout,
     extents: &Extents,
 ) -> Option<RunEnd> {
-    let (begin, len) = (layout.piece_offset(piece), u64::from(layout.len_of(piece)));
+    let skipped = u64::from(work.block) * 16384;
+    let begin = layout.piece_offset(piece) + skipped;
+    let len = u64::from(layout.len_of(piece)) - skipped;
     for slice in extents.slices(begin, len).filter(|slice| !slice.is_pad) {
         if let Some(rest) = manner.off.get(&slice.file) {
             let trouble = Trouble { why: "404".into(), rest: *rest };

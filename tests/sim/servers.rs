@@ -40,6 +40,9 @@ fn setup(seed: u64) -> Setup {
         honest.slots = rng.random_range(1..9);
         if rng.random_range(0..4) == 0 {
             honest.whole_only = some_files(&setup.extents, &mut rng);
+            // All of it comes whole at times, and breaks off behind that.
+            let all = total_len.div_ceil(16384) + u64::from(setup.layout.piece_count());
+            honest.resets_after = rng.random::<bool>().then(|| all + rng.random_range(0..all));
         } else if rng.random() {
             // A piece comes whole in between.
             let piece_blocks = u64::from(setup.layout.piece_len()).div_ceil(16384);

@@ -608,6 +608,44 @@ fn a_whole_file_that_breaks_off_is_begun_anew_ever_later() {
     }
 }
 
+/// Parts that are asked for at one time are all answered so: nothing has broken off by that.
+#[test]
+fn a_whole_file_is_begun_at_once_whatever_parts_of_it_were_asked_for_before_that_was_known() {
+    let mut bench = Bench::of_files(&[256]);
+    bench.sources(1);
+    let whole = || RunEnd::WholeOnly(FileIndex(0));
+    assert_eq!(bench.served(0), ["peer 100: fetch 0..16"]);
+    assert_eq!(bench.served(1), ["peer 101: fetch 16..32"]);
+    assert_eq!(bench.served(2), ["peer 102: fetch 32..48"]);
+    bench.pieces(0, 0..16);
+    (0..16).for_each(|piece| drop(bench.good(piece)));
+    let lines = bench.ended(0, 16, RunEnd::Done);
+    assert!(has(&lines, "peer 100: fetch 48..64"), "{lines:?}");
+    for (link, at) in [(1, 16), (2, 32)] {
+        let lines = bench.ended(link, at, whole());
+        assert!(!lines.iter().any(|line| line.contains("fetch")), "another has a run: {lines:?}");
+    }
+    let lines = bench.ended(0, 48, whole());
+    assert!(lines.iter().any(|line| line.ends_with("fetch 0..64")), "{lines:?}");
+    let files = bench.swarm.sources(bench.now)[0].files.clone();
+    assert_eq!((files[0].whole_only, files[0].why.clone()), (true, None));
+}
+
+#[test]
+fn a_piece_of_a_whole_file_that_broke_off_within_it_is_completed() {
+    let mut bench = Bench::of_files(&[16]);
+    bench.sources(1);
+    assert_eq!(bench.served(0), ["peer 100: fetch 0..4"]);
+    bench.pieces(0, 0..3);
+    (0..3).for_each(|piece| drop(bench.good(piece)));
+    let begun: Vec<_> = bench.layout.blocks(bench.piece(3)).take(2).collect();
+    bench.deliver(LINKS, &names(begun));
+    let lines = bench.ended(0, 3, RunEnd::WholeOnly(FileIndex(0)));
+    assert_eq!(lines, ["peer 100: fetch 0..4"], "nothing else is missing");
+    let lines = bench.pieces(0, 0..4);
+    assert!(has(&lines, "check 3 [data data data data]"), "{lines:?}");
+}
+
 #[test]
 fn a_piece_that_is_wrong_each_time_is_asked_for_ever_later() {
     // Over two files, so that no file is to blame.

@@ -207,6 +207,12 @@ impl Assembly {
         self.free.all().filter(|piece| self.open.get(piece).is_some_and(OpenPiece::is_unasked))
     }
 
+    /// Is this one of those, and kept for no link?
+    pub fn is_orphan(&self, piece: PieceIndex) -> bool {
+        let is_it = |it: &OpenPiece| it.has_free() && it.is_unasked() && it.owner().is_none();
+        self.open.get(&piece).is_some_and(is_it)
+    }
+
     /// Which link is asked for the block; none when it is not missing, or is free.
     pub fn asked(&self, block: BlockRef) -> Option<LinkId> {
         self.open.get(&block.piece())?.asked(block.number())

@@ -16,6 +16,7 @@ use crate::swarm::sources::{Ground, is_in};
 use super::Transfer;
 use super::assembly::{Received, Sharing};
 use super::gaps::{Want, choose, gaps};
+use super::runs::Kind;
 use super::trade::Trade;
 
 /// A run is as long as its link takes in this time, but no longer than so many bytes: few requests
@@ -92,7 +93,7 @@ impl Transfer {
         let rows = gaps(&self.picker, &ranges, crumbs);
         let follows = |piece| self.runs.come_to(piece);
         match choose(rows, want, follows, &mut self.rng) {
-            Some(pieces) => self.send_run(link, pieces, BTreeSet::new(), now, out),
+            Some(pieces) => self.send_run(link, pieces, now, out),
             None => {
                 if let Some(it) = self.runs.link_mut(link) {
                     it.found_nothing(looked);
@@ -129,36 +130,36 @@ impl Transfer {
         (bytes.min(share.max(RUN_BYTES_FIRST)) / piece_len).max(1) as u32
     }
 
-    /// Reserves these pieces, but for the `holes` among them, and orders them.
+    /// Reserves these pieces, and orders them.
     fn send_run(
         &mut self,
         link: LinkId,
         pieces: Range<u32>,
-        holes: BTreeSet<u32>,
         now: Instant,
         out: &mut Effects,
     ) -> bool {
+        self.reserve(pieces.clone());
         let Some(first) = self.layout.piece(pieces.start) else { return false };
-        for number in pieces.clone().filter(|number| !holes.contains(number)) {
-            if let Some(piece) = self.layout.piece(number) {
-                self.picker.remove(piece);
-            }
-        }
         let run = Run { first, end: pieces.end, skip: 0 };
-        self.fetch(link, run, holes, false, now, out)
+        self.fetch(link, (run, Kind::Reserved), BTreeSet::new(), now, out)
+    }
+
+    fn reserve(&mut self, pieces: impl Iterator<Item = u32>) {
+        for piece in pieces.filter_map(|number| self.layout.piece(number)) {
+            self.picker.remove(piece);
+        }
     }
 
     fn fetch(
         &mut self,
         link: LinkId,
-        run: Run,
+        (run, kind): (Run, Kind),
         holes: BTreeSet<u32>,
-        is_open: bool,
         now: Instant,
         out: &mut Effects,
     ) -> bool {
         let Some(it) = self.runs.link_mut(link) else { return false };
-        it.order(run, holes, is_open, &self.layout, now);
+        it.order(run, holes, kind, &self.layout, now);
         self.totals.asked(now);
         out.send(link, LinkCommand::Fetch(run));
         true
@@ -208,7 +209,7 @@ impl Transfer {
         }
         let skip = begin / BLOCK_LEN as u32;
         let run = Run { first: piece, end: piece.number() + 1, skip };
-        self.fetch(link, run, BTreeSet::new(), true, now, out)
+        self.fetch(link, (run, Kind::Begun), BTreeSet::new(), now, out)
     }
 
     /// The last pieces of the run that would take longest: half of it, if that comes sooner from
@@ -240,7 +241,7 @@ impl Transfer {
             return false;
         }
         self.shorten(owner, pieces.start, now, out);
-        self.send_run(link, pieces, BTreeSet::new(), now, out)
+        self.send_run(link, pieces, now, out)
     }
 
     /// The link, other than this one, that takes longest for what it has to bring, if it has a
@@ -325,14 +326,26 @@ impl Transfer {
         }
         let Some(pieces) = self.whole_file(source, now) else { return false };
         // Its last piece may be of other files, too, which the source does not have.
-        let is_hole = |number: &u32| {
-            let piece = self.layout.piece(*number).filter(|_| self.picker.is_free(*number));
-            !piece.is_some_and(|it| self.sources.brings_now(source, it, self.ground(), now))
+        let is_had = |number: &u32| {
+            let piece = self.layout.piece(*number);
+            piece.is_some_and(|it| self.sources.brings_now(source, it, self.ground(), now))
         };
-        let last = pieces.clone().rev().find(|number| !is_hole(number));
-        let pieces = pieces.start..last.map_or(pieces.end, |last| last + 1);
-        let holes = pieces.clone().filter(is_hole).collect();
-        self.send_run(link, pieces, holes, now, out)
+        let is_lacking = |number: &u32| self.lacks_all_or_part(*number) && is_had(number);
+        let Some(last) = pieces.clone().rev().find(is_lacking) else { return false };
+        let Some(first) = self.layout.piece(pieces.start) else { return false };
+        let pieces = pieces.start..last + 1;
+        // What is begun and came to nothing has its place. It comes all the same.
+        let is_hole = |number: &u32| !self.picker.is_free(*number) || !is_had(number);
+        let holes: BTreeSet<u32> = pieces.clone().filter(is_hole).collect();
+        self.reserve(pieces.clone().filter(|number| !holes.contains(number)));
+        let run = Run { first, end: pieces.end, skip: 0 };
+        self.fetch(link, (run, Kind::WholeFile), holes, now, out)
+    }
+
+    /// May the piece be begun, or is it, and nobody asked for what it lacks?
+    fn lacks_all_or_part(&self, number: u32) -> bool {
+        let is_orphan = || self.layout.piece(number).is_some_and(|it| self.assembly.is_orphan(it));
+        self.picker.is_free(number) || is_orphan()
     }
 
     /// The pieces of such a file, as a last resort. What begins within a piece after another one
@@ -356,7 +369,8 @@ impl Transfer {
         None
     }
 
-    /// Is a piece to be begun in there that no peer has, nor any other source in runs?
+    /// Is a piece to be begun in there, or to be completed, that no peer has, nor any other source
+    /// in runs?
     fn is_last_resort(&mut self, source: SourceId, span: &Range<u32>, now: Instant) -> bool {
         let others: Vec<SourceId> =
             self.sources.fit(now).into_iter().filter(|other| *other != source).collect();
@@ -371,8 +385,8 @@ impl Transfer {
         }
         let leaves = self.peers_deliver();
         let is_left = |number: &u32| leaves && self.picker.is_at_hand(*number);
-        let free = |number: &u32| self.picker.is_free(*number) && !is_left(number);
-        let mut left: Vec<u32> = span.clone().filter(free).filter(is_had).collect();
+        let lacks = |number: &u32| self.lacks_all_or_part(*number) && !is_left(number);
+        let mut left: Vec<u32> = span.clone().filter(lacks).filter(is_had).collect();
         for other in others {
             let ground = Ground { layout: &self.layout, extents: &self.extents };
             let ranges = self.sources.ranges(other, ground, now);
@@ -535,6 +549,7 @@ impl Transfer {
             // Whether the link has heard of the next one before it said this is not known.
             out.send(link, LinkCommand::Shorten(0));
         }
+        let was_whole = ended.was_whole();
         let (given_back, unsent) = ended.into_parts();
         unsent.iter().for_each(|block| self.release(link, *block));
         self.free_owned(link);
@@ -550,7 +565,7 @@ impl Transfer {
                 self.sources.file_refused(source, file, trouble, ground, now);
             }
             RunEnd::WholeOnly(file) => {
-                self.sources.file_is_whole(source, file, ground, now);
+                self.sources.file_is_whole(source, file, was_whole, ground, now);
             }
             RunEnd::Source(trouble) => {
                 self.sources.failed(source, trouble, now);

@@ -29,11 +29,23 @@ const UNKNOWN_S: f64 = 1.0;
 /// it gives up after 20 s, and knows better why.
 const FIRST_BYTE_AFTER: Duration = Duration::from_secs(25);
 
+/// What a run is of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Kind {
+    /// Pieces that nobody has begun.
+    Reserved,
+    /// One that is begun.
+    Begun,
+    /// A file that is sent only as a whole, from its first byte on.
+    WholeFile,
+}
+
 /// One run as it was ordered, and how far it has come.
 #[derive(Debug)]
 struct Order {
     /// Which of the link's runs it is, counted from 0.
     number: u64,
+    kind: Kind,
     first: u32,
     /// No piece before this one is reserved any more: its first byte came, or that of a later one.
     next: u32,
@@ -266,7 +278,7 @@ impl RunLink {
         &mut self,
         run: Run,
         holes: BTreeSet<u32>,
-        is_open: bool,
+        kind: Kind,
         layout: &Layout,
         now: Instant,
     ) {
@@ -279,8 +291,9 @@ impl RunLink {
         self.next_number += 1;
         self.orders.push_back(Order {
             number,
+            kind,
             first,
-            next: if is_open { run.end } else { first },
+            next: if kind == Kind::Begun { run.end } else { first },
             end: run.end,
             ordered_end: run.end,
             holes,
@@ -368,6 +381,7 @@ impl RunLink {
         let at = self.orders.iter().position(|order| order.number == number)?;
         // Each has its end told, in their order, but for those that are void after another's.
         let over: Vec<Order> = self.orders.drain(..=at).collect();
+        let was_whole = over.last().is_some_and(|order| order.kind == Kind::WholeFile);
         let (mut given_back, mut unsent) = (Vec::new(), Vec::new());
         // What we took back before a byte of it came has its end told, too.
         let answers = !is_done || over.iter().any(|order| order.has_come);
@@ -391,7 +405,7 @@ impl RunLink {
         if answers {
             self.excuse(now);
         }
-        Some(Ended { given_back, unsent, voids_others })
+        Some(Ended { given_back, unsent, voids_others, was_whole })
     }
 
     /// When it counts as silent, unless payload comes before.
@@ -442,12 +456,18 @@ pub(super) struct Ended {
     given_back: Vec<u32>,
     unsent: Vec<BlockRef>,
     voids_others: bool,
+    was_whole: bool,
 }
 
 impl Ended {
     /// Were runs ordered behind it that are void now?
     pub(super) fn voids_others(&self) -> bool {
         self.voids_others
+    }
+
+    /// Was it of a file that is sent only as a whole?
+    pub(super) fn was_whole(&self) -> bool {
+        self.was_whole
     }
 
     /// Pieces that were reserved, and blocks that were to come.
