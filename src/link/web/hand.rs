@@ -426,14 +426,9 @@ impl Hand {
                 return self.on_poor(way).await;
             }
             if self.exchange.is_spent() {
-                let live = self.live.take();
-                let has_brought = live.is_some_and(|live| live.has_brought);
-                let reason = || lost(&io::ErrorKind::UnexpectedEof.into());
-                return if has_brought {
-                    Ok(())
-                } else {
-                    self.on_break(reason(), false, way).await
-                };
+                // It brought what it was to bring, or we want no more of it.
+                self.live = None;
+                return Ok(());
             }
             if !self.exchange.is_answering() {
                 return Ok(());

@@ -107,6 +107,29 @@ async fn connections_that_break_without_a_byte_end_the_link() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_we_end_ourselves_are_no_breaks() {
+    let rig = Rig::new(single());
+    let (asked, mut requests) = mpsc::channel(8);
+    let server = rig.serve(move |request| {
+        let _ = asked.try_send(());
+        if request.number < 3 { Reply::StallAfter(0) } else { Reply::Honest }
+    });
+    let mut link = rig.link(&server).await;
+    for _ in 0..3 {
+        link.order(LinkCommand::Fetch(rig.all())).await;
+        timeout(Duration::from_secs(20), requests.recv()).await.expect("it is asked");
+        // Much more is to come than is worth reading.
+        link.order(LinkCommand::Shorten(0)).await;
+        let ended = rig.end_of_run(&mut link).await;
+        assert_eq!(ended, Ended { at: 0, why: RunEnd::Done, blocks: 0, wrong: 0 });
+    }
+    let run = rig.all();
+    assert_eq!(rig.fetch(&mut link, run).await, rig.done(run));
+    assert_eq!(server.connections(), 4);
+    link.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_body_that_never_comes_is_not_asked_for_in_a_loop() {
     let rig = Rig::impatient(single());
     let empty = b"HTTP/1.0 206 P\r\nContent-Range: bytes 0-65535/655365\r\n\r\n".to_vec();
