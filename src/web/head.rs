@@ -94,6 +94,8 @@ pub struct Head {
     pub coding: Option<String>,
     /// The body is several parts (`multipart/byteranges`).
     pub is_multipart: bool,
+    /// The body is a page for people (`text/html`).
+    pub is_page: bool,
     /// Which part of the file the body is.
     pub content_range: Option<ContentRange>,
     /// Where a redirect leads, as it is written.
@@ -209,13 +211,17 @@ fn read(bytes: &[u8]) -> Result<Option<Head>, Flaw> {
     let says = |word: &str| fields.list("connection").any(|said| said.eq_ignore_ascii_case(word));
     let wants_more = if is_http_11 { !says("close") } else { says("keep-alive") && !says("close") };
     let date = fields.one("date").and_then(date);
+    let content_type = fields.one("content-type").unwrap_or_default();
     Ok(Some(Head {
         status,
         keeps_alive: wants_more && is_sure && body != BodyLen::ToEnd,
         is_http_11,
         body,
         coding: coding(&fields),
-        is_multipart: fields.one("content-type").is_some_and(is_multipart),
+        is_multipart: begins_with(content_type, b"multipart/"),
+        is_page: [&b"text/html"[..], b"application/xhtml"]
+            .iter()
+            .any(|it| begins_with(content_type, it)),
         content_range: content_range(&fields),
         location: fields.one("location").map(<[u8]>::to_vec),
         retry_after: fields.one("retry-after").and_then(retry_after),
@@ -260,9 +266,9 @@ fn coding(fields: &Fields<'_>) -> Option<String> {
     Some(plain.take(CODING_LEN_MAX).collect::<String>().to_ascii_lowercase())
 }
 
-fn is_multipart(content_type: &[u8]) -> bool {
-    let begin = content_type.get(..b"multipart/".len());
-    begin.is_some_and(|begin| begin.eq_ignore_ascii_case(b"multipart/"))
+/// Whether a media type begins so.
+fn begins_with(content_type: &[u8], kind: &[u8]) -> bool {
+    content_type.get(..kind.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(kind))
 }
 
 /// The one range that all fields of that name mean.
@@ -370,6 +376,7 @@ mod tests {
             body: BodyLen::Known(16_384),
             coding: None,
             is_multipart: false,
+            is_page: false,
             content_range: Some(range),
             location: None,
             retry_after: None,
@@ -457,6 +464,9 @@ mod tests {
         let long = format!("Content-Encoding: {}\r\n", "z".repeat(200));
         assert_eq!(coding(&long).map(|name| name.len()), Some(CODING_LEN_MAX));
         assert!(head("Content-Type: Multipart/byteranges; boundary=x\r\n").is_multipart);
+        let is_page = |kind: &str| head(&format!("Content-Type: {kind}\r\n")).is_page;
+        assert!(is_page("Text/HTML; charset=utf-8") && is_page("application/xhtml+xml"));
+        assert!(!is_page("text/plain") && !is_page("application/octet-stream") && !is_page(""));
     }
 
     #[test]

@@ -97,6 +97,8 @@ impl Asked {
             // A server may call a file that is packed on its disk so, but says how long it is.
             (_, BodyLen::Known(len)) if len == self.file_len => len,
             (Some(coding), _) => return Verdict::Compressed(coding.clone()),
+            // Walls before networks and sites under repair do so for a while.
+            (None, BodyLen::Known(_)) if head.is_page => return Verdict::Odd(Oddity::Page),
             (None, BodyLen::Known(len)) => return Verdict::OtherFile { theirs: len },
             (None, _) => return Verdict::Odd(Oddity::NoLength),
         };
@@ -247,6 +249,9 @@ pub enum Oddity {
     /// Nothing of a file that is as long as ours.
     #[error("it has nothing of the part that was asked for")]
     Unsatisfied,
+    /// A page for people that is not as long as the file.
+    #[error("it sends a page instead of the file")]
+    Page,
     /// A redirect to nowhere.
     #[error("it redirects without saying where to")]
     NoLocation,
@@ -442,6 +447,23 @@ mod tests {
         assert_eq!(other(1004).rest(), Rest::File(None));
         let same = judge(ASKED, "416 R\r\nContent-Range: bytes */1000");
         assert_eq!(same, Verdict::Odd(Oddity::Unsatisfied));
+    }
+
+    // Of a page nobody knows how long it is there in place of the file.
+    #[test]
+    fn a_page_of_another_length_is_no_other_file_for_good() {
+        let page = |len: u64| {
+            judge(ASKED, &format!("200 OK\r\nContent-Type: text/html\r\nContent-Length: {len}"))
+        };
+        let verdict = page(999);
+        assert_eq!(verdict, Verdict::Odd(Oddity::Page));
+        assert_eq!(verdict.rest(), Rest::File(Some(FILE_REST)));
+        assert_eq!(verdict.words(200, 1000), "200: it sends a page instead of the file");
+        assert_eq!(
+            page(1000),
+            Verdict::Take { skip: 100, len: 50, behind: 850 },
+            "the file may be one"
+        );
     }
 
     #[test]

@@ -5,6 +5,7 @@
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
+use tracing::info;
 
 use crate::base::addr::Locality;
 use crate::base::ids::FileIndex;
@@ -167,6 +168,10 @@ impl Hand {
             self.end_run(RunEnd::File(way.file, trouble(why)));
             return Ok(());
         };
+        if way.url.origin().is_tls() && !url.origin().is_tls() {
+            // Hashes protect the bytes, but nothing who asks for which.
+            info!(server = %self.server.site(), to = %url.origin(), "redirected from https to http");
+        }
         let keep = match expiry::keep(&told.head, &url, SystemTime::now()) {
             Keep::ForGood => way.keep,
             Keep::For(keep) => way.keep.min(keep),
@@ -202,7 +207,7 @@ impl Hand {
         let file_len = self.exchange.wish(told.slice).file_len;
         let words = told.verdict.words(told.head.status, file_len);
         let page = match told.verdict {
-            Verdict::Refused | Verdict::Busy(_) | Verdict::Odd(Oddity::Status) => {
+            Verdict::Refused | Verdict::Busy(_) | Verdict::Odd(Oddity::Status | Oddity::Page) => {
                 quoted(&told.page)
             }
             _ => String::new(),
