@@ -149,7 +149,8 @@ pub struct Loaded {
 impl Loaded {
     /// The torrent that a link means, with all that the link says: its trackers, each a tier of
     /// its own, and web seeds, where the torrent lacks them; peers, their names resolved, and
-    /// files to choose. What is left out goes to `told`.
+    /// files to choose. Of a private torrent neither peers nor web seeds; what is left out goes to
+    /// `told`.
     pub async fn by_link(
         mut torrent: Torrent,
         bytes: Vec<u8>,
@@ -162,24 +163,30 @@ impl Loaded {
                 torrent.trackers.push(vec![url.clone()]);
             }
         }
-        for url in &link.web_seeds {
-            if !torrent.web_seeds.contains(url) {
-                torrent.web_seeds.push(url.clone());
-            }
-        }
         let mut hints = Hints { wanted: link.wanted.clone(), ..Hints::default() };
-        match link.peers.len() as u64 {
-            // Only its trackers name peers (BEP 27).
-            count @ 1.. if torrent.private => {
-                let left_out = counted(count, "peer");
-                told.push(format!(
-                    "the torrent is private: {left_out} of the magnet link left out"
-                ));
+        let is_new = |url: &&String| !torrent.web_seeds.contains(*url);
+        let web_seeds: Vec<_> = link.web_seeds.iter().filter(is_new).cloned().collect();
+        match torrent.private {
+            false => {
+                torrent.web_seeds.extend(web_seeds);
+                hints.peers = addresses(egress, &link.peers).await;
             }
-            _ => hints.peers = addresses(egress, &link.peers).await,
+            // Only its trackers name peers (BEP 27), and nobody but its own file who may see it.
+            true => told.extend(left_out(link.peers.len(), web_seeds.len())),
         }
         Self { torrent, bytes, hints }
     }
+}
+
+/// That so many peers and web seeds of a link to a private torrent are not asked, if there are any.
+fn left_out(peers: usize, web_seeds: usize) -> Option<String> {
+    let all = [(peers, "peer"), (web_seeds, "web seed")];
+    let all = all.into_iter().filter(|(count, _)| *count > 0);
+    let all: Vec<String> = all.map(|(count, what)| counted(count as u64, what)).collect();
+    let remedy = if web_seeds > 0 { "; -w names a server that may see it" } else { "" };
+    let all = all.join(" and ");
+    let words = format!("the torrent is private: {all} of the magnet link left out{remedy}");
+    (!all.is_empty()).then_some(words)
 }
 
 /// What a magnet link, or a metalink, says of a download, beside the torrent itself.
@@ -432,10 +439,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn of_a_private_torrent_a_link_names_no_peers() {
+    async fn of_a_private_torrent_a_link_names_neither_peers_nor_servers() {
         let (loaded, told) = linked(true).await;
         assert_eq!(loaded.hints.peers, []);
-        assert_eq!(told, ["the torrent is private: 1 peer of the magnet link left out"]);
+        assert_eq!(loaded.torrent.web_seeds, ["http://w"], "that of its own file");
+        let expected = "the torrent is private: 1 peer and 1 web seed of the magnet link left out; \
+            -w names a server that may see it";
+        assert_eq!(told, [expected]);
     }
 
     #[tokio::test]
