@@ -22,6 +22,12 @@ use crate::session::{NamedBy, WebSeed};
 use super::escape::escape;
 use super::exit::{Exit, Failure};
 use super::given::{Hints, Loaded, torrent_at};
+use super::print::counted;
+
+/// .torrent files that are fetched side by side, of so many files of a metalink from the one at
+/// hand on.
+const FETCHES_MAX: usize = 8;
+const AHEAD_MAX: usize = 64;
 
 /// The hash that a file is to have in the end.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -42,8 +48,8 @@ pub enum Meant {
 }
 
 /// What each file of a metalink comes to, by its name. Files of one torrent are one download.
-/// What is left out goes to `told`. Waits for the .torrent files, half a minute each; one that
-/// several files name is fetched once.
+/// What is left out goes to `told`. Waits for the .torrent files, half a minute each; some are
+/// fetched side by side, and one that several files name once.
 pub async fn meant(
     metalink: &Metalink,
     egress: &Egress,
@@ -51,7 +57,8 @@ pub async fn meant(
 ) -> Vec<(String, Result<Meant, Failure>)> {
     let mut all: Vec<(String, Result<Meant, Failure>)> = Vec::new();
     let mut fetches = Fetches { egress: egress.clone(), known: HashMap::new() };
-    for file in &metalink.files {
+    for (at, file) in metalink.files.iter().enumerate() {
+        fetches.begin_ahead(metalink.files.iter().skip(at).take(AHEAD_MAX));
         let found = match of_file(file, &mut fetches, told).await {
             Ok(Came::Named(named, hints)) => {
                 let same = all.iter_mut().find_map(|(_, known)| match known {
@@ -107,13 +114,35 @@ enum Fetch {
 }
 
 impl Fetches {
-    /// The torrent at this URL, if it can be had. Why not is told once.
-    async fn torrent(&mut self, url: &str, told: &mut Vec<String>) -> Option<Arc<Named>> {
-        if !self.known.contains_key(url) {
+    /// Begins to fetch the best torrent of each of these files, as far as there is room.
+    fn begin_ahead<'a>(&mut self, files: impl Iterator<Item = &'a Listed>) {
+        let is_coming =
+            |it: &&Fetch| matches!(it, Fetch::Coming(_, fetching) if !fetching.is_finished());
+        let coming = self.known.values().filter(is_coming).count();
+        let best = files.filter_map(|file| Some(&file.torrents.first()?.url));
+        let mut room = FETCHES_MAX.saturating_sub(coming);
+        for url in best {
+            if room == 0 {
+                return;
+            }
+            room -= usize::from(self.begin(url));
+        }
+    }
+
+    /// Begins to fetch what is at this URL, unless that was done.
+    fn begin(&mut self, url: &str) -> bool {
+        let is_new = !self.known.contains_key(url);
+        if is_new {
             let (wanted, egress) = (url.to_owned(), self.egress.clone());
             let fetching = tokio::spawn(async move { torrent_at(&wanted, &egress).await });
             self.known.insert(url.to_owned(), Fetch::Coming(Instant::now(), fetching));
         }
+        is_new
+    }
+
+    /// The torrent at this URL, if it can be had. Why not is told once.
+    async fn torrent(&mut self, url: &str, told: &mut Vec<String>) -> Option<Arc<Named>> {
+        self.begin(url);
         let fetch = self.known.get_mut(url)?;
         if let Fetch::Coming(_, fetching) = fetch {
             let came = match fetching.await {
@@ -236,6 +265,16 @@ fn hints_of(
 ) -> Option<Hints> {
     let is_one_of_several = torrent.files.iter().filter(|file| !file.is_pad).count() > 1;
     let why = match file_in(torrent, file, name) {
+        Ok(index) if torrent.private && !file.mirrors.is_empty() => {
+            // Nobody but its own file says who may see it.
+            let count = counted(file.mirrors.len() as u64, "mirror");
+            told.push(format!(
+                "{}: its torrent is private: {count} left out; -w names a server that may see it",
+                escape(&file.name)
+            ));
+            let unseen = Listed { mirrors: Vec::new(), ..file.clone() };
+            return Some(hints(&unseen, index, is_one_of_several));
+        }
         Ok(index) => return Some(hints(file, index, is_one_of_several)),
         Err(why) => why,
     };
@@ -334,6 +373,12 @@ pub fn has_hash(path: &Path, hash: &FileHash) -> std::io::Result<bool> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::{SocketAddr, TcpListener};
+    use std::sync::Barrier;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::thread;
+
     use super::*;
     use crate::metalink::Mirror;
 
@@ -406,6 +451,96 @@ mod tests {
             "c: the torrent that the metalink names does not hold it",
         ];
         assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn mirrors_of_a_private_torrent_are_left_out_and_that_is_told() {
+        let info = b"d6:lengthi3e4:name5:a.iso12:piece lengthi16384e6:pieces20:";
+        let private = b"7:privatei1ee";
+        let torrent = Torrent::from_info(&[&info[..], &[0; 20], private].concat()).unwrap();
+        let mut told = Vec::new();
+        let found = hints_of(&listed(Some(3)), &torrent, None, &mut told).unwrap();
+        assert_eq!((found.web_seeds, found.sums.len()), (vec![], 1));
+        let expected = "a.iso: its torrent is private: 2 mirrors left out; \
+            -w names a server that may see it";
+        assert_eq!(told, [expected]);
+    }
+
+    /// A .torrent of one file of this name.
+    fn torrent_of(name: &str) -> Vec<u8> {
+        let name = format!("{}:{name}", name.len());
+        let head = format!("d4:infod6:lengthi3e4:name{name}12:piece lengthi16384e6:pieces20:");
+        [head.as_bytes(), &[0; 20], b"ee"].concat()
+    }
+
+    /// What a server of such files, `/a.torrent` and so on, has seen.
+    #[derive(Default)]
+    struct Seen {
+        requests: AtomicUsize,
+        at_once: AtomicUsize,
+        most_at_once: AtomicUsize,
+    }
+
+    /// None of the first `together` requests is answered before all of them are there.
+    fn serve(together: usize) -> (SocketAddr, Arc<Seen>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (seen, first) = (Arc::<Seen>::default(), Arc::new(Barrier::new(together)));
+        let shared = seen.clone();
+        thread::spawn(move || {
+            for mut stream in listener.incoming().map_while(Result::ok) {
+                let (seen, first) = (shared.clone(), first.clone());
+                thread::spawn(move || {
+                    let mut head = Vec::new();
+                    while !head.ends_with(b"\r\n\r\n") {
+                        let mut byte = [0];
+                        stream.read_exact(&mut byte).unwrap();
+                        head.extend(byte);
+                    }
+                    let head = String::from_utf8(head).unwrap();
+                    let path = head.split(' ').nth(1).unwrap();
+                    let body = torrent_of(&path[1..path.len() - ".torrent".len()]);
+                    let at_once = seen.at_once.fetch_add(1, Ordering::SeqCst) + 1;
+                    seen.most_at_once.fetch_max(at_once, Ordering::SeqCst);
+                    if seen.requests.fetch_add(1, Ordering::SeqCst) < together {
+                        first.wait();
+                    }
+                    seen.at_once.fetch_sub(1, Ordering::SeqCst);
+                    let len = body.len();
+                    let head = format!(
+                        "HTTP/1.1 200 OK\r\nContent-Length: {len}\r\nConnection: close\r\n\r\n"
+                    );
+                    stream.write_all(&[head.as_bytes(), &body].concat()).unwrap();
+                });
+            }
+        });
+        (address, seen)
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn torrents_of_several_files_are_fetched_side_by_side_but_not_too_many() {
+        let count = 2 * FETCHES_MAX + 1;
+        let (address, seen) = serve(FETCHES_MAX);
+        let file = |number: usize| {
+            let url = format!("http://{address}/file{number}.torrent");
+            let torrents = vec![MetaUrl { url, priority: 1, name: None }];
+            Listed { name: format!("file{number}"), torrents, ..Listed::default() }
+        };
+        // One that is there twice is fetched once.
+        let files = (0..count).map(file).chain([Listed { name: "again".into(), ..file(0) }]);
+        let metalink = Metalink { files: files.collect(), ..Metalink::default() };
+        let mut told = Vec::new();
+        let found = meant(&metalink, &Egress::default(), &mut told).await;
+        assert_eq!(told, [""; 0]);
+        let names = found.iter().map(|(name, meant)| match meant {
+            Ok(Meant::Torrent(loaded)) => (name.clone(), loaded.torrent.name.clone()),
+            other => panic!("{name}: {other:?}"),
+        });
+        let expected = (0..count).map(|number| format!("file{number}"));
+        let expected: Vec<_> = expected.map(|name| (name.clone(), name)).collect();
+        assert_eq!(names.collect::<Vec<_>>(), expected, "in their order");
+        assert_eq!(seen.requests.load(Ordering::SeqCst), count);
+        assert_eq!(seen.most_at_once.load(Ordering::SeqCst), FETCHES_MAX);
     }
 
     #[test]
