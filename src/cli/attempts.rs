@@ -49,8 +49,9 @@ impl Attempts {
             left.push_front(mirrors);
         }
         options.web_seeds = left.pop_front().unwrap_or_default();
-        let part = options.dir.join(&torrent.name).with_added_extension("part");
-        let part = Some(part).filter(|part| part.symlink_metadata().is_err());
+        let file = torrent.files.file(FileIndex(0));
+        let part = file.map(|file| options.dir.join(file.path).with_added_extension("part"));
+        let part = part.filter(|part| part.symlink_metadata().is_err());
         let is_of_all = options.web_seeds.len() > 1;
         // What was fetched before is of no use in the next one.
         let options = options.clone().check(CheckMode::Force).overwrite(true).web_seeds(Vec::new());
@@ -147,6 +148,16 @@ mod tests {
     fn torrent() -> Torrent {
         let info = [b"d6:lengthi3e4:name1:x12:piece lengthi16384e6:pieces20:", &[0; 20][..], b"e"];
         Torrent::unjudged(&info.concat()).unwrap()
+    }
+
+    #[test]
+    fn what_is_left_of_a_file_in_a_directory_lies_there() {
+        let head =
+            b"d5:filesld6:lengthi3e4:pathl1:xeee4:name3:dir12:piece lengthi16384e6:pieces20:";
+        let torrent = Torrent::unjudged(&[&head[..], &[0; 20], b"e"].concat()).unwrap();
+        let mut options = TorrentOptions::default().dir(PathBuf::from("/no/where"));
+        let attempts = Attempts::of(&torrent, &mut options, &sums()).unwrap();
+        assert_eq!(attempts.part(), Some(Path::new("/no/where/dir/x.part")));
     }
 
     fn sums() -> Vec<FileSum> {

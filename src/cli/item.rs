@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 
+use crate::base::ids::FileIndex;
 use crate::disk::Home;
 use crate::metainfo::Torrent;
 use crate::metalink::HashKind;
@@ -248,6 +249,13 @@ impl Item {
         let home = self.handle.status().home.unwrap_or_else(|| Home::at(self.dir.clone()).into());
         let position = files_of(&self.torrent).first().copied().unwrap_or(0);
         home.dir.join(own_name(&self.torrent, &home, position))
+    }
+
+    /// Where one of its files is.
+    pub fn place_of(&self, file: FileIndex) -> Option<PathBuf> {
+        let home = self.handle.status().home.unwrap_or_else(|| Home::at(self.dir.clone()).into());
+        let path = self.torrent.files.file(file)?.path;
+        Some(home.dir.join(home.path_of(file.0, path)))
     }
 
     /// How many of its files are chosen, when some are not; with its line end.

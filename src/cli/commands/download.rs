@@ -257,7 +257,7 @@ fn choose_any(
             refuse_unjudged(name, &found.torrent, options, &template)?;
             let (sums, dir) = (&found.hints.sums, &template.dir);
             if is_here(&found.torrent, dir, sums) {
-                let name = escape(&found.torrent.name);
+                let name = escape(name);
                 out::talk_wrapped(&format!("{name}: here already, and its hash is right"));
                 return Ok(None);
             }

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use serde_json::json;
 
+use crate::base::ids::FileIndex;
 use crate::cli::escape::escape;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::item::{Item, Summed};
@@ -127,7 +128,7 @@ impl Live {
             words += &format!("; of what came, {wrong}");
         }
         let part = attempts.and_then(|it| it.part()).map(Path::to_owned);
-        let useless = [Some(item.place()), part].into_iter().flatten();
+        let useless = [item.place_of(FileIndex(0)), part].into_iter().flatten();
         for path in useless.filter(|path| wrong.is_some() && path.exists()) {
             if let Err(error) = fs::remove_file(&path) {
                 words += &format!("; {} stays: {error}", escape(&path.display().to_string()));

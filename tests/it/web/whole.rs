@@ -85,6 +85,20 @@ fn what_is_wrong_everywhere_is_not_kept() {
 }
 
 #[test]
+fn what_is_wrong_everywhere_is_not_kept_in_its_directory_either() {
+    let (home, (_, bytes)) = (tempfile::tempdir().expect("a folder"), file(3));
+    let mirrors = [mirror(&bytes, |_| Reply::Honest), mirror(&bytes, |_| Reply::Honest)];
+    let urls = mirrors.each_ref().map(|mirror| mirror.url("/file"));
+    let inner = inner(bytes.len(), Some(&"11".repeat(20)), &urls);
+    let path = metalink(home.path(), "some/where/x.bin", &inner);
+    let (status, output) = download(home.path(), &path, &[]);
+    assert_eq!(status.code(), Some(6), "{output}");
+    assert!(!output.contains("stays"), "{output}");
+    let left = fs::read_dir(home.path().join("data/some/where")).map(|entries| entries.count());
+    assert_eq!(left.unwrap_or(0), 0, "something is left");
+}
+
+#[test]
 fn what_is_wrong_at_one_mirror_and_comes_in_part_from_the_last_is_not_kept_either() {
     let (home, (_, bytes)) = (tempfile::tempdir().expect("a folder"), file(3));
     let wrong = mirror(&vec![7; bytes.len()], |_| Reply::Honest);
