@@ -2,22 +2,27 @@
 //! Keys of the file are the long flags, and their values go through the same parsers, so
 //! that a file cannot say anything that a flag could not.
 
-use std::any::TypeId;
+mod environment;
+mod keys;
+mod shown;
+
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use clap::builder::{OsStr, Resettable};
-use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, CommandFactory as _, FromArgMatches as _};
 use etcetera::BaseStrategy as _;
-use serde_json::Value;
 
 use super::args::Cli;
 use super::argv::color_of;
 use super::escape::escape;
 use super::exit::Failure;
-use crate::net::blocklist::Source;
+
+use environment::{blame_environment, deaf_to, without_used_environment};
+use keys::{action_of, as_arguments, is_setting, take_off};
+use shown::without_secrets;
+pub use shown::{Kind, Setting};
 
 /// Settings that contradict each other, by the names of their arguments. The stronger source
 /// decides; within one source nobody can know what is meant.
@@ -319,217 +324,10 @@ impl Settings {
     }
 }
 
-/// One setting, escaped.
-pub struct Setting {
-    /// Its name, as in the config file.
-    pub key: String,
-    /// What it is.
-    pub value: String,
-    /// What a program is to take it for.
-    pub kind: Kind,
-    /// Where that came from.
-    pub origin: String,
-}
-
-/// What a setting's value is, for programs.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Kind {
-    /// On or off.
-    Switch,
-    /// A number.
-    Number,
-    /// Words, or a number with a unit.
-    Words,
-}
-
-impl Kind {
-    fn of(arg: &clap::Arg) -> Self {
-        let id = arg.get_value_parser().type_id();
-        let numbers = [
-            TypeId::of::<u8>(),
-            TypeId::of::<u16>(),
-            TypeId::of::<u32>(),
-            TypeId::of::<u64>(),
-            TypeId::of::<usize>(),
-            TypeId::of::<f64>(),
-        ];
-        match arg.get_action() {
-            ArgAction::SetTrue | ArgAction::SetFalse => Self::Switch,
-            ArgAction::Count => Self::Number,
-            _ if id == TypeId::of::<bool>() => Self::Switch,
-            _ if numbers.into_iter().any(|number| id == number) => Self::Number,
-            _ => Self::Words,
-        }
-    }
-}
-
-impl Setting {
-    /// Its value as JSON: null where there is none, words where it is no number.
-    pub fn json(&self) -> Value {
-        let read = || serde_json::from_str(&self.value).ok();
-        match self.kind {
-            _ if self.value == "-" => Value::Null,
-            Kind::Switch => read().filter(Value::is_boolean).unwrap_or_else(|| self.words()),
-            Kind::Number => read().filter(Value::is_number).unwrap_or_else(|| self.words()),
-            Kind::Words => self.words(),
-        }
-    }
-
-    fn words(&self) -> Value {
-        Value::from(self.value.as_str())
-    }
-}
-
 /// Does a variable say yes? In doubt it does not: then the file is read, and its rules hold.
 fn is_yes(value: &std::ffi::OsStr) -> bool {
     let value = value.to_str().map(str::to_ascii_lowercase);
     matches!(value.as_deref(), Some("y" | "yes" | "t" | "true" | "on" | "1"))
-}
-
-/// A value as it may be shown.
-fn without_secrets(id: &str, value: String) -> String {
-    match id {
-        "proxy" => without_login(&value),
-        "blocklist" => Source::parse(&value).map_or(value, |source| source.to_string()),
-        _ => value,
-    }
-}
-
-/// A URL without the name and password in it.
-fn without_login(url: &str) -> String {
-    match (url.split_once("://"), url.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, place))) => format!("{scheme}://{place}"),
-        _ => url.to_owned(),
-    }
-}
-
-/// Settings are all options but those that choose the file or ask for help.
-fn is_setting(id: &str) -> bool {
-    !matches!(id, "torrents" | "config" | "no_config" | "find_port" | "help" | "version")
-}
-
-/// The command line's definition, in which these settings have no environment variable, nor those
-/// whose variable is empty: that is how people and scripts take one away.
-fn deaf_to(overruled: &[String]) -> clap::Command {
-    deaf_where(overruled, &|name| std::env::var_os(name).is_some_and(|value| value.is_empty()))
-}
-
-fn deaf_where(overruled: &[String], is_empty: &impl Fn(&str) -> bool) -> clap::Command {
-    let deafen = |command: clap::Command| {
-        command.mut_args(|arg| {
-            let name = arg.get_env().and_then(|name| name.to_str());
-            let is_deaf =
-                name.is_some_and(is_empty) || overruled.iter().any(|id| arg.get_id() == id);
-            if is_deaf { arg.env(Resettable::<OsStr>::Reset) } else { arg }
-        })
-    };
-    deafen(Cli::command()).mut_subcommands(|command| deafen(command).mut_subcommands(deafen))
-}
-
-/// A refusal whose line of usage has what was typed, and not what the environment says besides,
-/// which would stand there as if it had to be typed.
-fn without_used_environment(mut error: clap::Error, arguments: &[OsString]) -> clap::Error {
-    let deaf = deaf_where(&[], &|_| true).try_get_matches_from(arguments);
-    let usage = deaf.err().and_then(|other| other.get(ContextKind::Usage).cloned());
-    if let Some(usage) = usage.filter(|_| error.get(ContextKind::Usage).is_some()) {
-        error.insert(ContextKind::Usage, usage);
-    }
-    error
-}
-
-/// A refusal of a value, which names the environment variable that it came from.
-fn blame_environment(mut error: clap::Error, arguments: &[OsString]) -> clap::Error {
-    if !matches!(error.kind(), ErrorKind::InvalidValue | ErrorKind::ValueValidation) {
-        return error;
-    }
-    let Some(ContextValue::String(blamed)) = error.get(ContextKind::InvalidArg).cloned() else {
-        return error;
-    };
-    let long = blamed.split_whitespace().next().and_then(|word| word.strip_prefix("--"));
-    let id = long.map(|long| long.split(['=', '[']).next().unwrap_or(long).replace('-', "_"));
-    let Some(id) = id.filter(|id| !id.is_empty()) else { return error };
-    let deaf = deaf_to(std::slice::from_ref(&id)).try_get_matches_from(arguments);
-    let is_same = |other: &clap::Error| {
-        other.get(ContextKind::InvalidArg) == error.get(ContextKind::InvalidArg)
-    };
-    // Not refused without the environment: then that is to blame.
-    if !deaf.err().is_some_and(|other| is_same(&other)) {
-        let name = format!("DRIVER_{} (environment)", id.to_uppercase());
-        error.insert(ContextKind::InvalidArg, ContextValue::String(name));
-    }
-    error
-}
-
-/// Takes out the switches that are turned off, as `--check=false`, and names them; what is turned
-/// on so becomes the plain flag.
-fn take_off(arguments: &mut Vec<OsString>) -> Vec<String> {
-    let command = Cli::command();
-    let switches = command.get_arguments().filter(|arg| is_setting(arg.get_id().as_str()));
-    let switches = switches.filter(|arg| matches!(arg.get_action(), ArgAction::SetTrue));
-    let switches: Vec<(&str, String)> = switches
-        .filter_map(|arg| Some((arg.get_id().as_str(), format!("--{}=", arg.get_long()?))))
-        .collect();
-    let (mut off, mut is_over) = (Vec::new(), false);
-    arguments.retain_mut(|word| {
-        is_over |= word == "--";
-        let text = word.to_str().filter(|_| !is_over).unwrap_or_default();
-        let found =
-            switches.iter().find_map(|(id, flag)| Some((id, flag, text.strip_prefix(flag)?)));
-        match found {
-            Some((id, _, "false" | "no" | "off" | "0")) => {
-                off.push((*id).to_owned());
-                false
-            }
-            Some((_, flag, "true" | "yes" | "on" | "1")) => {
-                *word = flag.trim_end_matches('=').into();
-                true
-            }
-            _ => true,
-        }
-    });
-    off
-}
-
-/// What the long flag `key` does with values.
-///
-/// # Errors
-/// For unknown keys, with the nearest known one.
-fn action_of(key: &str) -> Result<ArgAction, String> {
-    let command = Cli::command();
-    let known = || command.get_arguments().filter(|arg| is_setting(arg.get_id().as_str()));
-    let found = known().find(|arg| arg.get_long() == Some(key));
-    found.map(|arg| arg.get_action().clone()).ok_or_else(|| {
-        let names = known().filter_map(clap::Arg::get_long);
-        let near = super::print::nearest(key, names);
-        let hint = near.map(|near| format!(" - did you mean {near:?}?")).unwrap_or_default();
-        format!("unknown setting {:?}{hint}", escape(key))
-    })
-}
-
-fn as_arguments(
-    key: &str,
-    value: &toml::Value,
-    action: &ArgAction,
-) -> Result<Vec<OsString>, String> {
-    use toml::Value::{Array, Boolean, Float, Integer, String};
-    let flag = format!("--{key}");
-    match (action, value) {
-        (ArgAction::SetTrue, Boolean(true)) => Ok(vec![flag.into()]),
-        (ArgAction::SetTrue, Boolean(false)) => Ok(Vec::new()),
-        (ArgAction::SetTrue, _) => Err(format!("{key} is true or false")),
-        (ArgAction::Count, Integer(count @ 0..=4)) => {
-            Ok(std::iter::repeat_n(OsString::from(flag), *count as usize).collect())
-        }
-        (ArgAction::Count, _) => Err(format!("{key} is a number from 0 to 4")),
-        (_, String(text)) => Ok(vec![format!("{flag}={text}").into()]),
-        (_, Integer(number)) => Ok(vec![format!("{flag}={number}").into()]),
-        (_, Float(number)) => Ok(vec![format!("{flag}={number}").into()]),
-        (ArgAction::Append, Array(items)) => {
-            let each = items.iter().map(|item| as_arguments(key, item, action));
-            Ok(each.collect::<Result<Vec<_>, _>>()?.concat())
-        }
-        _ => Err(format!("{key} is a text or a number")),
-    }
 }
 
 fn bad(path: &Path, why: &str) -> Failure {
@@ -560,6 +358,7 @@ pub fn existing_state_dir() -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use super::environment::deaf_where;
     use super::*;
     use crate::cli::args::Command;
 

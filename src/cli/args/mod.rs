@@ -1,24 +1,25 @@
 //! The command line as clap reads it: every option with its alias, environment variable and
 //! default. What options mean together is checked in [`super::config`] and the commands.
 
-use std::net::{IpAddr, SocketAddr};
+mod conduct;
+mod options;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap::{Args, Parser, Subcommand, ValueHint};
 
 use super::commands::chunk::ChunkCommand;
 use super::commands::create::CreateArgs;
 use super::commands::dht::DhtCommand;
 use super::commands::info::InfoArgs;
 use super::commands::magnet::MagnetArgs;
-use super::escape::escape;
-use super::exit::Failure;
-use super::values::{self, Listen, Ranges, Rate};
-use crate::net::blocklist::{Lists, Source};
-use crate::net::egress::{Egress, Policy, Proxy, Remote, authorities};
+use super::values::{self, Listen};
 use crate::tracker::find::FIND_PORT;
+
+pub use conduct::{Blocklists, Common, ConfigChoice};
+pub use options::{Allocate, Encryption, Options};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -85,7 +86,8 @@ With --json a download prints one JSON object a line, each with an \"event\":
                 far), message (why it stays as it was, or null); when it was read, or was not
 Each has the info_hash of its torrent, but for answers, net, port_mapping, blocklist and torrents
 that could not be read.
-Numbers are bytes, bytes a second and seconds.
+Numbers are bytes, bytes a second and seconds. When nobody reads the events any more the run ends
+(exit code 7).
 
 Files, where XDG_CONFIG_HOME and XDG_STATE_HOME are not set (driver config prints them):
   ~/.config/driver/config.toml      settings: long options as keys, DRIVER_* and flags go first
@@ -263,278 +265,6 @@ pub enum Command {
     },
 }
 
-/// Options that every command takes.
-#[derive(Args, Clone, Debug)]
-pub struct Common {
-    /// Errors only
-    #[arg(short, long, global = true, env = "DRIVER_QUIET",
-          value_parser = BoolishValueParser::new())]
-    pub quiet: bool,
-    /// More log lines (-vv: even more)
-    #[arg(short, long, global = true, action = ArgAction::Count, env = "DRIVER_VERBOSE")]
-    pub verbose: u8,
-    /// Write log lines to this file
-    #[arg(long, value_name = "FILE", global = true, env = "DRIVER_LOG")]
-    pub log: Option<PathBuf>,
-    /// Colours in help and where something goes wrong
-    #[arg(long, value_name = "WHEN", global = true, default_value = "auto", env = "DRIVER_COLOR")]
-    pub color: When,
-    /// Most memory for data: 48MiB, at least 8MiB [default: an eighth of what there is, 16 to
-    /// 52 MiB]
-    #[arg(long, value_name = "SIZE", global = true, env = "DRIVER_MEMORY",
-          value_parser = values::memory)]
-    pub memory: Option<u64>,
-    /// What may leave, and how.
-    #[command(flatten)]
-    pub ways: Ways,
-}
-
-/// The ways out, which every command that speaks to anybody keeps to.
-#[derive(Args, Clone, Debug)]
-pub struct Ways {
-    /// Leave by this network device alone, with its address: tun0. Nothing leaves while it is not
-    /// there
-    #[arg(long, value_name = "DEV", global = true, env = "DRIVER_INTERFACE",
-          value_parser = values::device)]
-    pub interface: Option<String>,
-    /// Listen on and speak from this address [default: all, both families]
-    #[arg(long, value_name = "ADDR", global = true, env = "DRIVER_BIND")]
-    pub bind: Option<IpAddr>,
-    /// Connect through this proxy: socks5://[USER:PASSWORD@]HOST:PORT, or http://…
-    #[arg(long, value_name = "URL", global = true, env = "DRIVER_PROXY",
-          value_parser = values::proxy)]
-    pub proxy: Option<Proxy>,
-    /// Only peers through the proxy, all else directly
-    #[arg(long, global = true, env = "DRIVER_PROXY_PEERS", value_parser = BoolishValueParser::new())]
-    pub proxy_peers: bool,
-    /// Ask this name server instead of the system's: 10.8.0.1, 10.8.0.1:53
-    #[arg(long, value_name = "ADDR", global = true, env = "DRIVER_DNS",
-          value_parser = values::name_server)]
-    pub dns: Option<SocketAddr>,
-    /// Trust the authorities in this file (PEM), too, whenever a server proves its name by TLS
-    #[arg(long, value_name = "FILE", global = true, env = "DRIVER_CA",
-          value_hint = ValueHint::FilePath)]
-    pub ca: Vec<PathBuf>,
-}
-
-impl Ways {
-    /// Looks whether files of certificates are there, and have some.
-    ///
-    /// # Errors
-    /// `BadInput`: no server would ever be trusted by such a file.
-    pub fn check(&self) -> Result<(), Failure> {
-        let why = |why: String| Failure::bad_input(format!("--ca {}", escape(&why)));
-        authorities(&self.ca).map(drop).map_err(why)
-    }
-
-    /// What makes the sockets.
-    pub fn egress(&self) -> Egress {
-        Egress::new(Policy {
-            device: self.interface.clone(),
-            bind: self.bind,
-            proxy: self.proxy.clone(),
-            only_peers: self.proxy_peers,
-            dns: self.dns,
-            authorities: self.ca.clone(),
-        })
-    }
-}
-
-/// Whom nothing is to be had to do with, for the commands that speak to peers or nodes.
-#[derive(Args, Clone, Debug)]
-pub struct Blocklists {
-    /// Speak to no peer on this list, which is read again when it changes: P2P, DAT, CIDR, packed
-    /// or not. May be given several times
-    #[arg(long, value_name = "FILE|URL", env = "DRIVER_BLOCKLIST", value_hint = ValueHint::FilePath,
-          value_parser = values::blocklist)]
-    pub blocklist: Vec<Source>,
-    /// Take a blocklist that blocks more than half of all addresses, too
-    #[arg(long, env = "DRIVER_BLOCKLIST_FORCE", value_parser = BoolishValueParser::new(),
-          hide_short_help = true)]
-    pub blocklist_force: bool,
-}
-
-impl Blocklists {
-    /// What is to be read.
-    pub fn lists(&self) -> Lists {
-        let (sources, is_forced) = (self.blocklist.clone(), self.blocklist_force);
-        Lists { sources, is_forced, ..Lists::default() }
-    }
-}
-
-/// Where settings are, for the commands that have any; read by [`super::config`] alone.
-#[derive(Args, Clone, Debug)]
-pub struct ConfigChoice {
-    /// Read settings from this file
-    #[arg(long, value_name = "FILE", env = "DRIVER_CONFIG", value_hint = ValueHint::FilePath)]
-    pub config: Option<PathBuf>,
-    /// Read no config file
-    #[arg(long, env = "DRIVER_NO_CONFIG", value_parser = BoolishValueParser::new())]
-    pub no_config: bool,
-}
-
-/// Options of a download.
-#[derive(Args, Clone, Debug)]
-pub struct Options {
-    /// Save here; made when missing. Once for all torrents, or once for each
-    #[arg(short, long, value_name = "DIR", default_value = "downloads", env = "DRIVER_DIR",
-          aliases = ["output", "output-folder", "download-dir"], value_hint = ValueHint::DirPath)]
-    pub dir: Vec<PathBuf>,
-    /// Port to listen on; 0 is any [default: 6881 to 6889, else any]
-    #[arg(
-        short,
-        long,
-        value_name = "PORT",
-        alias = "listen-port",
-        env = "DRIVER_PORT",
-        allow_negative_numbers = true
-    )]
-    pub port: Option<u16>,
-    /// Most bytes a second to download: 500K, 2MiB; 0 is no limit
-    #[arg(short = 'D', long, value_name = "RATE", default_value = "0",
-          env = "DRIVER_DOWNLOAD_LIMIT", value_parser = values::rate,
-          allow_negative_numbers = true, aliases = ["max-download-limit", "limit-rate"])]
-    pub download_limit: Rate,
-    /// Most bytes a second to upload: 500K, 2MiB; 0 is no limit
-    #[arg(short = 'U', long, value_name = "RATE", default_value = "0",
-          env = "DRIVER_UPLOAD_LIMIT", value_parser = values::rate,
-          allow_negative_numbers = true, alias = "max-upload-limit")]
-    pub upload_limit: Rate,
-    /// Torrents that download at once; the others wait in the queue
-    #[arg(long, value_name = "N", default_value_t = 5, env = "DRIVER_MAX_ACTIVE",
-          value_parser = clap::value_parser!(u16).range(1..))]
-    pub max_active: u16,
-    /// Most connected peers of a torrent
-    #[arg(long, value_name = "N", default_value_t = 80, env = "DRIVER_MAX_PEERS",
-          value_parser = clap::value_parser!(u16).range(1..=400))]
-    pub max_peers: u16,
-    /// Download only these files: 1-3,5; remembered until others are chosen, or all
-    #[arg(long, value_name = "RANGES", alias = "select-file", env = "DRIVER_SELECT",
-          value_parser = values::ranges)]
-    pub select: Option<Ranges>,
-    /// Download all but these files
-    #[arg(long, value_name = "RANGES", env = "DRIVER_EXCLUDE", value_parser = values::ranges)]
-    pub exclude: Option<Ranges>,
-    /// Keep the .torrent that was fetched, or whose metadata peers sent, as this file
-    #[arg(long, value_name = "FILE", env = "DRIVER_SAVE_TORRENT", value_hint = ValueHint::FilePath)]
-    pub save_torrent: Option<PathBuf>,
-    /// Connect to this peer: ADDRESS:PORT
-    #[arg(long, value_name = "ADDR", env = "DRIVER_PEER", value_delimiter = ',',
-          value_parser = values::peer)]
-    pub peer: Vec<SocketAddr>,
-    /// Ask this tracker too
-    #[arg(short = 'a', long, value_name = "URL", env = "DRIVER_TRACKER",
-          value_delimiter = ' ', value_hint = ValueHint::Url, value_parser = values::tracker)]
-    pub tracker: Vec<String>,
-    /// Also ask the providers of a course's chunk tracker
-    #[arg(long, value_name = "ADDR", env = "DRIVER_CHUNK_TRACKER",
-          value_parser = values::place)]
-    pub chunk_tracker: Option<Remote>,
-    /// Also ask the providers in a course's peers.ini and file.ini
-    #[arg(long, value_name = "DIR", env = "DRIVER_CHUNK_CONFIG", value_hint = ValueHint::DirPath)]
-    pub chunk_config: Option<PathBuf>,
-    /// Fetch from this server, too: the URL of the file, or of what the torrent's name is below
-    #[arg(short = 'w', long, value_name = "URL", env = "DRIVER_WEB_SEED",
-          value_delimiter = ' ', value_hint = ValueHint::Url, value_parser = values::web_seed)]
-    pub web_seed: Vec<String>,
-    /// Fetch from no server that a torrent, a link or a metalink names
-    #[arg(long, env = "DRIVER_NO_WEB_SEEDS", value_parser = BoolishValueParser::new())]
-    pub no_web_seeds: bool,
-    /// Most connections to a server of files, for each torrent
-    #[arg(long, value_name = "N", default_value_t = 8, env = "DRIVER_WEB_CONNECTIONS",
-          value_parser = clap::value_parser!(u16).range(1..=16))]
-    pub web_connections: u16,
-    /// Most bytes a second from all servers of files together: 500K, 2MiB; 0 is no limit
-    #[arg(long, value_name = "RATE", default_value = "0", env = "DRIVER_WEB_LIMIT",
-          value_parser = values::rate, allow_negative_numbers = true)]
-    pub web_limit: Rate,
-    /// Let torrents and redirects name servers in the own network and on this machine, too
-    #[arg(long, env = "DRIVER_ALLOW_LOCAL_WEB_SEEDS", value_parser = BoolishValueParser::new())]
-    pub allow_local_web_seeds: bool,
-    /// Ask no tracker
-    #[arg(long, env = "DRIVER_NO_TRACKERS", value_parser = BoolishValueParser::new())]
-    pub no_trackers: bool,
-    /// Take no part in the DHT (with private torrents it is never done)
-    #[arg(long, env = "DRIVER_NO_DHT", value_parser = BoolishValueParser::new())]
-    pub no_dht: bool,
-    /// Enter the DHT here when no other node answers: HOST:PORT; '' is nowhere [default: three
-    /// public routers]
-    #[arg(long, value_name = "ADDR", env = "DRIVER_DHT_BOOTSTRAP", value_delimiter = ',',
-          value_parser = values::node, hide_short_help = true)]
-    pub dht_bootstrap: Vec<String>,
-    /// Exchange no peers with peers (of private torrents it is never done)
-    #[arg(long, env = "DRIVER_NO_PEX", value_parser = BoolishValueParser::new())]
-    pub no_pex: bool,
-    /// Look for no peers in the local network, and tell it nothing (--bind and --proxy do so, too)
-    #[arg(long, env = "DRIVER_NO_LSD", value_parser = BoolishValueParser::new())]
-    pub no_lsd: bool,
-    /// Not there yet, so always in force
-    #[arg(long, env = "DRIVER_NO_UTP", value_parser = BoolishValueParser::new(),
-          hide_short_help = true)]
-    pub no_utp: bool,
-    /// Have no router open our ports by PCP, NAT-PMP or UPnP (with --proxy it is never done)
-    #[arg(long, env = "DRIVER_NO_PORTMAP", value_parser = BoolishValueParser::new())]
-    pub no_portmap: bool,
-    /// Upload after completion: for ever, or up to this ratio
-    #[arg(long, value_name = "RATIO", num_args = 0..=1, require_equals = true,
-          default_missing_value = "inf", env = "DRIVER_SEED", value_parser = values::ratio)]
-    pub seed: Option<f64>,
-    /// Upload this long after completion: 30m, 2h
-    #[arg(long, value_name = "DUR", env = "DRIVER_SEED_TIME", value_parser = values::duration,
-          allow_negative_numbers = true)]
-    pub seed_time: Option<Duration>,
-    /// Exit when complete, even on a terminal
-    #[arg(short, long, env = "DRIVER_EXIT_ON_FINISH", value_parser = BoolishValueParser::new())]
-    pub exit_on_finish: bool,
-    /// Look at every byte that is on disk
-    #[arg(long, env = "DRIVER_CHECK", value_parser = BoolishValueParser::new())]
-    pub check: bool,
-    /// Ignore the saved state
-    #[arg(long, env = "DRIVER_NO_RESUME", value_parser = BoolishValueParser::new())]
-    pub no_resume: bool,
-    /// Use existing files even when they differ
-    #[arg(long, env = "DRIVER_OVERWRITE", value_parser = BoolishValueParser::new())]
-    pub overwrite: bool,
-    /// How files get their space
-    #[arg(
-        long,
-        value_name = "HOW",
-        default_value = "sparse",
-        env = "DRIVER_ALLOCATE",
-        alias = "file-allocation"
-    )]
-    pub allocate: Allocate,
-    /// Pieces in order instead of rarest first
-    #[arg(long, env = "DRIVER_SEQUENTIAL", value_parser = BoolishValueParser::new())]
-    pub sequential: bool,
-    /// Which connections to peers are encrypted
-    #[arg(long, value_name = "HOW", default_value = "prefer", env = "DRIVER_ENCRYPTION")]
-    pub encryption: Encryption,
-    /// Whom nobody speaks to.
-    #[command(flatten)]
-    pub blocklists: Blocklists,
-    /// Give up when no byte arrived for so long: 30s, 5m
-    #[arg(long, value_name = "DUR", env = "DRIVER_TIMEOUT", value_parser = values::duration,
-          allow_negative_numbers = true)]
-    pub timeout: Option<Duration>,
-    /// Take commands [default: when stdin is a terminal and stdout too, or stdin a pipe]
-    #[arg(long, env = "DRIVER_REPL", value_parser = BoolishValueParser::new())]
-    pub repl: bool,
-    /// Take no commands
-    #[arg(long, env = "DRIVER_NO_REPL", value_parser = BoolishValueParser::new())]
-    pub no_repl: bool,
-    /// Which settings.
-    #[command(flatten)]
-    pub config: ConfigChoice,
-    /// Print events as JSON, one a line
-    #[arg(long, env = "DRIVER_JSON", value_parser = BoolishValueParser::new())]
-    pub json: bool,
-    /// UDP port to look for trackers at
-    #[arg(long, value_name = "PORT", default_value_t = FIND_PORT, env = "DRIVER_FIND_PORT",
-          hide = true)]
-    pub find_port: u16,
-}
-
 const GET_NOTES: &str = "\
 What exists as a file, ends in .torrent, or has a / is a torrent file; URLs, magnet links and
 info hashes are what they look like. Anything else is a name in the catalogue of the tracker
@@ -593,53 +323,6 @@ pub struct TrackerChoice {
     /// Which settings.
     #[command(flatten)]
     pub config: ConfigChoice,
-}
-
-/// `--allocate`.
-#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Allocate {
-    /// Grow as data comes
-    None,
-    /// Full length at once, without blocks on disk
-    Sparse,
-    /// Full length and all blocks on disk
-    #[value(alias = "falloc")]
-    Full,
-}
-
-/// `--encryption`.
-#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Encryption {
-    /// Encrypted handshakes first, plain ones too; the rest is encrypted if the peer wants that
-    Prefer,
-    /// Everything encrypted, and nobody else
-    Require,
-    /// Plain handshakes first, encrypted ones too
-    Allow,
-    /// Plain connections only
-    Off,
-}
-
-impl From<Encryption> for crate::session::Encryption {
-    fn from(encryption: Encryption) -> Self {
-        match encryption {
-            Encryption::Prefer => Self::Prefer,
-            Encryption::Require => Self::Require,
-            Encryption::Allow => Self::Allow,
-            Encryption::Off => Self::Off,
-        }
-    }
-}
-
-/// `--color`.
-#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
-pub enum When {
-    /// On a terminal that can
-    Auto,
-    /// Always
-    Always,
-    /// Never
-    Never,
 }
 
 /// Options of `demo`.
@@ -716,6 +399,8 @@ pub struct TrackerArgs {
 mod tests {
     use clap::CommandFactory as _;
 
+    use super::super::values::Rate;
+    use super::conduct::When;
     use super::*;
 
     fn parse(line: &str) -> Result<Cli, clap::Error> {
