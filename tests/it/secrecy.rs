@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use pigeon::wire::mse::Encryption;
 use tempfile::TempDir;
@@ -101,6 +102,51 @@ async fn each_policy_reaches_whom_it_may() {
         assert_eq!(met, Never, "{ours:?} dials {theirs:?}");
         assert!(refused > 0, "it was tried");
     }
+}
+
+/// What it answers to a command once that has these words, in one line.
+fn told(running: &mut Running, order: &str, words: &str) -> String {
+    let begin = Instant::now();
+    loop {
+        running.type_line(order);
+        running.type_line("limit");
+        let mut answer = String::new();
+        loop {
+            let line = running.line("");
+            if line.starts_with("down no limit") {
+                break;
+            }
+            answer += &format!("{} ", line.trim());
+        }
+        if answer.contains(words) {
+            return answer;
+        }
+        assert!(begin.elapsed() < LIMIT, "{words:?} is not in {answer}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_takes_no_encryption_where_it_is_required_is_told_as_such() {
+    let (home, spec) = place();
+    let peer = MockPeer::listen(spec.clone(), Behaviour::default()).await;
+    let veil = Veil::before_peer(peer.address, spec.info_hash(), Off).await;
+    let tracker = MockTracker::start(vec![Reply::peer([127, 0, 0, 1], veil.address.port())]);
+    let mut command = driver(home.path());
+    command.env("DRIVER_ENCRYPTION", "require").current_dir(home.path());
+    command.args(["t.torrent", "--dir", "out", "--port", "0", "-a", &tracker.url_of("/announce")]);
+    let mut running = Running::start(&mut command);
+    let guess = "it may not know encryption, which is required here";
+    block_in_place(|| {
+        let why = told(&mut running, "why", guess);
+        assert!(why.contains("no peer reached (1 failed: "), "{why}");
+        let peers = told(&mut running, "peers", guess);
+        let address = veil.address;
+        assert!(peers.starts_with(&format!("no peers connected of 1 known one; {address}: ")));
+        assert!(told(&mut running, "peers -a", guess).contains(&address.to_string()));
+        running.type_line("quit");
+        assert_eq!(running.wait().code, Some(7));
+    });
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,13 +3,13 @@
 use std::net::SocketAddr;
 
 use crate::base::units::{duration, rate};
-use crate::cli::escape::{fit, shorten};
+use crate::cli::escape::{escape, fit, shorten};
 use crate::swarm::SeekerLink;
 use crate::swarm::event::Source;
 use crate::swarm::report::Known;
 use crate::torrent::status::{Method, PeerStatus, SourceStatus};
 
-use super::counted;
+use super::{counted, wrap};
 
 /// Rows shown without `-a`.
 const ROWS: usize = 20;
@@ -24,7 +24,8 @@ const BESIDE: usize = 1 + 12 + 2 + 6;
 const FLAGS: [&str; 6] =
     ["D sends to us", "d chokes us", "U receives", "u choked by us", "I incoming", "S snubbed"];
 
-const NOBODY: &str = "no peers connected (peers -a lists all known ones)";
+const NOBODY: &str = "no peers connected";
+const ALL_LISTED: &str = "peers -a lists all known ones";
 
 /// The screen of `peers`: connected peers, the fastest first; with `all` every known one.
 /// Servers of files that have a connection stand with them; `web` tells more of all of those.
@@ -40,7 +41,7 @@ pub fn peers_screen(
     connected.sort_by_key(|peer| (speed(peer), peer.address));
     let known: Vec<&PeerStatus> = peers.iter().filter(|peer| !peer.connected).collect();
     match (connected.is_empty() && sources.is_empty(), all) {
-        (true, false) => return NOBODY.to_owned() + "\n",
+        (true, false) => return nobody_words(&known, columns),
         (true, true) if known.is_empty() => {
             let words = "no peers known (announce asks the trackers, add-peer ADDR adds one)\n";
             return words.to_owned();
@@ -58,8 +59,7 @@ pub fn peers_screen(
     }
     if all {
         for peer in known {
-            let line = format!("{:<24} {}", peer.address.to_string(), absence(peer));
-            screen += &(shorten(&line, columns) + "\n");
+            screen += &absent_row(peer, columns);
         }
     }
     if shown < connected.len() {
@@ -81,13 +81,29 @@ pub fn peers_screen(
     screen
 }
 
+/// That nobody is connected, and what became of one who is known, if that is known.
+fn nobody_words(known: &[&PeerStatus], columns: usize) -> String {
+    let is_lost = |peer: &&&PeerStatus| peer.banned || peer.last_error.is_some();
+    let words = match known.iter().find(is_lost) {
+        None => format!("{NOBODY} ({ALL_LISTED})"),
+        Some(peer) => {
+            let (address, why) = (peer.address, escape(&absence(peer)));
+            let count = counted(known.len() as u64, "known one");
+            format!("{NOBODY} of {count}; {address}: {why} ({ALL_LISTED})")
+        }
+    };
+    wrap(&words, columns, 2) + "\n"
+}
+
 /// The screen of `peers` while the metadata is sought: who is connected, and who has it; with `all`
 /// every known one.
 pub fn seekers_screen(links: &[SeekerLink], known: &[Known], all: bool, columns: usize) -> String {
     let known: &[Known] = if all { known } else { &[] };
     if links.is_empty() && known.is_empty() {
-        let words = if all { "no peers known (add-peer ADDR adds one)" } else { NOBODY };
-        return words.to_owned() + "\n";
+        return match all {
+            true => "no peers known (add-peer ADDR adds one)\n".to_owned(),
+            false => format!("{NOBODY} ({ALL_LISTED})\n"),
+        };
     }
     let row = |address: &str, client: &str, has: &str| {
         let line = format!("{} {} {has}", fit(address, 24), fit(client, 17));
@@ -109,10 +125,17 @@ pub fn seekers_screen(links: &[SeekerLink], known: &[Known], all: bool, columns:
             left: *left,
             ..PeerStatus::unconnected(*address)
         };
-        let line = format!("{:<24} {}", address.to_string(), absence(&peer));
-        screen += &(shorten(&line, columns) + "\n");
+        screen += &absent_row(&peer, columns);
     }
     screen
+}
+
+/// A known peer, and why it is not connected; whole, since that is what one looks for.
+fn absent_row(peer: &PeerStatus, columns: usize) -> String {
+    let line = format!("{:<ADDRESS$} {}", peer.address.to_string(), escape(&absence(peer)));
+    // Where the reason would have half the line or less it has the next one.
+    let indent = if columns > 2 * ADDRESS { ADDRESS + 1 } else { 2 };
+    wrap(&line, columns, indent) + "\n"
 }
 
 /// Why a known peer is not connected, and until when it was.
@@ -375,6 +398,32 @@ W web source (web tells more)
         assert_eq!(said(&left), "banned: it sent corrupt data");
         let none = "no peers known (announce asks the trackers, add-peer ADDR adds one)\n";
         assert_eq!(peers_screen(&[], &[], true, 80), none);
+    }
+
+    #[test]
+    fn why_nobody_is_connected_is_told_whole() {
+        let why = "the connection broke during the handshake; it may not know encryption, which is \
+                   required here";
+        let peer = PeerStatus {
+            last_error: Some(why.to_owned()),
+            ..PeerStatus::unconnected("192.0.2.1:1".parse().unwrap())
+        };
+        let other = PeerStatus::unconnected("192.0.2.2:1".parse().unwrap());
+        let joined = |screen: String| screen.split_whitespace().collect::<Vec<_>>().join(" ");
+        for columns in [80, 40] {
+            let screen = peers_screen(std::slice::from_ref(&peer), &[], true, columns);
+            assert!(screen.lines().all(|line| line.chars().count() <= columns), "{screen}");
+            assert!(joined(screen).contains(&format!("192.0.2.1:1 {why} D sends")));
+            let screen = peers_screen(&[other.clone(), peer.clone()], &[], false, columns);
+            assert!(screen.lines().all(|line| line.chars().count() <= columns), "{screen}");
+            let expected = format!(
+                "no peers connected of 2 known ones; 192.0.2.1:1: {why} (peers -a lists all known \
+                 ones)"
+            );
+            assert_eq!(joined(screen), expected);
+        }
+        let alone = peers_screen(&[other], &[], false, 80);
+        assert_eq!(alone, "no peers connected (peers -a lists all known ones)\n");
     }
 
     #[test]

@@ -363,12 +363,19 @@ impl Item {
                 format!("{}Saved in    {place}\n{files}", info_screen(&self.torrent, columns))
             }
             Order::Peers { all } => {
-                let (peers, sources) = (self.handle.peers(*all).await, self.handle.sources().await);
-                peers_screen(&peers, &sources, *all, out::columns())
+                // Why nobody is connected is told where nobody is.
+                let peers = match self.handle.peers(*all).await {
+                    none if none.is_empty() => self.handle.peers(true).await,
+                    some => some,
+                };
+                peers_screen(&peers, &self.handle.sources().await, *all, out::columns())
             }
             Order::Web => web_screen(&self.handle.sources().await, columns),
             Order::AddWebSeed(url) => name + &self.add_web_seed(url).await,
-            Order::Status { .. } => self.status_screen(is_several.then_some(of_all), outside, now),
+            Order::Status { .. } => {
+                let screen = self.status_screen(is_several.then_some(of_all), outside, now);
+                self.heading(is_several) + &screen
+            }
             Order::Files => {
                 let status = self.handle.status();
                 let live = Some((status.have.as_slice(), self.wanted.as_slice()));
@@ -401,13 +408,20 @@ impl Item {
                 self.handle.add_peer(*address).await;
                 format!("{name}trying {address}\n")
             }
-            Order::Why => self.why(of_all.down, is_several, columns).await,
+            Order::Why => {
+                self.heading(is_several) + &self.why(of_all.down, is_several, columns).await
+            }
             _ => String::new(),
         }
     }
 }
 
 impl Item {
+    /// The line above an answer that does not name it by itself, where there are others.
+    fn heading(&self, is_several: bool) -> String {
+        if is_several { self.whole_title() + "\n" } else { String::new() }
+    }
+
     /// Its screen of `status`.
     fn status_screen(
         &self,

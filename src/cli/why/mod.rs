@@ -1,46 +1,27 @@
 //! The answer to `why`: what a download waited for, in plain words, and what can be done
 //! about it. The numbers come from the swarm's accounting; this file only words them.
 
-use std::time::Duration;
+mod advice;
+mod around;
+mod causes;
 
 use crate::base::digest::sha1_plan;
-use crate::base::units::{duration, rate};
+use crate::base::units::rate;
 use crate::disk::DiskRates;
 use crate::swarm::waits::Cause;
-use crate::torrent::status::{SourceFileStatus, SourceState, State, TrackerBrief, WhyReport};
-use crate::tracker::tiers::status::TrackerState;
+use crate::torrent::status::WhyReport;
 
 use super::escape::escape;
-use super::print::{counted, dht_words, hide_keys, source_trouble, wrap};
+use super::print::{counted, dht_words, source_trouble, wrap};
 
-/// What the shares of the last minute are of.
-const MINUTE: Duration = Duration::from_secs(60);
+use advice::advice;
+pub use around::Around;
+use causes::{are_silent, explain, name, nothing, senders_words};
+
 /// Causes with a smaller share are not worth a line.
 const SHARE_MIN: f64 = 0.05;
-/// What is not asked for again for so long was not found.
-const GONE_FOR: Duration = Duration::from_secs(1800);
 /// Web sources in trouble that are named.
 const SOURCES_NAMED: usize = 3;
-
-/// What the answer needs beside the torrent's own report.
-#[derive(Clone, Debug)]
-pub struct Around {
-    /// How the torrent stands.
-    pub state: State,
-    /// Its number, by which it is limited alone.
-    pub number: usize,
-    /// Are there others?
-    pub is_several: bool,
-    /// The download limit of all torrents together.
-    pub limit_of_all: Option<u64>,
-}
-
-impl Around {
-    /// Is the limit in force that of all torrents together?
-    fn is_limit_of_all(&self, report: &WhyReport) -> bool {
-        self.limit_of_all.is_some() && self.limit_of_all == report.limit_down
-    }
-}
 
 /// The answer to `why`, in lines of at most `columns`.
 pub fn why_screen(report: &WhyReport, around: &Around, columns: usize) -> String {
@@ -106,72 +87,6 @@ fn worth_telling(shares: &[(Cause, f64)]) -> Vec<(Cause, f64)> {
     kept.map(|(_, entry)| *entry).collect()
 }
 
-/// The cause with the facts of the moment.
-fn explain(cause: Cause, report: &WhyReport, around: &Around) -> String {
-    match cause {
-        Cause::Nothing => format!("nothing to wait for: {}", nothing(around)),
-        Cause::Tracker => match &report.tracker {
-            Some(tracker) => format!("no peer known, {}", tracker_words(tracker)),
-            None if is_lost(report) => {
-                format!("{}, and the DHT has no node to ask", no_peer_words(report))
-            }
-            None if report.dht.is_some() => {
-                format!("{}, waiting for the DHT", no_peer_words(report))
-            }
-            None => format!("{}, and there is no tracker to ask", no_peer_words(report)),
-        },
-        Cause::Peers => no_peers(report),
-        Cause::Unchoke => chokers(report),
-        Cause::Pieces if report.pieces_nobody_has > 0 => format!(
-            "none of {} has any of the {} still missing",
-            counted(report.connected.into(), "connected peer"),
-            counted(report.pieces_nobody_has.into(), "piece"),
-        ),
-        Cause::Pieces => "no connected peer had a piece that was missing".to_owned(),
-        Cause::Transfer => transfer(report),
-        Cause::Pipeline => "peers would have sent more than we asked them for".to_owned(),
-        Cause::Disk if report.disk_trouble.is_some() => "the disk took nothing".to_owned(),
-        Cause::Disk => format!(
-            "memory was full of data waiting for the disk (now {}): {}",
-            memory(report),
-            against_peers("it writes", report.disk.write_rate, report.disk.write_share, report),
-        ),
-        Cause::Hash => format!(
-            "memory was full of data waiting to be hashed (now {}): {}",
-            memory(report),
-            against_peers(
-                "each worker does",
-                report.disk.hash_rate,
-                report.disk.hash_share,
-                report
-            ),
-        ),
-        Cause::Limit => limit_words(report, around),
-        Cause::SourceWaits => format!("no web source could be asked{}", sources_words(report)),
-        Cause::SourceSlow => "web sources sent next to nothing".to_owned(),
-        Cause::SourcesDiffer => {
-            format!("web sources have other files than the torrent{}", sources_words(report))
-        }
-    }
-}
-
-/// Behind a cause: the sources that are in trouble, if any.
-fn sources_words(report: &WhyReport) -> String {
-    let troubles: Vec<String> = report.sources.iter().filter_map(source_trouble).collect();
-    match troubles.as_slice() {
-        [] => String::new(),
-        [only] => format!(" ({only})"),
-        [first, others @ ..] => format!(" ({first}; and {} more: web shows all)", others.len()),
-    }
-}
-
-/// Does a source that could be asked lack files, so that it will not be asked for those for long?
-fn lacks_files(report: &WhyReport) -> bool {
-    let is_gone = |file: &SourceFileStatus| file.left.is_some_and(|left| left >= GONE_FOR);
-    let fit = report.sources.iter().filter(|source| source.state == SourceState::Fit);
-    fit.flat_map(|source| &source.files).any(is_gone)
-}
-
 /// Sources in trouble while the time goes elsewhere.
 fn troubled(report: &WhyReport) -> Vec<String> {
     let is_told = |cause: &Cause| matches!(cause, Cause::SourceWaits | Cause::SourcesDiffer);
@@ -186,89 +101,6 @@ fn troubled(report: &WhyReport) -> Vec<String> {
         lines.push(format!("Web sources in trouble: {more} more (web shows all)"));
     }
     lines
-}
-
-/// That there is nobody, or why those who were named did not count.
-fn no_peer_words(report: &WhyReport) -> String {
-    match &report.last_error {
-        None => "no peer known".to_owned(),
-        Some((why, 1)) => format!("no peer reached (1 failed: {})", escape(why)),
-        Some((why, count)) => format!("no peer reached ({count} failed: {})", escape(why)),
-    }
-}
-
-/// Is there a DHT, and nobody in it whom it could ask?
-fn is_lost(report: &WhyReport) -> bool {
-    report.dht.as_ref().is_some_and(|dht| dht.nodes.max(dht.known) == 0)
-}
-
-/// What the tracker has to do with it that no peer is known.
-fn tracker_words(tracker: &TrackerBrief) -> String {
-    let url = escape(&hide_keys(&tracker.url));
-    let next = tracker.next_in.map(|next| match next {
-        Duration::ZERO => ", and is asked again now".to_owned(),
-        next => format!(", and is asked again in {}", duration(next)),
-    });
-    let next = next.unwrap_or_default();
-    match (tracker.state, &tracker.error, tracker.peers) {
-        (TrackerState::Working, _, None | Some(0)) => {
-            format!("the tracker ({url}) knows nobody else{next}")
-        }
-        (TrackerState::Working, _, Some(peers)) => {
-            let named = counted(peers as u64, "peer");
-            format!("nobody was reached of the {named} that the tracker ({url}) named{next}")
-        }
-        (_, Some(error), _) => {
-            let error = escape(&hide_keys(error));
-            format!("waiting for the tracker ({url}: {error})")
-        }
-        (state, None, _) => format!("waiting for the tracker ({url}: {state})"),
-    }
-}
-
-/// Has the tracker said what it knows?
-fn has_answered(report: &WhyReport) -> bool {
-    report.tracker.as_ref().is_some_and(|tracker| tracker.state == TrackerState::Working)
-}
-
-/// The limit that holds it back; one that is new is not credited with what others did before.
-fn limit_words(report: &WhyReport, around: &Around) -> String {
-    let is_shared = around.is_several && around.is_limit_of_all(report);
-    let whose = if is_shared { " for all torrents together" } else { "" };
-    match (report.limit_down, report.limit_age.filter(|age| *age < MINUTE)) {
-        (Some(limit), None) => format!("your limit of {}{whose} held it back", rate(limit)),
-        (Some(limit), Some(age)) => format!(
-            "your limit{whose} held it back ({} since {})",
-            rate(limit),
-            duration(age.max(Duration::from_secs(1)))
-        ),
-        (None, _) => match report.limit_web {
-            Some(limit) => format!("your limit of {} for web sources held it back", rate(limit)),
-            None => "your limit, lifted since, held it back".to_owned(),
-        },
-    }
-}
-
-fn no_peers(report: &WhyReport) -> String {
-    match (report.connected, report.dialling, report.candidates) {
-        (0, 0, 0) => "no peer connected, and no address left to try".to_owned(),
-        (0, dialling, candidates) => format!(
-            "no peer connected; {} now, {} to try{}",
-            counted(dialling.into(), "dial"),
-            match candidates {
-                1 => "1 address".to_owned(),
-                n => format!("{n} addresses"),
-            },
-            match &report.last_error {
-                Some((why, 1)) => format!(" (one failed: {})", escape(why)),
-                Some((why, count)) => format!(" ({count} failed: {})", escape(why)),
-                None => String::new(),
-            }
-        ),
-        (connected, ..) => {
-            format!("no peer was connected (now {connected})")
-        }
-    }
 }
 
 /// That the user's own list keeps peers away, if it does at present.
@@ -297,18 +129,6 @@ fn banned(report: &WhyReport) -> Option<String> {
     })
 }
 
-fn chokers(report: &WhyReport) -> String {
-    match (report.choking, report.interesting) {
-        (0, 0) => "every useful peer kept us choked (now there is none)".to_owned(),
-        (0, _) => "every useful peer kept us choked (now one lets us in)".to_owned(),
-        (1, 1) => "the only useful peer keeps us choked".to_owned(),
-        (choking, interesting) if choking >= interesting => {
-            format!("all {interesting} useful peers keep us choked")
-        }
-        (choking, interesting) => format!("{choking} of {interesting} peers keep us choked"),
-    }
-}
-
 /// That nothing comes although it is asked for, before the peers count as silent.
 fn stall(now: Option<Cause>, report: &WhyReport) -> Option<String> {
     let senders = report.interesting.saturating_sub(report.choking);
@@ -318,67 +138,6 @@ fn stall(now: Option<Cause>, report: &WhyReport) -> Option<String> {
     let busy = report.sources.iter().filter(|source| source.busy > 0).count();
     let are = if senders as usize + busy == 1 { "is" } else { "are" };
     Some(format!("nothing comes, though {} {are} asked", senders_words(senders, report)))
-}
-
-/// Does nobody of those who serve us send?
-fn are_silent(report: &WhyReport) -> bool {
-    let senders = report.interesting.saturating_sub(report.choking);
-    report.down_rate == 0 && senders > 0 && report.snubbed >= senders
-}
-
-fn transfer(report: &WhyReport) -> String {
-    let senders = report.interesting.saturating_sub(report.choking);
-    if are_silent(report) {
-        return match senders {
-            1 => "the peer that serves us is silent (now)".to_owned(),
-            _ => format!("all {senders} peers that serve us are silent (now)"),
-        };
-    }
-    if report.down_rate == 0 {
-        return format!("{} and the line set the pace", senders_words(senders, report));
-    }
-    let mut words = format!(
-        "data flowed as fast as {} and the line allow (now {})",
-        senders_words(senders, report),
-        rate(report.down_rate)
-    );
-    if report.snubbed > 0 {
-        words += &format!(", {} of them silent", report.snubbed);
-    }
-    words
-}
-
-/// Who sends.
-fn senders_words(peers: u32, report: &WhyReport) -> String {
-    let sources = report.sources.iter().filter(|source| source.busy > 0);
-    let sites: Vec<&str> = sources.map(|source| source.site.as_str()).collect();
-    let sources = match sites.as_slice() {
-        [] => None,
-        [only] => Some((*only).to_owned()),
-        several => Some(counted(several.len() as u64, "web source")),
-    };
-    match (peers, sources) {
-        (0, None) => "the peers".to_owned(),
-        (0, Some(sources)) => sources,
-        (peers, None) => counted(peers.into(), "peer"),
-        (peers, Some(sources)) => format!("{} and {sources}", counted(peers.into(), "peer")),
-    }
-}
-
-fn memory(report: &WhyReport) -> String {
-    let (used, budget) = report.memory_blocks;
-    let pieces = counted(report.pieces_at_disk.into(), "piece");
-    format!("{used} of {budget} blocks in use, {pieces} in the queue")
-}
-
-/// What one of our hands does, and what peers sent when nothing held them back.
-fn against_peers(what: &str, done: u64, share: f64, report: &WhyReport) -> String {
-    format!(
-        "{what} {}, {:.0} % busy, and peers sent up to {}",
-        rate(done),
-        share * 100.0,
-        rate(report.disk.received_rate),
-    )
 }
 
 /// What the disk and the hashing did over the last minute, when they did anything.
@@ -414,106 +173,18 @@ fn engine_for_many() -> &'static str {
     sha1_plan().engine(usize::MAX).name()
 }
 
-/// Why there is nothing to wait for.
-fn nothing(around: &Around) -> &'static str {
-    match around.state {
-        State::Paused => "paused",
-        State::Complete | State::Finished => "complete",
-        _ => "complete or paused",
-    }
-}
-
-/// The cause as one or two words, for the list over the whole life.
-fn name(cause: Cause, report: &WhyReport) -> &'static str {
-    match cause {
-        Cause::Nothing => "complete or paused",
-        Cause::Tracker if report.tracker.is_none() && report.dht.is_some() => "waiting for the DHT",
-        Cause::Tracker if report.tracker.is_none() || has_answered(report) => "no peer known",
-        Cause::Tracker => "waiting for the tracker",
-        Cause::Peers => "no peers",
-        Cause::Unchoke => "choked",
-        Cause::Pieces => "nobody had the pieces",
-        Cause::Transfer => "data flowing",
-        Cause::Pipeline => "our own requests",
-        Cause::Disk => "disk",
-        Cause::Hash => "hashing",
-        Cause::Limit => "your limit",
-        Cause::SourceWaits => "waiting for a web source",
-        Cause::SourceSlow => "slow web sources",
-        Cause::SourcesDiffer => "other files at web sources",
-    }
-}
-
-/// What a user can do about the largest cause; none when there is nothing to improve.
-fn advice(cause: Cause, report: &WhyReport, around: &Around) -> Option<String> {
-    if cause != Cause::Limit {
-        return advice_without_limit(cause, report).map(str::to_owned);
-    }
-    report.limit_down.map(|_| match around.is_limit_of_all(report) {
-        true => "limit down off lifts it".to_owned(),
-        false => format!("limit {} down off lifts it", around.number),
-    })
-}
-
-fn advice_without_limit(cause: Cause, report: &WhyReport) -> Option<&'static str> {
-    match cause {
-        Cause::Nothing | Cause::Limit => None,
-        Cause::Tracker if has_answered(report) => Some(
-            "wait for somebody to come, or add-peer ADDR adds one you know; announce asks the \
-             tracker again",
-        ),
-        Cause::Tracker if report.tracker.is_some() => {
-            Some("trackers shows their answers; add-peer ADDR works without a tracker")
-        }
-        Cause::Tracker if is_lost(report) => Some(
-            "name a node with --dht-bootstrap HOST:PORT at the start, or a tracker with -a URL, or \
-             use add-peer ADDR; a router whose name is not found is tried again by itself",
-        ),
-        Cause::Tracker if report.dht.is_some() => {
-            Some("wait; dht shows how it fares, and add-peer ADDR adds a peer that you know")
-        }
-        Cause::Tracker => Some("name a tracker with -a URL at the start, or use add-peer ADDR"),
-        Cause::Peers if report.dialling > 0 => {
-            Some("wait, or add-peer ADDR adds one you know; peers -a shows each address")
-        }
-        Cause::Peers => Some("announce asks the trackers again; add-peer ADDR adds one you know"),
-        Cause::Unchoke => Some(
-            "wait, or announce for more peers: they take turns, and serve those first \
-             who upload to them",
-        ),
-        Cause::Pieces => {
-            Some("wait for a seed: trackers shows how many there are; announce finds more peers")
-        }
-        Cause::Transfer if report.down_rate == 0 && report.snubbed > 0 => {
-            Some("look at your own line if it goes on; announce finds more peers")
-        }
-        Cause::Transfer if report.down_rate == 0 => {
-            Some("wait: what a peer does not send within ten seconds is asked of others")
-        }
-        Cause::Transfer if report.snubbed > 0 => {
-            Some("nothing: what silent peers owe is asked of others")
-        }
-        Cause::Transfer => Some("nothing is wrong; only more or faster peers would help"),
-        Cause::Pipeline => Some("this is our fault: please report it with this text"),
-        // The reason says what to do.
-        Cause::Disk if report.disk_trouble.is_some() => None,
-        Cause::Disk => Some("use a faster disk, or find what else keeps it busy"),
-        Cause::Hash => Some("the processor is the limit: find what else keeps it busy"),
-        Cause::SourceWaits if lacks_files(report) => {
-            Some("web shows which URLs were asked for: see whether they are right, or wait")
-        }
-        Cause::SourceWaits => Some("wait: it is asked again by itself; web shows each source"),
-        Cause::SourceSlow => Some("nothing: other sources are used as soon as there are any"),
-        Cause::SourcesDiffer => Some("find a mirror that has the files of this torrent"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use super::around::MINUTE;
     use super::*;
     use crate::base::ids::FileIndex;
     use crate::swarm::waits::WaitReport;
-    use crate::torrent::status::{DhtStatus, SourceScope, SourceStatus};
+    use crate::torrent::status::{
+        DhtStatus, SourceFileStatus, SourceScope, SourceState, SourceStatus, State, TrackerBrief,
+    };
+    use crate::tracker::tiers::status::TrackerState;
 
     fn around() -> Around {
         Around { state: State::Downloading, number: 2, is_several: true, limit_of_all: None }
@@ -768,6 +439,16 @@ who upload to them
         facts.tracker = Some(brief);
         let said = explain(Cause::Tracker, &facts, &around());
         assert!(said.contains("nobody was reached of the 3 peers that the tracker"), "{said}");
+        let why = "it may not know encryption, which is required here";
+        facts.last_error = Some((why.to_owned(), 3));
+        let said = explain(Cause::Tracker, &facts, &around());
+        assert_eq!(
+            said,
+            format!(
+                "no peer reached (3 failed: {why}), the tracker (http://t/announce) named 3 peers, \
+                 and is asked again in 12m 34s"
+            )
+        );
     }
 
     #[test]
@@ -890,6 +571,21 @@ who upload to them
         let expected = "Disk: writes 41.2 MiB/s (97 % of the time), reads 12.0 MiB/s \
             (1 % of the time), brings to the device 120.0 MiB/s (34 % of the time)";
         assert_eq!(hands(&all)[0], expected);
+    }
+
+    #[test]
+    fn who_asks_no_tracker_is_not_told_to_ask_it_again() {
+        let causes = [Cause::Tracker, Cause::Peers, Cause::Unchoke, Cause::Pieces, Cause::Transfer];
+        let dht = || Some(DhtStatus { nodes: 3, known: 5, ..DhtStatus::default() });
+        for (cause, dht) in causes.into_iter().flat_map(|cause| [(cause, None), (cause, dht())]) {
+            let asked = WhyReport { dialling: 0, down_rate: 0, snubbed: 1, dht, ..report(&[]) };
+            let alone = WhyReport { tracker: None, ..asked.clone() };
+            let said = |report| advice(cause, report, &around()).unwrap();
+            assert!(said(&asked).contains("announce") || said(&asked).contains("trackers shows"));
+            let said = said(&alone);
+            assert!(!said.contains("announce") && !said.contains("trackers shows"), "{said}");
+            assert!(said.contains("add-peer ADDR"), "{said}");
+        }
     }
 
     #[test]
