@@ -8,6 +8,7 @@ use std::path::Path;
 use clap::{ColorChoice, CommandFactory as _};
 
 use super::args::Cli;
+use super::commands::load::similar;
 use super::escape::escape;
 use super::exit::Failure;
 use super::print::nearest;
@@ -63,16 +64,26 @@ pub fn ratio_apart(arguments: &[OsString]) -> Option<String> {
     Some(format!("a ratio is written with an equals sign: --seed={ratio}"))
 }
 
-/// Refuses what is no file, but a command or nearly one: a slip is to start nothing.
+/// Refuses what is no file, but a command or nearly one: a slip is to start nothing. A word that
+/// is like nothing is told what it could have been.
 ///
 /// # Errors
-/// A usage error with the command that was meant.
+/// A usage error with the command that was meant; bad input where none is like it.
 pub fn refuse_mistyped(words: &[String]) -> Result<(), Failure> {
     let command = Cli::command();
     let names = || command.get_subcommands().map(clap::Command::get_name);
     let is_word = |word: &str| word.bytes().all(|it| it.is_ascii_alphabetic() || it == b'-');
     for word in words.iter().filter(|word| is_word(word) && !Path::new(word).exists()) {
-        let Some(near) = nearest(word, names()) else { continue };
+        let Some(near) = nearest(word, names()) else {
+            // A torrent of a similar name is the better hint.
+            if words.len() > 1 || similar(Path::new(word)).is_some() {
+                continue;
+            }
+            return Err(Failure::bad_input(format!(
+                "{word}: no such file, and no command: driver help lists them (driver get {word} \
+                 asks a tracker for that name)"
+            )));
+        };
         return Err(Failure::usage(match near == word {
             true => format!("{word}: no such file; a command stands first: driver {near} ..."),
             false => format!("{word}: no such file - did you mean the command {near}?"),
@@ -172,8 +183,12 @@ mod tests {
         assert_eq!(said("inof big.torrent").as_deref(), Some(inof));
         let later = "info: no such file; a command stands first: driver info ...";
         assert_eq!(said("big.torrent info").as_deref(), Some(later));
-        // A file, a name like none, and what looks like a file.
-        for fine in ["commands", "debian", "list.torrent", "./inof", "holiday"] {
+        // Like no command.
+        let none = "frobnicate: no such file, and no command: driver help lists them (driver get \
+                    frobnicate asks a tracker for that name)";
+        assert_eq!(said("frobnicate").as_deref(), Some(none));
+        // A file, one of several names, and what looks like a file.
+        for fine in ["commands", "debian big.torrent", "list.torrent", "./inof", "debian-13"] {
             assert_eq!(said(fine), None);
         }
     }

@@ -151,7 +151,8 @@ pub fn name_server(text: &str) -> Result<SocketAddr, String> {
 }
 
 /// Reads where a tracker is asked, as a URL. Of a host alone, and of a URL without a path, the
-/// rest is what trackers have: `10.0.0.2` is `http://10.0.0.2:6969/announce`.
+/// rest is what trackers have: `10.0.0.2` is `http://10.0.0.2:6969/announce`. A word that may be
+/// anything is no host.
 ///
 /// # Errors
 /// In words for people.
@@ -164,7 +165,10 @@ pub fn tracker(text: &str) -> Result<String, String> {
     };
     let (scheme, place) = url.split_once("://").unwrap_or_default();
     let is_http = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
-    if text.is_empty() || place.is_empty() || !(is_http || scheme.eq_ignore_ascii_case("udp")) {
+    let is_word = !text.contains(['.', ':']) && !text.eq_ignore_ascii_case("localhost");
+    // Who is asked by datagrams is named as others are.
+    let is_somewhere = Url::parse(&format!("http://{place}")).is_some();
+    if is_word || !is_somewhere || !(is_http || scheme.eq_ignore_ascii_case("udp")) {
         return Err("not a tracker; write http://, https:// or udp://, and its address".to_owned());
     }
     let host = place.strip_suffix('/').unwrap_or(place);
@@ -364,7 +368,23 @@ mod tests {
         ] {
             assert_eq!(tracker(text).as_deref(), Ok(url));
         }
-        for bad in ["", "http://", "ftp://x/announce", "magnet:?x=://y"] {
+        for host in ["localhost", "lab.example", "lab:6969", "http://lab", "udp://lab:6969"] {
+            assert!(tracker(host).is_ok(), "{host}");
+        }
+        for bad in [
+            "",
+            "http://",
+            "ftp://x/announce",
+            "magnet:?x=://y",
+            "notaurl",
+            "not a url",
+            "lab:port",
+            "http://a b/announce",
+            "http://lab:0/",
+            "udp://",
+            "udp://:6969",
+            "https:///announce",
+        ] {
             assert!(tracker(bad).is_err(), "{bad:?}");
         }
     }

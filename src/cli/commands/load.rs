@@ -2,7 +2,7 @@
 //! wrong gets the nearest right one as a hint.
 
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::base::units::size;
 use crate::bencode;
@@ -12,6 +12,8 @@ use crate::cli::print::nearest;
 use crate::metainfo::{Error, TORRENT_LEN_MAX, Torrent};
 use crate::metalink::{self, METALINK_LEN_MAX, Metalink};
 
+/// Entries of a directory that are looked at for torrents.
+const LOOKED_INTO_MAX: usize = 1000;
 /// As much is read of a file to see what it is.
 const BEGIN_LEN: u64 = 1024;
 
@@ -49,8 +51,8 @@ pub fn file(path: &Path) -> Result<(Torrent, Vec<u8>), Failure> {
             Failure::bad_input(format!("{shown}: {}{}", lacking(&shown), hint(similar(path))))
         }
         std::io::ErrorKind::IsADirectory => {
-            let create = format!("driver create {shown} makes one of it");
-            Failure::bad_input(format!("{shown} is a directory, not a .torrent file: {create}"))
+            let words = directory_words(path);
+            Failure::bad_input(format!("{shown} is a directory, not a .torrent file: {words}"))
         }
         _ => Failure::bad_input(format!("cannot read {shown}: {error}")),
     })?;
@@ -154,8 +156,38 @@ pub fn hint(near: Option<String>) -> String {
     near.map(|near| format!(" - did you mean {}?", escape(&near))).unwrap_or_default()
 }
 
+/// What helps whoever names a directory where a .torrent file is to stand: those that are in it,
+/// or, where there are none, how to make one of it and upload it.
+fn directory_words(dir: &Path) -> String {
+    let quoted = |path: &Path| escape(&shell_words::quote(&path.to_string_lossy()));
+    let names = std::fs::read_dir(dir).into_iter().flatten().take(LOOKED_INTO_MAX);
+    let paths = names.filter_map(|entry| Some(entry.ok()?.path()));
+    let is_torrent = |path: &PathBuf| path.extension().is_some_and(|it| it == "torrent");
+    let inside: Vec<PathBuf> = paths.filter(is_torrent).take(2).collect();
+    match inside.as_slice() {
+        [only] => return format!("did you mean {}?", quoted(only)),
+        [_, ..] => return format!("name those in it: {}/*.torrent", quoted(dir)),
+        [] => {}
+    }
+    // As `create` calls it, and where it leads: `.` has a name, too.
+    let real = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
+    let named = if dir.file_name().is_some() { dir } else { &real };
+    let mut torrent = named.file_name().unwrap_or_default().to_owned();
+    torrent.push(".torrent");
+    let parent = match named.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => named,
+    };
+    let [torrent, parent, dir] = [Path::new(&torrent), parent, dir].map(quoted);
+    format!(
+        "driver create -a URL {dir} makes one of it, and then driver seed {torrent} {parent} \
+         uploads it; driver share {dir} does both, by a name"
+    )
+}
+
 /// A .torrent file of a similar name in the same directory.
-fn similar(path: &Path) -> Option<String> {
+pub fn similar(path: &Path) -> Option<String> {
     const ENDING: &str = ".torrent";
     let wanted = path.file_name()?.to_string_lossy();
     let wanted = wanted.strip_suffix(ENDING).unwrap_or(&wanted);
@@ -205,12 +237,34 @@ mod tests {
         let refused = torrent(&dir.path().join("zzz")).unwrap_err();
         assert_eq!(refused.message, format!("{shown}/zzz: no such file"));
         let refused = torrent(dir.path()).unwrap_err();
-        let words = format!("{shown} is a directory, not a .torrent file: driver create ");
-        assert!(refused.message.starts_with(&words), "{refused}");
+        let words = format!(
+            "{shown} is a directory, not a .torrent file: did you mean {shown}/debian-13.torrent?"
+        );
+        assert_eq!(refused.message, words);
         let refused = torrent(Path::new("ftp://x/y.torrent")).unwrap_err();
         assert_eq!(refused.message, "ftp://x/y.torrent: neither a file nor an http(s) URL");
         let words = "no such file; as an info hash it has 39 digits, not 40 or 64";
         assert_eq!(lacking(&"ab1".repeat(13)), words);
+    }
+
+    #[test]
+    fn who_names_a_directory_is_told_what_helps() {
+        let home = tempfile::tempdir().unwrap();
+        let dir = home.path().join("my album");
+        std::fs::create_dir(&dir).unwrap();
+        let (shown, parent) = (dir.display(), home.path().display());
+        let expected = format!(
+            "driver create -a URL '{shown}' makes one of it, and then driver seed 'my \
+             album.torrent' {parent} uploads it; driver share '{shown}' does both, by a name"
+        );
+        assert_eq!(directory_words(&dir), expected);
+        assert!(directory_words(Path::new("commands")).contains("seed commands.torrent . uploads"));
+        // The tests run here.
+        assert!(directory_words(Path::new(".")).contains("driver seed cli.torrent /"));
+        std::fs::write(dir.join("a.torrent"), "x").unwrap();
+        assert_eq!(directory_words(&dir), format!("did you mean '{shown}/a.torrent'?"));
+        std::fs::write(dir.join("b.torrent"), "x").unwrap();
+        assert_eq!(directory_words(&dir), format!("name those in it: '{shown}'/*.torrent"));
     }
 
     #[test]

@@ -19,21 +19,33 @@ const DATE_MAX: i64 = 253_402_300_799;
 /// Columns of the names of rows.
 const NAME_COLUMNS: usize = 12;
 
+/// Columns of what strangers say beside, on a terminal: nobody is to scroll through a book.
+const TEXT_COLUMNS_MAX: usize = 1000;
+
+/// A row of a screen, its value broken at spaces where it is longer than `columns`. Hashes and
+/// links, which have none, stay whole.
+pub(super) fn info_row(name: &str, value: &str, columns: usize) -> String {
+    // Lists have their lines already.
+    match value.contains('\n') {
+        true => format!("{name:<NAME_COLUMNS$}{value}\n"),
+        false => wrap(&format!("{name:<NAME_COLUMNS$}{value}"), columns, NAME_COLUMNS) + "\n",
+    }
+}
+
+/// A text of strangers for such a row: whole, unless it is a very long one on a terminal.
+pub(super) fn text_of(value: &str, columns: usize) -> String {
+    shorten(value, if columns == usize::MAX { columns } else { TEXT_COLUMNS_MAX })
+}
+
 /// The screen of `info`. Hashes and the magnet link are not cut, as people copy them.
 pub fn info_screen(torrent: &Torrent, columns: usize) -> String {
     let mut screen = String::new();
-    let mut row = |name: &str, value: &str| {
-        // Lists have their lines already.
-        screen += &match value.contains('\n') {
-            true => format!("{name:<NAME_COLUMNS$}{value}\n"),
-            false => wrap(&format!("{name:<NAME_COLUMNS$}{value}"), columns, NAME_COLUMNS) + "\n",
-        };
-    };
-    let narrow = |value: &str| shorten(value, columns.saturating_sub(NAME_COLUMNS));
+    let mut row = |name: &str, value: &str| screen += &info_row(name, value, columns);
+    let text = |value: &str| text_of(value, columns);
     let urls: Vec<&String> = torrent.trackers.iter().flatten().collect();
     let shown: Vec<String> = urls.iter().map(|url| without_passkey(url)).collect();
     let is_hidden = urls.iter().zip(&shown).any(|(url, shown)| *url != shown);
-    row("Name", &narrow(&torrent.name));
+    row("Name", &text(&torrent.name));
     if let Some(hash) = torrent.info_hash_v1 {
         row("Info hash", &hash.to_string());
     }
@@ -56,10 +68,10 @@ pub fn info_screen(torrent: &Torrent, columns: usize) -> String {
     // Whole, since there is no other place to read on.
     torrent.flaws().iter().for_each(|flaw| row("Flaw", &escape(&flaw.to_string())));
     if let Some(created) = created(torrent) {
-        row("Created", &narrow(&created));
+        row("Created", &text(&created));
     }
     if let Some(comment) = &torrent.comment {
-        row("Comment", &narrow(comment));
+        row("Comment", &text(comment));
     }
     row("Private", if torrent.private { "yes" } else { "no" });
     row("Trackers", &sources(&shown));
@@ -280,6 +292,34 @@ Magnet      magnet:?xt=urn:btih:{hash}&dn=a.iso&tr=http%3A%2F%2Ftracker.example.
         assert!(screen.contains("driver magnet"), "{screen}");
         assert!(torrent.magnet().contains("k3y"));
         assert_eq!((size_words(1), size_words(2)), ("1 byte".to_owned(), "2 bytes".to_owned()));
+    }
+
+    #[test]
+    fn narrow_terminals_break_lines_at_spaces_and_cut_nothing() {
+        let mut torrent = torrent();
+        torrent.name = "Concert in the Park, the whole of the second evening.mkv".to_owned();
+        torrent.comment = Some("recorded from the fifth row; ".repeat(3).trim_end().to_owned());
+        torrent.created_by = Some("some program with a long name 1.2.3".to_owned());
+        let screen = info_screen(&torrent, 40);
+        let words: Vec<&str> = screen.split_whitespace().collect();
+        let words = words.join(" ");
+        let whole = [
+            format!("Name {}", torrent.name),
+            format!("Comment {}", torrent.comment.as_deref().unwrap_or_default()),
+            "Created 2025-09-06 by some program with a long name 1.2.3".to_owned(),
+            "Size 293.0 KiB (300,000 bytes) in 1 file".to_owned(),
+        ];
+        for text in whole {
+            assert!(words.contains(&text), "{text} is cut in {screen}");
+        }
+        // What has no spaces is copied, and so is left to the terminal.
+        let is_broken = |line: &str| line.chars().count() <= 40 || !line[12..].contains(' ');
+        let long: Vec<&str> = screen.lines().filter(|line| !is_broken(line)).collect();
+        assert_eq!(long, [""; 0], "{screen}");
+        assert!(screen.lines().all(|line| !line.ends_with(' ')), "{screen:?}");
+        torrent.comment = Some("spam ".repeat(1000));
+        assert!(info_screen(&torrent, 40).contains('…'));
+        assert!(!info_screen(&torrent, usize::MAX).contains('…'));
     }
 
     #[test]

@@ -2,20 +2,18 @@
 
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
-use crate::cli::escape::{escape, shorten};
+use crate::cli::escape::escape;
 use crate::metainfo::Magnet;
 use crate::torrent::without_passkey;
 
-use super::info::sources;
+use super::info::{info_row, sources, text_of};
 
 /// The screen of `info` for a magnet link. Hashes and the link are not cut, as people copy them.
 pub fn link_screen(link: &Magnet, columns: usize) -> String {
     let mut screen = String::new();
-    let mut row = |name: &str, value: &str| {
-        screen += &format!("{name:<12}{value}\n");
-    };
+    let mut row = |name: &str, value: &str| screen += &info_row(name, value, columns);
     if let Some(name) = &link.name {
-        row("Name", &shorten(name, columns.saturating_sub(12)));
+        row("Name", &text_of(name, columns));
     }
     if let Some(hash) = link.info_hash_v1 {
         row("Info hash", &hash.to_string());

@@ -137,6 +137,7 @@ impl Lines {
             self.text.extend(std::iter::repeat_n(' ', gap));
             self.used += gap + word.width();
         } else {
+            self.text.truncate(self.text.trim_end_matches(' ').len());
             self.text.push('\n');
             self.text.extend(std::iter::repeat_n(' ', self.indent));
             self.used = self.indent + word.width();

@@ -79,6 +79,9 @@ fn usage_errors_are_code_2() {
         (&["--peer", "localhost", "x.torrent"] as &[&str], "no names"),
         (&["-D", "-1", "x.torrent"], "not a rate; write 500K"),
         (&["-p", "-1", "x.torrent"], "invalid value '-1' for '--port"),
+        (&["-a", "notaurl", "x.torrent"], "'--tracker <URL>': not a tracker; write http://"),
+        (&["seed", "-a", "notaurl", "x.torrent"], "'--tracker <URL>': not a tracker; write http"),
+        (&["create", "-a", "notaurl", "x.torrent"], "notaurl is no URL of a tracker: it begins"),
         (&["--proxy", "socks4://127.0.0.1:1", "x.torrent"], "SOCKS4 is not spoken here"),
         (&["--proxy-peers", "x.torrent"], "and none is named: add --proxy URL"),
     ] {
