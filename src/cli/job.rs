@@ -4,12 +4,13 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
+use tokio::sync::mpsc;
 
 use crate::session::{SessionConfig, TorrentOptions};
 use crate::torrent::course::{self, ListingSource};
@@ -19,7 +20,7 @@ use super::args::Common;
 use super::engine::Engine;
 use super::escape::escape;
 use super::exit::{Exit, Failure, Outcome, from_io};
-use super::greeting::{Around, greet};
+use super::greeting::{Around, greet, greet_many};
 use super::item::Item;
 use super::live::{End, Ending, Live};
 use super::memory::memory_for;
@@ -27,7 +28,7 @@ use super::print::saving_line;
 use super::renewal::Shared;
 use super::repl::Talk;
 use super::repl::desk::{Coming, Desk, Refused, Wanted};
-use super::repl::reader::{PromptConfig, read_pipe, read_prompt, read_script};
+use super::repl::reader::{Line, PromptConfig, read_pipe, read_prompt, read_script};
 use super::search::Wish;
 use super::stop::Stopper;
 use super::voice::Voice;
@@ -35,6 +36,8 @@ use super::{logs, out};
 
 /// Torrents whose files are opened side by side: each waits for its device a few times.
 const OPENED_AT_ONCE: usize = 16;
+/// So many torrents are told of one by one.
+const TOLD_SINGLY_MAX: usize = 10;
 
 /// Everything that a run needs to start.
 pub struct Job {
@@ -64,6 +67,17 @@ pub struct Job {
     pub telling: Option<Telling>,
 }
 
+/// The torrents on their way in.
+#[derive(Default)]
+struct Intake {
+    /// Those whose files are being opened.
+    coming: VecDeque<(Coming, TorrentOptions)>,
+    /// They are so many that of each nothing is said.
+    is_of_many: bool,
+    /// Of how many it was not said that nobody leads to them.
+    lonely: u64,
+}
+
 /// What tells others of the torrent.
 pub type Telling = Pin<Box<dyn Future<Output = Result<Told, Failure>>>>;
 
@@ -81,11 +95,11 @@ impl Job {
     /// # Errors
     /// When the session or the only torrent cannot start, or fails.
     pub async fn run(mut self, common: &Common, stopper: Stopper) -> Result<End, Failure> {
-        let state_dir = self.session.state_dir.clone();
         let engine = started(self.session.clone(), &stopper).await?;
         let mut voice =
             Voice { talk: self.talk, quiet: common.quiet, json: self.json, printer: None };
         let (mut desk, told) = Desk::new(engine, self.template.clone(), self.is_several);
+        let is_many = self.is_many();
         self.take_in(&mut desk, &mut voice).await?;
         if desk.items.is_empty() && desk.searches.is_empty() {
             return Ok(End::Short(self.refused));
@@ -114,18 +128,36 @@ impl Job {
         let has_failed = |item: &Item| matches!(item.handle.state(), State::Failed(_));
         let is_begun = !desk.searches.is_empty() || !desk.items.iter().all(has_failed);
         if is_begun {
-            voice.result(&saving_line(&self.template.dir, desk.engine.port(), is_serving));
+            let dir = common_dir(&desk).unwrap_or_else(|| self.template.dir.clone());
+            voice.result(&saving_line(&dir, desk.engine.port(), is_serving));
         }
-        let lines = match self.talk {
+        if is_begun && self.talk == Talk::Prompt {
+            voice.result("Type help for commands. quit or Ctrl-D stops and keeps your progress.\n");
+        }
+        let lines = self.lines(&desk, &mut voice, &stopper)?;
+        if let Some(source) = self.chunks_from {
+            join_course(&desk, &source);
+        }
+        let mut live = Live::new((desk, told), voice, lines, stopper, self.ending);
+        live.refused = self.refused;
+        if is_many {
+            live.add_up();
+        }
+        live.run().await
+    }
+
+    /// Lines of the user, or what takes their place; none where nobody can say anything.
+    fn lines(
+        &mut self,
+        desk: &Desk,
+        voice: &mut Voice,
+        stopper: &Stopper,
+    ) -> Result<Option<mpsc::Receiver<Line>>, Failure> {
+        Ok(match self.talk {
             Talk::Pipe => Some(read_pipe()),
             Talk::Prompt => {
-                if is_begun {
-                    voice.result(
-                        "Type help for commands. quit or Ctrl-D stops and keeps your progress.\n",
-                    );
-                }
                 let prompt = read_prompt(PromptConfig {
-                    history: state_dir.join("history"),
+                    history: self.session.state_dir.join("history"),
                     titles: desk.titles(),
                     stopper: stopper.clone(),
                 });
@@ -136,21 +168,16 @@ impl Job {
             }
             Talk::Progress | Talk::Watched => {
                 let first = desk.items.first().filter(|_| !self.script.is_empty());
-                first.map(|item| read_script(self.script, item.handle.watch()))
+                let script = std::mem::take(&mut self.script);
+                first.map(|item| read_script(script, item.handle.watch()))
             }
-        };
-        if let Some(source) = self.chunks_from {
-            join_course(&desk, &source);
-        }
-        let mut live = Live::new((desk, told), voice, lines, stopper, self.ending);
-        live.refused = self.refused;
-        live.run().await
+        })
     }
 
-    /// Takes the torrents in and says what they are, in their order. Of several, those that cannot
-    /// run are told and left out.
+    /// Takes the torrents in and says what they are, in their order, or of many how many they are.
+    /// Of several, those that cannot run are told and left out.
     async fn take_in(&mut self, desk: &mut Desk, voice: &mut Voice) -> Result<(), Failure> {
-        let mut coming = VecDeque::new();
+        let mut intake = Intake { is_of_many: self.is_many(), ..Intake::default() };
         for wanted in std::mem::take(&mut self.torrents) {
             let refused = match wanted {
                 Wanted::Torrent(chosen) => {
@@ -161,35 +188,45 @@ impl Job {
                     };
                     // Who comes a second time is told of the first, and who would write the same
                     // files is refused as soon as it is known where those of the first are.
-                    let most = if coming.iter().any(is_near) { 0 } else { OPENED_AT_ONCE - 1 };
-                    self.settle(&mut coming, most, desk, voice).await?;
+                    let is_met = intake.coming.iter().any(is_near);
+                    let most = if is_met { 0 } else { OPENED_AT_ONCE - 1 };
+                    self.settle(&mut intake, most, desk, voice).await?;
                     let options = chosen.options.clone();
                     match desk.begin(*chosen, None, None).await {
                         Ok(begun) => {
-                            coming.push_back((begun, options));
+                            intake.coming.push_back((begun, options));
                             continue;
                         }
                         Err(refused) => refused,
                     }
                 }
                 Wanted::Link(wish) => {
-                    self.settle(&mut coming, 0, desk, voice).await?;
+                    self.settle(&mut intake, 0, desk, voice).await?;
                     match seek(desk, voice, *wish).await {
                         Ok(()) => continue,
                         Err(refused) => refused,
                     }
                 }
             };
-            self.settle(&mut coming, 0, desk, voice).await?;
+            self.settle(&mut intake, 0, desk, voice).await?;
             self.refuse(voice, refused)?;
         }
-        self.settle(&mut coming, 0, desk, voice).await
+        self.settle(&mut intake, 0, desk, voice).await?;
+        if intake.is_of_many && !desk.items.is_empty() {
+            greet_many(voice, &desk.items, intake.lonely);
+        }
+        Ok(())
+    }
+
+    /// Are the torrents so many that nobody would read what is said of each?
+    fn is_many(&self) -> bool {
+        self.torrents.len() > TOLD_SINGLY_MAX
     }
 
     /// Waits for the files of those that came first, until at most so many are being opened.
     async fn settle(
         &mut self,
-        coming: &mut VecDeque<(Coming, TorrentOptions)>,
+        intake: &mut Intake,
         most: usize,
         desk: &mut Desk,
         voice: &mut Voice,
@@ -197,8 +234,8 @@ impl Job {
         let (port, is_several) = (desk.engine.port(), self.is_several);
         let has_dht = desk.engine.dht().is_some();
         let has_others = self.ending.providers.is_some() || self.chunks_from.is_some();
-        while coming.len() > most
-            && let Some((first, options)) = coming.pop_front()
+        while intake.coming.len() > most
+            && let Some((first, options)) = intake.coming.pop_front()
         {
             let item = match desk.settle(first).await {
                 Ok(item) => item,
@@ -211,9 +248,16 @@ impl Job {
                 let open = std::mem::take(&mut self.open);
                 item.handle.add_providers(providers.to_vec(), open).await;
             }
-            let has_others = has_others || has_dht && !item.torrent.private;
-            let around = Around { template: &self.template, is_several, has_others, port };
-            greet(voice, item, &options, around);
+            let around = Around {
+                template: &self.template,
+                is_several,
+                is_of_many: intake.is_of_many,
+                tells_dir: is_several,
+                has_others,
+                has_dht,
+                port,
+            };
+            intake.lonely += u64::from(greet(voice, item, &options, around));
         }
         Ok(())
     }
@@ -257,6 +301,17 @@ fn join_course(desk: &Desk, source: &ListingSource) {
         let (egress, handle) = (desk.engine.egress().clone(), item.handle.clone());
         tokio::spawn(course::join(egress, handle, item.torrent.clone(), source.clone()));
     }
+}
+
+/// Where the files of all torrents are, if that is one place; they may have been moved there.
+fn common_dir(desk: &Desk) -> Option<PathBuf> {
+    let home = |item: &Item| item.handle.look(|status| status.home.clone());
+    let mut dirs = desk.items.iter().map(|item| match home(item) {
+        Some(home) => home.dir.clone(),
+        None => item.dir.clone(),
+    });
+    let first = dirs.next().filter(|_| desk.searches.is_empty())?;
+    dirs.all(|dir| dir == first).then_some(first)
 }
 
 /// Begins to look for what a link means, and says so.

@@ -1,14 +1,17 @@
 //! The two streams: results on stdout, talk on stderr. A reader of stdout who went away ends
-//! the output, not the download.
+//! the output, not the download; a run that speaks to programs alone ends with its reader.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
+use std::future::pending;
 use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::ColorChoice;
 use serde::Serialize;
+use tokio::io::Interest;
+use tokio::net::unix::pipe::Sender;
 use unicode_width::UnicodeWidthStr as _;
 
 use super::escape::write_json;
@@ -26,6 +29,12 @@ static HAS_COLOR: AtomicBool = AtomicBool::new(false);
 
 /// Something that was written beside other work is lost, and its reader has not gone away.
 static IS_LOST: AtomicBool = AtomicBool::new(false);
+
+/// The reader of stdout has gone away, which was seen when something was written.
+static IS_UNREAD: AtomicBool = AtomicBool::new(false);
+
+/// A terminal narrower than this is not believed.
+const COLUMNS_MIN: usize = 20;
 
 /// Writes what a command was asked for, and nothing else, to stdout. A reader who went away has
 /// read enough.
@@ -66,8 +75,31 @@ pub fn answer(text: &str) {
     let mut stdout = io::stdout().lock();
     let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
     // The download goes on when nobody reads its answers any more.
-    if written.is_err_and(|error| error.kind() != io::ErrorKind::BrokenPipe) {
-        IS_LOST.store(true, Ordering::Relaxed);
+    match written {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+            IS_UNREAD.store(true, Ordering::Relaxed);
+        }
+        Err(_) => IS_LOST.store(true, Ordering::Relaxed),
+    }
+}
+
+/// Whether something was written to stdout after its reader had gone away.
+pub fn is_unread() -> bool {
+    IS_UNREAD.load(Ordering::Relaxed)
+}
+
+/// Waits until the reader of stdout goes away, be anything written or not; for ever where that
+/// cannot be seen, as with a file. Within a runtime.
+pub async fn unread() {
+    // Only looked at, and as it is: who writes must be able to wait. Files cannot be watched.
+    let twin = io::stdout().as_fd().try_clone_to_owned();
+    let Ok(watched) = twin.and_then(Sender::from_owned_fd_unchecked) else {
+        return pending().await;
+    };
+    if watched.ready(Interest::ERROR).await.is_err() {
+        // The runtime ends.
+        pending().await
     }
 }
 
@@ -142,19 +174,39 @@ pub fn columns() -> usize {
     columns_of(io::stdout())
 }
 
-/// Columns for lines that need not end: as many as they want, where no terminal breaks them.
+/// Columns for lines that need not end: as many as they want, where no terminal breaks them and
+/// `COLUMNS` says nothing.
 pub fn line_columns() -> usize {
-    if io::stdout().is_terminal() { columns() } else { usize::MAX }
+    match io::stdout().is_terminal() {
+        true => columns(),
+        false => said_columns(std::env::var("COLUMNS").ok()).unwrap_or(usize::MAX),
+    }
 }
 
+/// What `COLUMNS` says goes before what the terminal does, as with other programs.
 fn columns_of(stream: impl AsFd) -> usize {
-    let size = rustix::termios::tcgetwinsize(stream);
-    size.ok().map(|size| usize::from(size.ws_col)).filter(|columns| *columns >= 20).unwrap_or(80)
+    let size = || rustix::termios::tcgetwinsize(stream).ok();
+    said_columns(std::env::var("COLUMNS").ok())
+        .or_else(|| size().map(|size| usize::from(size.ws_col)))
+        .filter(|columns| *columns >= COLUMNS_MIN)
+        .unwrap_or(80)
+}
+
+fn said_columns(said: Option<String>) -> Option<usize> {
+    said?.trim().parse().ok().filter(|columns| *columns >= COLUMNS_MIN)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn columns_are_what_the_environment_says_if_that_makes_sense() {
+        let said = |text: &str| said_columns(Some(text.to_owned()));
+        assert_eq!([said("40"), said(" 132 "), said("20")], [Some(40), Some(132), Some(20)]);
+        assert_eq!([said("19"), said("0"), said("-40"), said(""), said("wide")], [None; 5]);
+        assert_eq!(said_columns(None), None);
+    }
 
     #[test]
     fn links_are_not_broken_and_words_are() {

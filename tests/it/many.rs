@@ -326,3 +326,38 @@ fn a_torrent_is_added_to_a_run_of_one() {
     let ran = running.wait();
     assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
 }
+
+/// Nobody reads four lines of each of two hundred.
+#[test]
+fn many_seeds_begin_in_a_few_lines_and_what_is_wrong_is_told_singly() {
+    let home = tempfile::tempdir().expect("a folder for the test");
+    let mut command = driver(home.path());
+    command.current_dir(home.path()).args(["seed", "--no-trackers", "--port", "0"]);
+    for number in 0..12 {
+        let name = format!("film{number}");
+        let payload = Payload::new(number, &name, PIECE, &[("x", 100_000)]);
+        let torrent = format!("{name}.torrent");
+        std::fs::write(home.path().join(&torrent), payload.torrent(None)).expect("a torrent");
+        payload.write_to(&home.path().join("data"));
+        command.arg(torrent);
+    }
+    command.arg("data");
+    let mut run = |last: &str| {
+        let mut running = Running::start(&mut command);
+        running.line(last);
+        running.type_line("quit");
+        running.wait()
+    };
+    let ran = run("12 torrents looked at: 12 complete");
+    assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+    assert!(!ran.stderr.contains("film"), "{}", ran.stderr);
+    // How it ends, that nobody is told of them, and what stops it.
+    assert!(ran.stderr.lines().count() < 4, "{}", ran.stderr);
+    assert!(ran.stderr.contains("12 of them name no tracker and no peer"), "{}", ran.stderr);
+
+    std::fs::remove_file(home.path().join("data/film7/x")).expect("delete a file");
+    let ran = run("12 torrents looked at: 11 complete by their records; --check reads them again");
+    assert_eq!(ran.code, Some(6), "{}{}", ran.stdout, ran.stderr);
+    assert_eq!(ran.stderr.matches("8 film7: film7 cannot be seeded from data").count(), 1);
+    assert!(!ran.stderr.contains("film6"), "{}", ran.stderr);
+}

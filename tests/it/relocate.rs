@@ -49,6 +49,9 @@ fn a_download_is_moved_and_renamed_while_it_runs_and_is_found_again() {
     let said = format!("its files were moved to {}", fs::canonicalize(&there).unwrap().display());
     let all = ran.stdout + &ran.stderr;
     assert_eq!(all.matches(&said).count(), 1, "{all}");
+    assert!(!all.contains("Saving to out/"), "{all}");
+    let saving = format!("Saving to {}/   port ", fs::canonicalize(&there).unwrap().display());
+    assert!(all.contains(&saving), "{all}");
     fs::rename(there.join("film/b/other"), there.join("film/b/second")).expect("the second file");
     fs::rename(there.join("film"), there.join("sample")).expect("the folder");
     place.payload.assert_same(&there);

@@ -3,8 +3,10 @@
 //! byte of data itself.
 
 mod attempts;
+mod crowd;
 mod last_words;
 mod searches;
+mod torrents;
 mod way_out;
 
 use std::io::IsTerminal as _;
@@ -19,9 +21,7 @@ use crate::cli::escape::escape;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::item::{Item, Told, What};
 use crate::cli::out;
-use crate::cli::print::{
-    checking_words, news_json, news_line, out_of_reach, progress_json, progress_line, sum_line,
-};
+use crate::cli::print::{out_of_reach, progress_json, sum_line};
 use crate::cli::repl::Talk;
 use crate::cli::repl::desk::Desk;
 use crate::cli::repl::reader::Line;
@@ -32,12 +32,11 @@ use crate::cli::stop::Stopper;
 use crate::cli::voice::Voice;
 use crate::link::Provider;
 use crate::net::blocklist::Standing;
-use crate::swarm::event::Event;
-use crate::torrent::handle::News;
 use crate::torrent::status::{State, Status};
 
+use crowd::{Crowd, Troubles};
 pub use last_words::goodbye_to;
-use last_words::{complete_line, gave_up, goodbye_line, whole_line};
+use last_words::{gave_up, goodbye_line};
 use searches::goodbye_to_searches;
 pub use searches::stop_all;
 
@@ -47,8 +46,6 @@ const TELL_WRITING: Duration = Duration::from_secs(1);
 /// Home, and clear what is below it.
 const CLEAR: &str = "\x1b[H\x1b[2J";
 
-/// A check that takes longer than this is told, and again as often.
-const TELL_CHECK: Duration = Duration::from_secs(5);
 /// What is told by torrents is taken in so many at once.
 const TOLD_BATCH: usize = 1024;
 
@@ -97,6 +94,10 @@ pub struct Live {
     outside_told: [Option<Value>; 2],
     /// The blocklist's lists, as they were told last.
     lists_told: Vec<Standing>,
+    /// The torrents of the start, where they are too many to be told of one by one.
+    crowd: Option<Crowd>,
+    /// What trackers, which several may share, were told to fail with.
+    troubles: Troubles,
 }
 
 impl Live {
@@ -123,7 +124,14 @@ impl Live {
             way_told,
             outside_told,
             lists_told,
+            crowd: None,
+            troubles: Troubles::default(),
         }
+    }
+
+    /// There are too many torrents at the start for people to be told of each.
+    pub fn add_up(&mut self) {
+        self.crowd = Some(Crowd::new(self.desk.items.len(), Instant::now()));
     }
 
     /// Runs to the end and stops the torrents; the last words are said here.
@@ -157,6 +165,7 @@ impl Live {
         let last = last.zip(running).map(|(status, running)| Status { running, ..status });
         let statuses: Vec<Status> = last.collect();
         sought.iter().for_each(|event| self.voice.event(event));
+        self.tell_crowd(false);
         self.say_goodbye(&statuses, sought.len(), outcome.is_err());
         if was_paused {
             self.voice.result(
@@ -223,10 +232,12 @@ impl Live {
     async fn follow(&mut self) -> Result<(), Failure> {
         let stopper = self.stopper.clone();
         let mut second = tokio::time::interval(Duration::from_secs(1));
+        let mut unread = std::pin::pin!(out::unread());
         loop {
             tokio::select! {
                 biased;
                 () = stopper.asked() => return Ok(()),
+                () = &mut unread, if self.voice.json => return self.on_unread(),
                 line = next_line(&mut self.lines) => match line {
                     Some(line) => {
                         if self.on_line(line).await {
@@ -245,6 +256,9 @@ impl Live {
                     }
                 }
                 _ = second.tick() => {
+                    if self.voice.json && out::is_unread() {
+                        return self.on_unread();
+                    }
                     self.on_second();
                     self.look_at_mirrors().await;
                 }
@@ -255,6 +269,14 @@ impl Live {
             }
             self.check_reach().await?;
         }
+    }
+
+    /// Programs alone are spoken to, and nobody hears it any more: a run that nobody follows is not
+    /// wanted any more, either.
+    fn on_unread(&mut self) -> Result<(), Failure> {
+        self.refused = self.refused.worst(Exit::Incomplete);
+        self.voice.urgent("driver: nobody reads the events any more: stopped; progress is saved");
+        Ok(())
     }
 
     /// Answers a line; true to leave.
@@ -329,133 +351,6 @@ impl Live {
         Ok(())
     }
 
-    fn on_news(&mut self, number: usize, told: &News) {
-        if let Some(object) = news_json(told) {
-            self.event(number, object);
-        }
-        let is_again = self.desk.item_mut(number).is_some_and(|item| item.life > 0);
-        if is_again && matches!(told, News::Checked(_)) {
-            // What was there is of no use, which was said.
-            return;
-        }
-        let Some(line) = news_line(told) else { return };
-        let is_trouble = matches!(
-            told,
-            News::Tracker(_) | News::Swarm(Event::DiskTrouble(_) | Event::HashFailed { .. })
-        );
-        if is_trouble {
-            tracing::warn!("{line}");
-        }
-        if let (News::Swarm(event), Some(item)) = (told, self.desk.item_mut(number))
-            && !item.progress.is_worth_telling(event, Instant::now())
-        {
-            return;
-        }
-        line.lines().for_each(|line| self.say(number, line));
-    }
-
-    fn on_status(&mut self, number: usize, status: &Status) {
-        let now = Instant::now();
-        let pause = self.pause();
-        let is_several = self.desk.is_several;
-        let Some(item) = self.desk.item_mut(number) else { return };
-        let is_receiving =
-            matches!(status.state, State::Downloading | State::DiskTrouble(_) | State::Queued);
-        let progress = &mut item.progress;
-        if status.downloaded_bytes != progress.bytes || !is_receiving {
-            progress.bytes = status.downloaded_bytes;
-            progress.bytes_came = now;
-        }
-        let before = std::mem::replace(&mut progress.state, status.state.clone());
-        if status.state == State::Checking && before != State::Checking {
-            // Long is what takes long from here on.
-            progress.told = now;
-        }
-        let tenth = (status.progress() * 10.0) as u64;
-        // The rest is in the sum of several.
-        let is_time = now - progress.told >= pause && !is_several;
-        let is_due = tenth > progress.tenth || is_time;
-        progress.tenth = tenth;
-        // What was found on disk is no progress.
-        let is_found = !is_time && status.downloaded_bytes == 0;
-        if status.state == State::Downloading && is_due && !is_found {
-            progress.told = now;
-            self.tell(number, &progress_line(status));
-        }
-        if matches!(status.state, State::Checking) && before == State::Checking {
-            self.tell_check(number, status, now);
-        }
-        self.on_home(number, status);
-        self.on_state(number, &before, status);
-    }
-
-    /// A long check is told now and then.
-    fn tell_check(&mut self, number: usize, status: &Status, now: Instant) {
-        let Some(item) = self.desk.item_mut(number) else { return };
-        if now - item.progress.told >= TELL_CHECK {
-            item.progress.told = now;
-            self.tell(number, &checking_words(status));
-        }
-    }
-
-    /// Tells once where files are that are not where they were said to be.
-    fn on_home(&mut self, number: usize, status: &Status) {
-        let Some(home) = &status.home else { return };
-        let Some(item) = self.desk.item_mut(number).filter(|item| item.dir != home.dir) else {
-            return;
-        };
-        item.dir.clone_from(&home.dir);
-        let is_answered = item.progress.moved_to.take().as_ref() == Some(&home.dir);
-        self.event(number, json!({ "event": "moved", "dir": home.dir.to_string_lossy() }));
-        // Who gave the order has had the answer.
-        if is_answered {
-            return;
-        }
-        let dir = escape(&home.dir.display().to_string());
-        self.say(number, &format!("its files were moved to {dir}"));
-    }
-
-    /// Tells what a change of the state means.
-    fn on_state(&mut self, number: usize, before: &State, status: &Status) {
-        let Some(item) = self.desk.item_mut(number) else { return };
-        // What had been sent in earlier runs may be enough: then nobody sees it complete.
-        let is_complete = matches!(status.state, State::Complete | State::Finished);
-        if is_complete && item.completed.is_none() && !item.is_summing {
-            self.on_all_here(number);
-        }
-        let Some(item) = self.desk.item_mut(number) else { return };
-        match &status.state {
-            State::Finished if *before != State::Finished => self.say_finished(number, status),
-            State::Checking if *before == State::Queued => self.say(number, "its turn has come"),
-            // One that was moved is looked at again, and is as complete as before.
-            State::Downloading if status.progress() >= 1.0 => {}
-            // More was selected: there is something to do again.
-            State::Downloading | State::DiskTrouble(_) => item.completed = None,
-            _ => {}
-        }
-    }
-
-    fn failure_of(&self, number: usize, status: &Status) -> Option<Failure> {
-        let item = self.desk.items.iter().find(|item| item.number == number)?;
-        item.failure(status).filter(|_| item.failed.is_none())
-    }
-
-    /// The failure of the only torrent is that of the run; others go on without it.
-    fn on_failure(&mut self, number: usize, failure: Failure) -> Result<(), Failure> {
-        let is_several = self.desk.is_several;
-        if let Some(item) = self.desk.item_mut(number) {
-            item.failed = Some(failure.exit);
-        }
-        self.event(number, json!({ "event": "failed", "message": failure.message }));
-        if !is_several {
-            return Err(failure);
-        }
-        let line = format!("{}{failure}", self.prefix(number));
-        self.desk.remember(&line);
-        self.voice.urgent(&format!("driver: {line}"));
-        Ok(())
-    }
-
     fn on_second(&mut self) {
         self.tell_way_out();
         self.tell_outside();
@@ -469,7 +364,9 @@ impl Live {
             }
             statuses.push(status);
         }
-        let is_loading = statuses.iter().any(|status| status.state == State::Downloading);
+        let is_any = |state: State| statuses.iter().any(|status| status.state == state);
+        let (is_loading, is_checking) = (is_any(State::Downloading), is_any(State::Checking));
+        self.tell_crowd(is_checking);
         if self.desk.is_several && is_loading && self.sum_told.elapsed() >= self.pause() {
             self.sum_told = Instant::now();
             self.voice.unasked(&sum_line(&statuses));
@@ -590,39 +487,6 @@ impl Live {
         if let Some(item) = item {
             self.voice.event(&about(item, object));
         }
-    }
-
-    fn say_complete(&mut self, number: usize, status: &Status) {
-        self.event(
-            number,
-            json!({
-                "event": "completed",
-                "downloaded": status.downloaded_bytes,
-                "seconds": status.running.as_secs_f64(),
-            }),
-        );
-        let item = self.desk.items.iter().find(|item| item.number == number);
-        let before = item.map_or(0, |item| item.fetched_before);
-        let attempts = item.and_then(|item| item.attempts.as_ref());
-        let line = match attempts.map(|attempts| attempts.has_hash()) {
-            None => complete_line(status, before),
-            Some(has_hash) => whole_line(status, has_hash),
-        };
-        let line = self.prefix(number) + &line;
-        self.desk.remember(line.trim_end());
-        self.voice.result(&line);
-        let is_all = self.desk.searches.is_empty()
-            && self.desk.items.iter().all(|item| item.completed.is_some());
-        if is_all && !self.ending.exit_when_complete && self.voice.talk == Talk::Prompt {
-            self.voice.result("Now seeding; quit to leave.\n");
-        }
-    }
-
-    fn say_finished(&mut self, number: usize, status: &Status) {
-        let (uploaded, ratio) = (status.uploaded_in_all(), status.ratio());
-        self.event(number, json!({ "event": "finished", "uploaded": uploaded, "ratio": ratio }));
-        let line = format!("seeded enough: {} sent, ratio {ratio:.2}", size(uploaded));
-        self.say(number, &line);
     }
 
     fn say_goodbye(&mut self, statuses: &[Status], sought: usize, is_failed: bool) {

@@ -78,7 +78,10 @@ impl Live {
                 let around = Around {
                     template: &desk.template,
                     is_several: desk.is_several,
+                    is_of_many: false,
+                    tells_dir: true,
                     has_others: has_met,
+                    has_dht: desk.engine.dht().is_some(),
                     port: desk.engine.port(),
                 };
                 if let Some(item) = desk.items.iter().find(|item| item.number == number) {

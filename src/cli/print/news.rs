@@ -18,8 +18,9 @@ use super::web::{source_json, source_line};
 /// Of more files that others changed only the number is told.
 const CHANGED_NAMED: usize = 3;
 
-/// The line for people; none for news that progress lines tell better.
-pub fn news_line(news: &News) -> Option<String> {
+/// The line for people; none for news that progress lines tell better. Of who only seeds nothing is
+/// fetched: what is lost is looked for.
+pub fn news_line(news: &News, is_seed_only: bool) -> Option<String> {
     Some(match news {
         News::Swarm(Event::PieceVerified(_) | Event::Completed) | News::Announced { .. } => {
             return None;
@@ -49,7 +50,7 @@ pub fn news_line(news: &News) -> Option<String> {
         News::NotMoved(why) => format!("not moved: {}", escape(why)),
         News::Course(text) => escape(text),
         News::Source(news) => return source_line(news),
-        News::Checked(found) => return found_line(found),
+        News::Checked(found) => return found_line(found, is_seed_only),
         News::FileChanged { why, pieces, bytes, fetched_in } => {
             let lost = lost_words(*pieces, *bytes);
             let what = match fetched_in {
@@ -131,7 +132,7 @@ fn changed_json(file: &ChangedFile) -> Value {
 }
 
 /// What was on disk, and how that is known; files that are not what they were come first.
-fn found_line(found: &FoundPieces) -> Option<String> {
+fn found_line(found: &FoundPieces, is_seed_only: bool) -> Option<String> {
     let FoundPieces { count, by_record, .. } = *found;
     let pieces = |count: u32| counted(count.into(), "piece");
     let there = match count - by_record.min(count) {
@@ -146,16 +147,20 @@ fn found_line(found: &FoundPieces) -> Option<String> {
     let room = found.lacks_room.as_deref();
     let room = room.map(|why| format!("{}; it begins anyway, and waits for it", escape(why)));
     let lines: Vec<String> =
-        changed_line(&found.changed).into_iter().chain(there).chain(room).collect();
+        changed_line(&found.changed, is_seed_only).into_iter().chain(there).chain(room).collect();
     (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
 /// Files that others changed or took away since the last run; none when there are none.
-fn changed_line(changed: &[ChangedFile]) -> Option<String> {
+fn changed_line(changed: &[ChangedFile], is_seed_only: bool) -> Option<String> {
+    let then = match is_seed_only {
+        true => "not served, and the file is looked for",
+        false => "fetched again",
+    };
     let words = |file: &ChangedFile| {
         let path = escape(&file.path.display().to_string());
         let what = if file.is_gone { "is gone" } else { "was changed" };
-        format!("{path} {what}: {} fetched again", lost_words(file.pieces, file.bytes))
+        format!("{path} {what}: {} {then}", lost_words(file.pieces, file.bytes))
     };
     let mut all: Vec<String> = changed.iter().take(CHANGED_NAMED).map(words).collect();
     if let Some(more @ 1..) = changed.len().checked_sub(CHANGED_NAMED) {
@@ -222,7 +227,7 @@ mod tests {
         let peer = Endpoint::Peer("192.0.2.1:5".parse().unwrap());
         let failed = News::Swarm(Event::HashFailed { piece, blamed: Some(peer) });
         assert_eq!(
-            news_line(&failed).unwrap(),
+            news_line(&failed, false).unwrap(),
             "piece 7 failed its hash: 192.0.2.1:5 sent wrong data"
         );
         assert_eq!(
@@ -230,19 +235,19 @@ mod tests {
             r#"{"blamed":"192.0.2.1:5","event":"hash_failed","piece":7}"#
         );
         let tracker = News::Tracker("http://t: \x1b]0;x\x07".into());
-        assert_eq!(news_line(&tracker).unwrap(), "tracker: http://t: \\x1b]0;x\\x07");
-        assert_eq!(news_line(&News::Swarm(Event::PieceVerified(piece))), None);
+        assert_eq!(news_line(&tracker, false).unwrap(), "tracker: http://t: \\x1b]0;x\\x07");
+        assert_eq!(news_line(&News::Swarm(Event::PieceVerified(piece)), false), None);
         // Whoever only seeds downloads nothing.
         let trouble = News::Swarm(Event::DiskTrouble("a is unreadable".into()));
         let line = "disk trouble: a is unreadable (tried again by itself)";
-        assert_eq!(news_line(&trouble).unwrap(), line);
+        assert_eq!(news_line(&trouble, false).unwrap(), line);
     }
 
     #[test]
     fn what_was_looked_at_is_told_apart_from_what_the_record_says() {
         let line = |count, by_record| {
             let found = FoundPieces { count, by_record, ..FoundPieces::default() };
-            news_line(&News::Checked(found.into()))
+            news_line(&News::Checked(found.into()), false)
         };
         assert_eq!(line(0, 0), None);
         assert_eq!(line(9, 0).unwrap(), "9 pieces found on disk and verified");
@@ -261,12 +266,15 @@ mod tests {
         let mut changed = vec![file("d/a\x07", false, 1), file("d/b", true, 3)];
         let expected = "d/a\\x07 was changed: 1 piece (64.0 KiB) is fetched again; \
                         d/b is gone: 3 pieces (192.0 KiB) are fetched again";
-        assert_eq!(changed_line(&changed).unwrap(), expected);
+        assert_eq!(changed_line(&changed, false).unwrap(), expected);
+        let looked_for = changed_line(&changed[..1], true).unwrap();
+        assert!(!looked_for.contains("fetched"), "{looked_for}");
+        assert!(looked_for.contains("d/a\\x07 was changed: 1 piece (64.0 KiB) is not served, and"));
         changed.extend((0..3).map(|_| file("d/c", true, 1)));
-        assert!(changed_line(&changed).unwrap().ends_with("; and so are 2 more files"));
+        assert!(changed_line(&changed, false).unwrap().ends_with("; and so are 2 more files"));
         let found = FoundPieces { count: 5, by_record: 5, changed, lacks_room: None };
         let found = News::Checked(found.into());
-        assert!(news_line(&found).unwrap().starts_with("d/a\\x07 was changed"));
+        assert!(news_line(&found, false).unwrap().starts_with("d/a\\x07 was changed"));
         assert_eq!(news_json(&found).unwrap()["changed"][1]["gone"], true);
         let news = |fetched_in: Option<u64>| News::FileChanged {
             why: "d/a is gone: somebody deleted, moved or renamed it".into(),
@@ -275,15 +283,18 @@ mod tests {
             fetched_in: fetched_in.map(Duration::from_secs),
         };
         assert_eq!(
-            news_line(&news(Some(0))).unwrap(),
+            news_line(&news(Some(0)), false).unwrap(),
             "d/a is gone: somebody deleted, moved or renamed it; 2 pieces (2.0 KiB) are \
              fetched again"
         );
-        assert!(news_line(&news(None)).unwrap().ends_with("are not served any more"));
-        let awaited = news_line(&news(Some(30))).unwrap();
+        assert!(news_line(&news(None), false).unwrap().ends_with("are not served any more"));
+        let awaited = news_line(&news(Some(30)), false).unwrap();
         assert!(awaited.ends_with("are fetched again in 30s if it is not back"), "{awaited}");
         let back = News::FileBack { why: "d/a is back".into(), pieces: 2, bytes: 2048 };
-        assert_eq!(news_line(&back).unwrap(), "d/a is back: 2 pieces (2.0 KiB) are served again");
+        assert_eq!(
+            news_line(&back, false).unwrap(),
+            "d/a is back: 2 pieces (2.0 KiB) are served again"
+        );
     }
 
     #[test]

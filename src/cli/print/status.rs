@@ -37,7 +37,7 @@ pub struct Limits {
 pub struct Around<'a> {
     /// Limits of all torrents together, where there are several.
     pub limits_of_all: Option<Limits>,
-    /// The tracker that is to be asked when its turn comes.
+    /// The tracker that is asked first.
     pub first_tracker: Option<&'a str>,
     /// Our ports as they are outside, where a router has opened any.
     pub outside: Option<&'a str>,
@@ -156,10 +156,9 @@ fn limit_row(status: &Status, of_all: Option<Limits>) -> Option<(&'static str, S
 
 /// How the tracker stands, or which one is to be asked.
 fn tracker_row(status: &Status, first: Option<&str>, now: Instant) -> String {
-    match (first, &status.state) {
-        (Some(first), State::Queued | State::Paused | State::Checking | State::Moving)
-            if status.trackers.is_empty() =>
-        {
+    match first {
+        // It is about to be, or when its turn comes.
+        Some(first) if status.trackers.is_empty() => {
             format!("{}: not asked yet", escape(&hide_keys(first)))
         }
         _ => tracker_words(&status.trackers, now),
@@ -416,6 +415,11 @@ Running    49s   fetched for 47s   wasted 16.0 KiB
         let queued = Status { state: State::Queued, ..Status::default() };
         let words = tracker_row(&queued, Some("http://t/k3y/announce"), now);
         assert_eq!(words, "http://t/...: not asked yet");
+        // As one that has just begun, and one that sleeps from the start.
+        for state in [State::Downloading, State::Complete] {
+            let begun = Status { state, ..Status::default() };
+            assert_eq!(tracker_row(&begun, Some("http://t/k3y/announce"), now), words);
+        }
         assert_eq!(tracker_row(&queued, None, now), "none");
         assert!(tracker_row(&sample(now), Some("x"), now).starts_with("ok, 44 seeds"));
     }

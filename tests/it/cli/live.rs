@@ -1,12 +1,15 @@
 //! Downloads that run: commands through a pipe, signals, a second start, JSON lines, the demo.
 
+use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::os::unix::fs::FileExt as _;
+use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
 use super::run::{LIMIT, Place, Run, Running, finish, run};
+use crate::process::driver;
 
 /// Slow enough to be met in the middle: 3 MB in half a minute.
 const SLOW: Option<u64> = Some(100_000);
@@ -239,6 +242,42 @@ fn output_that_is_lost_is_told_by_the_exit_code() {
     assert_eq!(ran.status.code(), Some(5), "{said}");
     assert!(said.contains("some of the output could not be written"), "{said}");
     // The download itself is as good as any.
+    place.payload.assert_same(&place.out());
+}
+
+/// A run that only programs follow, and none does any more.
+#[test]
+fn it_ends_when_nobody_reads_its_events_any_more() {
+    let place = Place::new(SLOW);
+    let mut seeds = driver(place.home.path());
+    seeds.current_dir(place.home.path()).args(["seed", "s.torrent", "full", "--no-trackers"]);
+    seeds.args(["--port", "0"]);
+    let full = place.home.path().join("full");
+    std::fs::create_dir(&full).expect("a folder");
+    place.payload.write_to(&full);
+    // Of the one there are events every second, of the other none at all.
+    for mut command in [place.command(&[]), seeds] {
+        command.arg("--json").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("start driver");
+        let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
+        let mut line = String::new();
+        while !line.contains("\"checked\"") && !line.contains("\"first_peer\"") {
+            line.clear();
+            assert!(stdout.read_line(&mut line).expect("read a line") > 0, "it has ended");
+        }
+        drop(stdout);
+        let ran = child.wait_with_output().expect("wait for its end");
+        let said = String::from_utf8_lossy(&ran.stderr);
+        assert_eq!(ran.status.code(), Some(7), "{said}");
+        assert!(said.contains("nobody reads the events any more: stopped; progress"), "{said}");
+    }
+    // Words have other readers, too: what is downloaded is wanted.
+    let place = Place::new(None);
+    let mut command = place.command(&[]);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().expect("start driver");
+    drop(child.stdout.take());
+    assert_eq!(child.wait().expect("wait for its end").code(), Some(0));
     place.payload.assert_same(&place.out());
 }
 
