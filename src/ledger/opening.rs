@@ -18,7 +18,7 @@ use super::spec::{Spec, Tally};
 use super::{Error, LEDGER, LOCK, Ledger, REWRITTEN_MIN, pack_name};
 
 /// What was kept.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Default)]
 pub struct Restored {
     /// The torrents, in the order of the queue.
     pub torrents: Vec<RestoredTorrent>,

@@ -172,7 +172,10 @@ impl Hand {
             self.on_order(order);
         }
         let last = self.end().await;
-        for (_, waiting) in self.waiting {
+        // Whoever hears that it has ended may open it again.
+        let Self { ledger, waiting, .. } = self;
+        drop(ledger);
+        for (_, waiting) in waiting {
             let _ = waiting.send(last.clone());
         }
         if let Some(waiting) = stopped {
