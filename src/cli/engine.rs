@@ -85,7 +85,8 @@ impl Engine {
 
     /// Ends a torrent and takes it out; its data stays.
     pub async fn remove(&self, info_hash: InfoHash) {
-        self.session.remove(info_hash).await;
+        // Without a ledger nothing can fail.
+        let _ = self.session.remove(info_hash).await;
     }
 
     /// Ends all torrents side by side.
@@ -156,10 +157,14 @@ pub fn failure(error: session::Error) -> Failure {
         session::Error::Blocklist(_)
         | session::Error::HttpClient(_)
         | session::Error::Ended
+        | session::Error::Unknown(_)
+        | session::Error::NoNumber
         | session::Error::Torrent(torrent::Error::Failed(_) | torrent::Error::Ended) => {
             Exit::Unexpected
         }
         session::Error::Duplicate { .. } | session::Error::Taken { .. } => Exit::InUse,
+        session::Error::Ledger(session::LedgerError::Refused(_)) => Exit::InUse,
+        session::Error::Ledger(_) | session::Error::NotKept(_) => Exit::Disk,
         session::Error::Torrent(torrent::Error::V2Only) => Exit::BadInput,
         session::Error::Disk(disk::Error::InUse { .. })
         | session::Error::Torrent(torrent::Error::Disk(disk::Error::InUse { .. })) => Exit::InUse,

@@ -4,51 +4,54 @@
 //! nothing. It moves no byte of data and draws no conclusions about a transfer.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::{Id, JoinError, JoinHandle, JoinSet, spawn_blocking};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
+use tokio::task::{Id, JoinError, JoinHandle, JoinSet};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::base::ids::{InfoHash, TorrentId};
 use crate::base::units::BLOCK_LEN;
 use crate::dht::Hint;
+use crate::ledger::Tally;
 use crate::metainfo::Torrent;
 use crate::net::lsd::LocalPeer;
-use crate::roster::policy::{Goals, Input, Output, Policy};
+use crate::roster::policy::{Input, Output, Policy};
 use crate::roster::{Changes, Cursor, Phase, Roster};
 use crate::torrent::bell::Bell;
+use crate::torrent::command::Order;
 use crate::torrent::handle::TorrentHandle;
 use crate::torrent::options::TorrentOptions;
-use crate::torrent::places::LINKS_MAX;
+use crate::torrent::places::{Account, LINKS_MAX};
 use crate::torrent::resources::{Resources, Turn};
 use crate::torrent::seeking::{self, Contacts, SeekRequest, Seeking};
 use crate::torrent::share::Share;
 
+use super::answers::Answers;
 use super::claims::{Claims, Taken};
 use super::error::Error;
+use super::listed::{Listed, Setting};
 use super::listener::Registration;
 use super::local::Local;
-use super::member::{AddAnswer, Arriving, Facts, Member};
+use super::member::{AddAnswer, Arriving, Facts, Member, RemoveAnswer, Spent};
 use super::opening::{Coming, Opened, open};
 use super::outside::Outside;
-use super::persist::{News, write};
+use super::persist::News;
 use super::places::{Standing, divide};
+use super::restoring::{Returning, file_of};
 use super::searches::Searches;
 use super::shares;
 use super::slumber::{self, Slumber};
+use super::wanted::Wanted;
 use super::way_out::WayOut;
 
-/// How often what was sent is kept, against a crash.
-const KEEP_EVERY: Duration = Duration::from_secs(180);
-/// How long others wait for that.
-const KEEP_MAX: Duration = Duration::from_secs(2);
-/// How long an ending session waits for files that are being opened.
-const ARRIVE_MAX: Duration = Duration::from_secs(3);
 /// After a look at torrents that rang, others that ring wait for so long: many that change often
 /// are looked at together.
 const LOOK_PAUSE: Duration = Duration::from_millis(5);
+/// Orders that set something of a torrent and wait to be noted; whoever gives more waits too.
+const ORDERS_LEN: usize = 64;
 /// Torrents that ring and are not looked at yet; each stands there once.
 const RUNG_LEN: usize = 1 << 20;
 /// Torrents that are looked at together at most.
@@ -70,9 +73,13 @@ pub(super) enum Command {
     /// Search for the metadata of a torrent.
     Seek { request: SeekRequest, answer: oneshot::Sender<Result<Seeking, Error>> },
     /// End a torrent; answered when it has ended, with whether there was one.
-    Remove { info_hash: InfoHash, answer: oneshot::Sender<bool> },
+    Remove { info_hash: InfoHash, answer: RemoveAnswer },
     /// Which torrents are there?
     List(oneshot::Sender<Vec<(InfoHash, TorrentHandle)>>),
+    /// What is known of this torrent, or of all?
+    Look(Option<TorrentId>, oneshot::Sender<Vec<Listed>>),
+    /// Set something of a torrent; false when that has no room for an order now.
+    Set { id: TorrentId, setting: Setting, answer: oneshot::Sender<Result<bool, Error>> },
     /// How do torrents stand that changed since then?
     Changes(Cursor, oneshot::Sender<Changes>),
     /// End all torrents and take no more; answered when they have ended.
@@ -90,43 +97,50 @@ pub(super) struct Most {
 
 /// The owner of all torrents.
 pub(super) struct Actor {
-    resources: Arc<Resources>,
+    pub(super) resources: Arc<Resources>,
     way_out: WayOut,
     registrations: mpsc::Sender<Registration>,
-    local: Local,
-    outside: Outside,
+    pub(super) local: Local,
+    pub(super) outside: Outside,
     searches: Searches,
-    members: BTreeMap<TorrentId, Member>,
+    pub(super) members: BTreeMap<TorrentId, Member>,
     /// Torrents whose files are being opened, by who does that.
-    arriving: HashMap<Id, Arriving>,
-    opening: JoinSet<Opened>,
+    pub(super) arriving: HashMap<Id, Arriving>,
+    pub(super) opening: JoinSet<Opened>,
     /// Who has a hash, or is to have it.
-    hashes: HashMap<InfoHash, TorrentId>,
-    last_id: TorrentId,
+    pub(super) hashes: HashMap<InfoHash, TorrentId>,
+    /// What is wanted of each.
+    pub(super) wanted: Wanted,
+    /// Those of earlier runs that are not here yet.
+    pub(super) returning: Returning,
     /// How lists show them.
-    roster: Roster,
+    pub(super) roster: Roster,
     /// Whose turn it is, and who has seeded enough.
     policy: Policy,
     /// Who sleeps.
-    slumber: Slumber,
+    pub(super) slumber: Slumber,
     /// Those that may have links.
-    linked: BTreeSet<TorrentId>,
+    pub(super) linked: BTreeSet<TorrentId>,
     /// Those that download, or did when that was looked at last.
-    downloading: BTreeSet<TorrentId>,
+    pub(super) downloading: BTreeSet<TorrentId>,
     /// What paths they write.
-    claims: Claims,
+    pub(super) claims: Claims,
     /// Torrents that are ending, each with whoever waits for that.
-    leaving: JoinSet<(TorrentId, oneshot::Sender<bool>)>,
+    pub(super) leaving: JoinSet<(TorrentId, RemoveAnswer)>,
+    /// Whoever waits for the ledger.
+    pub(super) answers: Answers,
     /// Searches whose torrent was refused tell their trackers that they are over.
-    goodbyes: JoinSet<()>,
-    is_ending: bool,
+    pub(super) goodbyes: JoinSet<()>,
+    pub(super) is_ending: bool,
     /// Torrents ring here.
     rung: mpsc::Sender<TorrentId>,
+    /// Their orders that set something come here.
+    pub(super) orders: (mpsc::Sender<Order>, mpsc::Receiver<Order>),
     /// Of whom something may be new that is to be kept, and whether that is a choice of files.
-    unkept: BTreeSet<TorrentId>,
-    has_new_choice: bool,
+    pub(super) unkept: BTreeSet<TorrentId>,
+    pub(super) has_new_choice: bool,
     /// What was sent is being kept, and the disk hangs.
-    keeping: Option<JoinHandle<Vec<News>>>,
+    pub(super) keeping: Option<JoinHandle<Vec<News>>>,
 }
 
 impl Actor {
@@ -137,9 +151,10 @@ impl Actor {
         most: Most,
         local: Local,
         outside: Outside,
+        (wanted, returning): (Wanted, Returning),
     ) -> (Self, mpsc::Receiver<TorrentId>) {
         let (rung, ringing) = mpsc::channel(RUNG_LEN);
-        let actor = Self {
+        let mut actor = Self {
             way_out: WayOut::watched(&resources.egress),
             resources,
             registrations,
@@ -150,7 +165,8 @@ impl Actor {
             arriving: HashMap::new(),
             opening: JoinSet::new(),
             hashes: HashMap::new(),
-            last_id: TorrentId(0),
+            wanted,
+            returning,
             roster: Roster::new(rand::random()),
             policy: Policy::new(most.active),
             slumber: Slumber::new(most.awake),
@@ -158,13 +174,16 @@ impl Actor {
             downloading: BTreeSet::new(),
             claims: Claims::default(),
             leaving: JoinSet::new(),
+            answers: Answers::default(),
             goodbyes: JoinSet::new(),
             is_ending: false,
             rung,
+            orders: mpsc::channel(ORDERS_LEN),
             unkept: BTreeSet::new(),
             has_new_choice: false,
             keeping: None,
         };
+        actor.list_returning();
         (actor, ringing)
     }
 
@@ -175,7 +194,7 @@ impl Actor {
         mut ringing: mpsc::Receiver<TorrentId>,
     ) {
         let bell = self.resources.bell.clone();
-        let mut keep = interval(KEEP_EVERY);
+        let (mut keep, mut kept) = (interval(self.keeps_every()), 0);
         keep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut look_at = Instant::now();
         let mut rang = Vec::new();
@@ -186,22 +205,21 @@ impl Actor {
                 () = self.way_out.changed() => {}
                 command = commands.recv() => match command {
                     Some(command) => {
-                        // Whoever gives it may have seen what is not looked at yet.
-                        while let Ok(id) = ringing.try_recv() {
-                            rang.push(id);
-                        }
-                        rang.drain(..).for_each(|id| self.look_at(id));
+                        self.catch_up(&mut ringing, &mut rang);
                         self.on_command(command).await;
                     }
                     None => return,
                 },
                 Some(left) = self.leaving.join_next(), if !self.leaving.is_empty() => {
                     if let Ok((id, answer)) = left {
-                        self.on_left(id).await;
-                        // Only now, so that who asked may add it again.
-                        let _ = answer.send(true);
+                        self.on_left(id, answer).await;
                     }
                 }
+                Some(order) = self.orders.1.recv() => self.on_order(order),
+                Some((id, torrent)) = self.returning.read.recv() => {
+                    self.on_read(id, torrent).await;
+                }
+                Some(lost) = self.answers.next() => self.on_not_kept(lost).await,
                 Some(_) = self.goodbyes.join_next() => {}
                 Some(opened) = self.opening.join_next_with_id(), if !self.opening.is_empty() => {
                     self.on_opened(opened).await;
@@ -217,17 +235,37 @@ impl Actor {
                     if policy_at.is_some() => self.judge(Input::Tick),
                 () = sleep_until(slumber_at.unwrap_or_else(std::time::Instant::now).into()),
                     if slumber_at.is_some() => {}
-                _ = keep.tick() => self.keep_all().await,
+                _ = keep.tick() => {
+                    kept += 1;
+                    self.keep_again(kept).await;
+                }
             }
-            self.local.look_at_seeks();
-            self.searches.share_out();
-            if self.has_new_choice {
-                self.keep().await;
-            }
-            self.carry_out();
-            self.divide_places();
-            self.share_out();
+            self.settle().await;
         }
+    }
+
+    /// Looks at what came before an order: whoever gives it may have seen that.
+    fn catch_up(&mut self, ringing: &mut mpsc::Receiver<TorrentId>, rang: &mut Vec<TorrentId>) {
+        while let Ok(id) = ringing.try_recv() {
+            rang.push(id);
+        }
+        rang.drain(..).for_each(|id| self.look_at(id));
+        while let Ok(order) = self.orders.1.try_recv() {
+            self.on_order(order);
+        }
+    }
+
+    /// Does what follows from all that.
+    async fn settle(&mut self) {
+        self.wanted.keep().await;
+        self.local.look_at_seeks();
+        self.searches.share_out();
+        if self.has_new_choice && !self.wanted.are_kept() {
+            self.keep().await;
+        }
+        self.carry_out();
+        self.divide_places();
+        self.share_out();
     }
 
     async fn on_command(&mut self, command: Command) {
@@ -236,11 +274,16 @@ impl Actor {
                 self.add(torrent, options, contacts, answer);
             }
             Command::Seek { request, answer } => self.seek(request, answer).await,
-            Command::Remove { info_hash, answer } => self.remove(info_hash, answer),
+            Command::Remove { info_hash, answer } => self.remove(info_hash, answer).await,
             Command::List(answer) => {
-                let staying = self.members.values().filter(|member| !member.is_leaving);
+                let queue = self.wanted.in_order().filter_map(|spec| self.members.get(&spec.id));
+                let staying = queue.filter(|member| !member.is_leaving);
                 let listed = staying.map(|member| (member.info_hash, member.handle.clone()));
                 let _ = answer.send(listed.collect());
+            }
+            Command::Look(which, answer) => drop(answer.send(self.listed(which))),
+            Command::Set { id, setting, answer } => {
+                let _ = answer.send(self.set(id, setting));
             }
             Command::Changes(since, answer) => drop(answer.send(self.roster.since(since))),
             Command::Stop(answer) => self.stop(answer).await,
@@ -251,21 +294,57 @@ impl Actor {
     fn add(
         &mut self,
         torrent: Arc<Torrent>,
-        options: TorrentOptions,
+        mut options: TorrentOptions,
         contacts: Option<Box<Contacts>>,
         answer: AddAnswer,
     ) {
         // A search that found it is over, before it is announced as a torrent.
         self.local.look_at_seeks();
-        let id = TorrentId(self.last_id.0 + 1);
-        if let Err(refused) = self.accept(id, &torrent, &options) {
-            let _ = answer.send(Err(refused));
-            if let Some(contacts) = contacts {
-                self.goodbyes.spawn(contacts.leave());
+        let id = match self.accept(&torrent, &options) {
+            Ok(id) => id,
+            Err(refused) => {
+                let _ = answer.send(Err(refused));
+                if let Some(contacts) = contacts {
+                    self.goodbyes.spawn(contacts.leave());
+                }
+                return;
             }
-            return;
+        };
+        let file = options.file.take();
+        // The hash of one whose pieces nothing judges is no name for it.
+        let is_kept = self.wanted.are_kept() && torrent.is_judged();
+        let file = is_kept.then(|| file.unwrap_or_else(|| file_of(&torrent)));
+        self.wanted.begin(id, &torrent, &options, unix_now());
+        let turn = match self.policy.has_place() && !options.paused {
+            false => Turn::Waits,
+            true if contacts.is_none() && self.slumber.is_full() => Turn::Sleeps,
+            true => Turn::Begins,
+        };
+        let places = contacts.as_ref().map(|contacts| contacts.account());
+        let facts = self.facts(id, &torrent, places, Tally::default());
+        if let Some(spec) = self.wanted.get(id).filter(|_| turn != Turn::Waits) {
+            // It holds its place from now on; one that waits has its turn when it is here.
+            let row = facts.row(spec, Phase::Checking);
+            self.judge(Input::Row(row));
+            self.slumber.note(id, slumber::Standing::Open, std::time::Instant::now());
         }
-        self.last_id = id;
+        let (info_hash, takes_peers) = (torrent.info_hash_v1, torrent.is_judged());
+        let coming = self.coming(&facts, torrent, options, turn);
+        let coming = Coming { contacts, ..coming };
+        let task = self.opening.spawn(open(self.resources.clone(), coming));
+        let arriving = Arriving { facts, info_hash, takes_peers, file, answer, removal: None };
+        self.arriving.insert(task.id(), arriving);
+    }
+
+    /// What is known of a torrent that is let in, with the connections that it has already; it is
+    /// known by its hashes from now on, and has its goals.
+    pub(super) fn facts(
+        &mut self,
+        id: TorrentId,
+        torrent: &Torrent,
+        places: Option<Account>,
+        before: Tally,
+    ) -> Facts {
         let info_hash = torrent.info_hash_v1;
         let hashes = torrent.swarm_hashes();
         let second_hash = hashes.iter().copied().find(|hash| Some(*hash) != info_hash);
@@ -273,49 +352,42 @@ impl Actor {
         if let Some(dht) = self.resources.dht.as_ref().filter(|_| !torrent.private) {
             dht.names(&torrent.nodes);
         }
-        let turn = match self.policy.has_place() {
-            false => Turn::Waits,
-            true if contacts.is_none() && self.slumber.is_full() => Turn::Sleeps,
-            true => Turn::Begins,
-        };
-        // None until it is known that it downloads.
-        let share = Share::default();
-        let places = contacts.as_ref().map(|contacts| contacts.account());
-        let facts = Facts {
+        self.set_goals(id, before.seeding_s);
+        Facts {
             id,
             second_hash,
-            name: torrent.name.clone(),
             is_private: torrent.private,
-            is_seed_only: options.seed_only,
-            is_sequential: options.sequential,
             piece_blocks: torrent
                 .layout
                 .map_or(0, |layout| (layout.piece_len() as usize).div_ceil(BLOCK_LEN)),
-            added_at: unix_now(),
+            before,
             places: places.unwrap_or_else(|| self.resources.places.sibling()),
-            share: share.clone(),
+            // None until it is known that it downloads.
+            share: Share::default(),
             bell: Bell::new(id, self.rung.clone()),
-        };
-        let goals = Goals { ratio: options.seeding.ratio, time: options.seeding.time };
-        self.judge(Input::Goals { id, goals });
-        if turn != Turn::Waits {
-            // It holds its place from now on; one that waits has its turn when it is here.
-            self.judge(Input::Row(facts.row(Phase::Checking)));
-            self.slumber.note(id, slumber::Standing::Open, std::time::Instant::now());
         }
-        let takes_peers = torrent.is_judged();
-        let coming = Coming {
+    }
+
+    /// How a torrent of which this is known comes in.
+    pub(super) fn coming(
+        &self,
+        facts: &Facts,
+        torrent: Arc<Torrent>,
+        options: TorrentOptions,
+        turn: Turn,
+    ) -> Coming {
+        Coming {
             torrent,
             options,
             turn,
             places: facts.places.clone(),
             bell: facts.bell.clone(),
-            share,
-            contacts,
-        };
-        let task = self.opening.spawn(open(self.resources.clone(), coming));
-        let arriving = Arriving { facts, info_hash, takes_peers, answer, removal: None };
-        self.arriving.insert(task.id(), arriving);
+            share: facts.share.clone(),
+            id: facts.id,
+            orders: self.orders.0.clone(),
+            contacts: None,
+            kept: None,
+        }
     }
 
     /// Searches for the metadata of a torrent, beside those that are there.
@@ -348,19 +420,30 @@ impl Actor {
         let _ = answer.send(Ok(seeking));
     }
 
-    /// Whether a torrent may come in; it claims its paths then, unless it only sends what is there.
+    /// Whether a torrent may come in, and with what number; it claims its paths then.
     fn accept(
         &mut self,
-        id: TorrentId,
         torrent: &Arc<Torrent>,
         options: &TorrentOptions,
-    ) -> Result<(), Error> {
+    ) -> Result<TorrentId, Error> {
         if self.is_ending {
             return Err(Error::Ended);
         }
         if let Some(name) = self.name_of(torrent.swarm_hashes()) {
             return Err(Error::Duplicate { name });
         }
+        let id = self.wanted.next_id().ok_or(Error::NoNumber)?;
+        self.claim(id, torrent, options)?;
+        Ok(id)
+    }
+
+    /// Claims the paths of a torrent, unless it only sends what is there.
+    pub(super) fn claim(
+        &mut self,
+        id: TorrentId,
+        torrent: &Arc<Torrent>,
+        options: &TorrentOptions,
+    ) -> Result<(), Error> {
         if options.seed_only {
             return Ok(());
         }
@@ -385,33 +468,60 @@ impl Actor {
     /// The name of the torrent with one of these hashes, if it is there or on its way in.
     fn name_of(&self, hashes: impl IntoIterator<Item = InfoHash>) -> Option<String> {
         let id = hashes.into_iter().find_map(|hash| self.hashes.get(&hash).copied())?;
-        let here = self.members.get(&id).map(|member| &member.facts);
-        let mut coming = self.arriving.values().map(|arriving| &arriving.facts);
-        let facts = here.or_else(|| coming.find(|facts| facts.id == id));
-        Some(facts.map(|facts| facts.name.clone()).unwrap_or_default())
+        Some(self.wanted.get(id).map(|spec| spec.name.clone()).unwrap_or_default())
     }
 
     /// A torrent's files are open, or will not be.
-    async fn on_opened(&mut self, opened: Result<(Id, Opened), JoinError>) {
+    pub(super) async fn on_opened(&mut self, opened: Result<(Id, Opened), JoinError>) {
         let (task, opened) = match opened {
             Ok((task, opened)) => (task, Some(opened)),
             // A panic; the one who asked finds no answer.
             Err(error) => (error.id(), None),
         };
         let Some(arriving) = self.arriving.remove(&task) else { return };
-        let Arriving { facts, info_hash, takes_peers, answer, removal } = arriving;
+        let Arriving { facts, info_hash, takes_peers, file, answer, removal } = arriving;
         let (id, hashes) = (facts.id, [info_hash, facts.second_hash]);
-        let Some(Opened { started, record, kept }) = opened else {
-            return self.forget(id, hashes);
-        };
-        let (handle, info_hash, incoming) = match started {
-            Ok(started) => started,
+        let Some(opened) = opened else { return self.forget(id, hashes) };
+        if self.wanted.get(id).is_some_and(|spec| spec.selection.is_none()) {
+            self.wanted.select(id, opened.wanted.as_deref());
+        }
+        let handle = match self.let_in(facts, opened, takes_peers).await {
+            Ok(handle) => handle,
             Err(error) => {
                 self.forget(id, hashes);
                 let _ = answer.send(Err(error.into()));
                 return;
             }
         };
+        let info_hash = hashes.into_iter().flatten().next();
+        if self.is_ending {
+            // Nobody waits for that.
+            let removal = removal.unwrap_or_else(|| oneshot::channel().0);
+            let _ = answer.send(Err(Error::Ended));
+            self.end(id, removal);
+            return;
+        }
+        let kept = match file.filter(|_| removal.is_none()) {
+            Some(file) => self.wanted.add(id, file).await,
+            None => None,
+        };
+        // The one who asked may have gone; the torrent runs all the same.
+        self.answers.on_added(id, answer, handle, kept);
+        if let (Some(removal), Some(info_hash)) = (removal, info_hash) {
+            self.remove(info_hash, removal).await;
+        }
+    }
+
+    /// A torrent is here.
+    pub(super) async fn let_in(
+        &mut self,
+        facts: Facts,
+        opened: Opened,
+        takes_peers: bool,
+    ) -> Result<TorrentHandle, crate::torrent::Error> {
+        let Opened { started, record, kept, .. } = opened;
+        let (handle, info_hash, incoming) = started?;
+        let id = facts.id;
         // The listener lives as long as the session.
         let hashes = facts.second_hash.into_iter().chain([info_hash]);
         for info_hash in hashes.filter(|_| takes_peers) {
@@ -425,34 +535,31 @@ impl Actor {
             facts,
             info_hash,
             handle: handle.clone(),
-            record,
+            record: record.unwrap_or_default(),
             kept,
             seen_choice: Arc::new([]),
-            completed_at: None,
+            seen_home: None,
+            spent: Spent::begin(std::time::Instant::now()),
             active_at: None,
             is_leaving: false,
         };
         self.members.insert(id, member);
         self.look_at(id);
-        // The one who asked may have gone; the torrent runs all the same.
-        let _ = answer.send(if self.is_ending { Err(Error::Ended) } else { Ok(handle) });
-        if let Some(answer) = removal {
-            self.remove(info_hash, answer);
-        } else if self.is_ending {
-            // Nobody waits for that.
-            self.remove(info_hash, oneshot::channel().0);
-        }
+        Ok(handle)
     }
 
     /// Takes in how a torrent stands that rang.
-    fn look_at(&mut self, id: TorrentId) {
+    pub(super) fn look_at(&mut self, id: TorrentId) {
         // It is on its way in, or has left.
         let Some(member) = self.members.get_mut(&id) else { return };
+        let Some(spec) = self.wanted.get(id) else { return };
         member.facts.bell.hear();
-        let row = member.row(unix_now());
+        let row = member.row(spec, unix_now());
         self.roster.apply(row);
-        let row = if member.is_leaving { member.facts.row(Phase::Stopping) } else { row };
-        self.slumber.note(id, member.standing(), std::time::Instant::now());
+        let row = if member.is_leaving { member.facts.row(spec, Phase::Stopping) } else { row };
+        let now = std::time::Instant::now();
+        member.spent.on(row.phase, now);
+        self.slumber.note(id, member.standing(), now);
         match member.may_have_links() {
             true => self.linked.insert(id),
             false => {
@@ -467,16 +574,26 @@ impl Actor {
         let (home, choice) =
             member.handle.look(|status| (status.home.clone(), status.wanted_files.clone()));
         self.claims.settle(id, home.as_ref());
+        let moved = home.as_ref().zip(member.seen_home.as_ref());
+        let moved = moved.filter(|(home, seen)| home.dir != seen.dir).map(|(home, _)| home);
+        let completed_s = row.completed_at.map(NonZeroU64::get);
+        if moved.is_some() || completed_s != spec.completed_s {
+            self.wanted.change(id, |spec| {
+                spec.completed_s = completed_s;
+                moved.into_iter().for_each(|home| spec.dir.clone_from(&home.dir));
+            });
+        }
+        member.seen_home = home.or(member.seen_home.take());
+        self.unkept.insert(id);
         if !Arc::ptr_eq(&choice, &member.seen_choice) {
             member.seen_choice = choice;
-            self.unkept.insert(id);
             self.has_new_choice = true;
         }
         self.judge(Input::Row(row));
     }
 
     /// What follows from this is done by [`carry_out`](Self::carry_out).
-    fn judge(&mut self, input: Input) {
+    pub(super) fn judge(&mut self, input: Input) {
         self.policy.handle(input, std::time::Instant::now());
     }
 
@@ -495,82 +612,6 @@ impl Actor {
                 member.handle.sleep();
             }
         }
-    }
-
-    fn remove(&mut self, info_hash: InfoHash, answer: oneshot::Sender<bool>) {
-        let id = self.hashes.get(&info_hash).copied();
-        let member = id.and_then(|id| self.members.get_mut(&id));
-        let is_it = |member: &&mut Member| member.info_hash == info_hash && !member.is_leaving;
-        let Some(member) = member.filter(is_it) else {
-            let coming = |it: &&mut Arriving| it.info_hash == Some(info_hash);
-            match self.arriving.values_mut().find(coming).filter(|it| it.removal.is_none()) {
-                // As soon as it is here.
-                Some(arriving) => arriving.removal = Some(answer),
-                None => drop(answer.send(false)),
-            }
-            return;
-        };
-        member.is_leaving = true;
-        let (id, handle) = (member.facts.id, member.handle.clone());
-        self.look_at(id);
-        self.leaving.spawn(async move {
-            handle.stop().await;
-            (id, answer)
-        });
-    }
-
-    /// A torrent has ended: what it sent is known now, and its hash is free again.
-    async fn on_left(&mut self, id: TorrentId) {
-        self.unkept.insert(id);
-        self.keep().await;
-        if let Some(member) = self.members.get(&id) {
-            self.local.forget(member.info_hash);
-            self.forget(id, [Some(member.info_hash), member.facts.second_hash]);
-        }
-    }
-
-    /// Nothing is known of the torrent with these hashes any more.
-    fn forget(&mut self, id: TorrentId, hashes: [Option<InfoHash>; 2]) {
-        for hash in hashes.iter().flatten() {
-            self.hashes.remove(hash);
-        }
-        self.members.remove(&id);
-        self.claims.release(id);
-        self.roster.remove(id);
-        self.slumber.note(id, slumber::Standing::Other, std::time::Instant::now());
-        self.linked.remove(&id);
-        self.downloading.remove(&id);
-        self.judge(Input::Removed(id));
-    }
-
-    /// The goodbyes to trackers run side by side, so three seconds are enough for all.
-    async fn stop(&mut self, answer: oneshot::Sender<()>) {
-        self.is_ending = true;
-        let mut ends = JoinSet::new();
-        if let Some(portmap) = self.outside.portmap().cloned() {
-            ends.spawn(async move { portmap.stop().await });
-        }
-        for member in self.members.values() {
-            let handle = member.handle.clone();
-            ends.spawn(async move { handle.stop().await });
-        }
-        let arrived = async {
-            while let Some(opened) = self.opening.join_next_with_id().await {
-                // It leaves again at once.
-                self.on_opened(opened).await;
-            }
-        };
-        // Whoever comes later is sent away then. The others end meanwhile.
-        let _ = timeout(ARRIVE_MAX, arrived).await;
-        while ends.join_next().await.is_some() {}
-        while self.leaving.join_next().await.is_some() {}
-        while self.goodbyes.join_next().await.is_some() {}
-        self.keep_all().await;
-        if let Some(dht) = &self.resources.dht {
-            dht.stop().await;
-        }
-        // The one who asked may have gone.
-        let _ = answer.send(());
     }
 
     /// Says how many connections each torrent may have, and whether anything leaves.
@@ -609,57 +650,6 @@ impl Actor {
         let over = demands.iter().filter(|(_, demand)| demand.is_none());
         let over: Vec<_> = over.map(|(member, _)| member.facts.id).collect();
         self.downloading.retain(|id| !over.contains(id));
-    }
-
-    /// Keeps of all what is new.
-    async fn keep_all(&mut self) {
-        self.unkept.extend(self.members.keys());
-        self.keep().await;
-    }
-
-    /// Keeps what was sent since it was kept last, and which files are wanted, of those of whom
-    /// that may be new.
-    async fn keep(&mut self) {
-        match self.keeping.take() {
-            // The disk hangs; what is lost is what was sent since.
-            Some(work) if !work.is_finished() => {
-                self.keeping = Some(work);
-                return;
-            }
-            Some(work) => self.on_kept(work.await.unwrap_or_default()),
-            None => {}
-        }
-        let mut news: Vec<News> = Vec::new();
-        self.has_new_choice = false;
-        let unkept = std::mem::take(&mut self.unkept);
-        for member in unkept.iter().filter_map(|id| self.members.get(id)) {
-            let kept = member.to_keep();
-            if kept.uploaded > member.kept.uploaded || kept.wanted != member.kept.wanted {
-                news.push(News {
-                    info_hash: member.info_hash,
-                    record: member.record.clone(),
-                    kept,
-                });
-            }
-        }
-        if !news.is_empty() {
-            let mut work = spawn_blocking(move || write(news));
-            // A disk that hangs must not hold up everybody; a panic is told by the runtime.
-            match timeout(KEEP_MAX, &mut work).await {
-                Ok(kept) => self.on_kept(kept.unwrap_or_default()),
-                Err(_) => self.keeping = Some(work),
-            }
-        }
-    }
-
-    /// What could not be kept is tried again the next time.
-    fn on_kept(&mut self, all: Vec<News>) {
-        for News { info_hash, kept, .. } in all {
-            let id = self.hashes.get(&info_hash);
-            if let Some(member) = id.and_then(|id| self.members.get_mut(id)) {
-                member.kept = kept;
-            }
-        }
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::link::web;
 use crate::net::blocklist::Lists;
 use crate::net::egress::{Egress, Policy};
+use crate::torrent::options::TorrentOptions;
 use crate::wire::mse::Encryption;
 
 use super::memory::Memory;
@@ -27,6 +28,11 @@ pub struct SessionConfig {
     pub encryption: Encryption,
     /// Where resume data lies, made when missing; `.pigeon` where nothing else is said.
     pub state_dir: PathBuf,
+    /// Keep in the state directory which torrents there are and what is wanted of them, and begin
+    /// with those of the last session. One session at a time has it.
+    pub ledger: bool,
+    /// How those are run, as far as that is not kept of each.
+    pub restored: TorrentOptions,
     /// How much memory each part may hold.
     pub memory: Memory,
     /// Download limit of all torrents together, in bytes per second.
@@ -84,6 +90,18 @@ impl SessionConfig {
     /// Where resume data lies.
     pub fn state_dir(self, state_dir: impl Into<PathBuf>) -> Self {
         Self { state_dir: state_dir.into(), ..self }
+    }
+
+    /// Whether torrents outlive the session: the next one with the same state directory has them,
+    /// as they were.
+    pub fn ledger(self, ledger: bool) -> Self {
+        Self { ledger, ..self }
+    }
+
+    /// How torrents of earlier sessions are run, as far as that is not kept of each: whether to
+    /// use trackers, how many peers.
+    pub fn restored(self, restored: TorrentOptions) -> Self {
+        Self { restored, ..self }
     }
 
     /// Port to listen on; none tries 6881 to 6889 and then any, 0 is any.
@@ -183,6 +201,9 @@ impl Default for SessionConfig {
             blocklists: Lists::default(),
             encryption: Encryption::default(),
             state_dir: ".pigeon".into(),
+            ledger: false,
+            // It was taken: a disk that is not there, or full, may be so again later.
+            restored: TorrentOptions::default().waits_for_disk(true).checks_room(false),
             memory: Memory::default(),
             download_limit: None,
             upload_limit: None,

@@ -8,6 +8,7 @@ use pigeon_base::base;
 use pigeon_bencode::bencode;
 use pigeon_dht::dht;
 use pigeon_disk::disk;
+use pigeon_ledger::ledger;
 use pigeon_link::link;
 use pigeon_metainfo::metainfo;
 use pigeon_net::net;

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::base::ids::TorrentId;
+
 /// The causes, each with what to do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -19,6 +21,18 @@ pub enum Error {
         /// The system's reason.
         cause: std::io::Error,
     },
+    /// What is kept of the session cannot be read, or another session has it.
+    #[error(transparent)]
+    Ledger(#[from] crate::ledger::Error),
+    /// Somebody was promised that it outlives the session, and that cannot be.
+    #[error("it cannot be kept: {0}")]
+    NotKept(#[from] crate::ledger::task::NotKept),
+    /// No torrent has this number.
+    #[error("there is no torrent {}", .0.0)]
+    Unknown(TorrentId),
+    /// All numbers that torrents can have were used.
+    #[error("no more torrents can be added: all numbers are used")]
+    NoNumber,
     /// Disk workers or the torrent's files.
     #[error(transparent)]
     Disk(#[from] crate::disk::Error),

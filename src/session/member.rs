@@ -3,11 +3,14 @@
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
 use crate::base::ids::{InfoHash, TorrentId};
 use crate::base::units::BLOCK_LEN;
+use crate::disk::Home;
+use crate::ledger::{Spec, Tally};
 use crate::roster::{Flags, Phase, Row};
 use crate::torrent::bell::Bell;
 use crate::torrent::handle::TorrentHandle;
@@ -22,6 +25,8 @@ use super::slumber::Standing;
 
 /// Where it is told what came of an addition.
 pub(super) type AddAnswer = oneshot::Sender<Result<TorrentHandle, Error>>;
+/// Where it is told that a torrent has left, or that there was none.
+pub(super) type RemoveAnswer = oneshot::Sender<Result<bool, Error>>;
 
 /// What is known of a torrent from the moment that it is let in.
 #[derive(Debug)]
@@ -29,15 +34,11 @@ pub(super) struct Facts {
     pub id: TorrentId,
     /// What a hybrid is called by those who know its other half.
     pub second_hash: Option<InfoHash>,
-    pub name: String,
     pub is_private: bool,
-    /// Nothing is downloaded for it.
-    pub is_seed_only: bool,
-    pub is_sequential: bool,
     /// Blocks of a piece.
     pub piece_blocks: usize,
-    /// When it was let in, in seconds since 1970.
-    pub added_at: u64,
+    /// What it has done in earlier runs.
+    pub before: Tally,
     pub places: Account,
     /// Blocks that its open pieces may hold; the torrent reads the other end.
     pub share: Share,
@@ -55,8 +56,10 @@ pub(super) struct Member {
     pub kept: Kept,
     /// The choice of files that was looked at last.
     pub seen_choice: Arc<[bool]>,
-    /// When it was complete first, in seconds since 1970.
-    pub completed_at: Option<NonZeroU64>,
+    /// Where its files were when that was looked at last.
+    pub seen_home: Option<Arc<Home>>,
+    /// How long it did what.
+    pub spent: Spent,
     /// When payload came or went last, in seconds since 1970.
     pub active_at: Option<NonZeroU64>,
     /// It is on its way out.
@@ -68,32 +71,79 @@ pub(super) struct Arriving {
     pub facts: Facts,
     pub info_hash: Option<InfoHash>,
     pub takes_peers: bool,
+    /// The bytes of its `.torrent`, where they are to be kept.
+    pub file: Option<Arc<[u8]>>,
     pub answer: AddAnswer,
     /// It is to leave again.
-    pub removal: Option<oneshot::Sender<bool>>,
+    pub removal: Option<RemoveAnswer>,
+}
+
+/// Time that a torrent spends in one phase or another.
+#[derive(Debug)]
+pub(super) struct Spent {
+    active: Duration,
+    seeding: Duration,
+    phase: Phase,
+    since: Instant,
+}
+
+impl Spent {
+    /// It begins now.
+    pub fn begin(now: Instant) -> Self {
+        Self { active: Duration::ZERO, seeding: Duration::ZERO, phase: Phase::Queued, since: now }
+    }
+
+    /// From now on it is in this phase.
+    pub fn on(&mut self, phase: Phase, now: Instant) {
+        let passed = now.saturating_duration_since(self.since);
+        match self.phase {
+            Phase::Complete => {
+                self.active += passed;
+                self.seeding += passed;
+            }
+            Phase::Checking | Phase::Moving | Phase::Downloading => self.active += passed,
+            _ => {}
+        }
+        (self.phase, self.since) = (phase, now);
+    }
 }
 
 impl Facts {
     /// The row of a torrent in this phase, of which nothing else is known.
-    pub fn row(&self, phase: Phase) -> Row {
-        let flags = Flags::default()
-            .with(Flags::PRIVATE, self.is_private)
-            .with(Flags::SEED_ONLY, self.is_seed_only)
-            .with(Flags::SEQUENTIAL, self.is_sequential);
-        let queue_place = u64::from(self.id.0);
-        Row { phase, flags, queue_place, added_at: self.added_at, ..Row::new(self.id) }
+    pub fn row(&self, spec: &Spec, phase: Phase) -> Row {
+        let row = row_of(spec, &self.before, phase);
+        Row { flags: row.flags.with(Flags::PRIVATE, self.is_private), ..row }
+    }
+}
+
+/// The row of a torrent of which this is wanted, and which has done that.
+pub(super) fn row_of(spec: &Spec, before: &Tally, phase: Phase) -> Row {
+    let flags = Flags::default()
+        .with(Flags::SEED_ONLY, spec.seed_only)
+        .with(Flags::SEQUENTIAL, spec.sequential);
+    Row {
+        phase,
+        flags,
+        queue_place: spec.place.0,
+        received_bytes: before.downloaded.saturating_add(before.wasted),
+        sent_bytes: before.uploaded,
+        limit_down: spec.download_limit.and_then(NonZeroU64::new),
+        limit_up: spec.upload_limit.and_then(NonZeroU64::new),
+        added_at: spec.added_s,
+        completed_at: spec.completed_s.and_then(NonZeroU64::new),
+        ..Row::new(spec.id)
     }
 }
 
 impl Member {
     /// How it stands, at this second since 1970.
-    pub fn row(&mut self, now: u64) -> Row {
+    pub fn row(&mut self, spec: &Spec, now: u64) -> Row {
         let has_ended = self.handle.has_ended();
-        let (facts, completed_at) = (&self.facts, &mut self.completed_at);
+        let facts = &self.facts;
         let row = self.handle.look(|status| {
             // One that died without a word holds no place.
             let phase = if has_ended { Phase::Stopping } else { phase_of(&status.state) };
-            let row = facts.row(phase);
+            let row = facts.row(spec, phase);
             Row {
                 flags: row
                     .flags
@@ -106,20 +156,37 @@ impl Member {
                 missing_bytes: status.missing_bytes,
                 down_rate: status.down_rate,
                 up_rate: status.up_rate,
-                received_bytes: status.downloaded_bytes,
+                received_bytes: row.received_bytes.saturating_add(status.downloaded_bytes),
                 sent_bytes: status.uploaded_in_all(),
                 limit_down: status.limit_down.and_then(NonZeroU64::new),
                 limit_up: status.limit_up.and_then(NonZeroU64::new),
                 ..row
             }
         });
-        if row.phase == Phase::Complete {
-            *completed_at = completed_at.or(NonZeroU64::new(now));
-        }
         if row.down_rate + row.up_rate > 0 {
             self.active_at = NonZeroU64::new(now);
         }
-        Row { completed_at: self.completed_at, active_at: self.active_at, ..row }
+        let completed_at = match row.phase {
+            Phase::Complete => row.completed_at.or(NonZeroU64::new(now)),
+            _ => row.completed_at,
+        };
+        Row { completed_at, active_at: self.active_at, ..row }
+    }
+
+    /// What it has done in its life, until now.
+    pub fn tally(&mut self, now: Instant) -> Tally {
+        let before = &self.facts.before;
+        self.spent.on(self.spent.phase, now);
+        let spent = &self.spent;
+        self.handle.look(|status| Tally {
+            uploaded: status.uploaded_in_all(),
+            downloaded: before
+                .downloaded
+                .saturating_add(status.downloaded_bytes.saturating_sub(status.wasted_bytes)),
+            wasted: before.wasted.saturating_add(status.wasted_bytes),
+            active_s: before.active_s.saturating_add(spent.active.as_secs()),
+            seeding_s: before.seeding_s.saturating_add(spent.seeding.as_secs()),
+        })
     }
 
     /// Whether it is to sleep, when there are many.
@@ -148,11 +215,10 @@ impl Member {
     }
 
     /// What is to be kept of it.
-    pub fn to_keep(&self) -> Kept {
+    pub fn to_keep(&self, is_seed_only: bool) -> Kept {
         self.handle.look(|status| {
             let wanted = Some(&status.wanted_files).filter(|files| files.contains(&false));
             // What a run that only sends does with all files says nothing about downloads.
-            let is_seed_only = self.facts.is_seed_only;
             let wanted = if is_seed_only { self.kept.wanted.as_ref() } else { wanted };
             Kept { uploaded: status.uploaded_in_all(), wanted: wanted.cloned() }
         })
@@ -193,5 +259,31 @@ fn phase_of(state: &State) -> Phase {
         State::Stopping => Phase::Stopping,
         State::DiskTrouble(_) => Phase::DiskTrouble,
         State::Failed(_) => Phase::Failed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_counts_for_what_a_torrent_did_in_it() {
+        let start = Instant::now();
+        let at = |second| start + Duration::from_secs(second);
+        let mut spent = Spent::begin(start);
+        // Each from that second on.
+        for (phase, second) in [
+            (Phase::Checking, 1),
+            (Phase::Downloading, 3),
+            (Phase::Paused, 7),
+            (Phase::Complete, 15),
+            (Phase::Complete, 20),
+            (Phase::Finished, 31),
+        ] {
+            spent.on(phase, at(second));
+        }
+        spent.on(Phase::Finished, at(100));
+        let seconds = [spent.active, spent.seeding].map(|time| time.as_secs());
+        assert_eq!(seconds, [2 + 4 + 16, 16]);
     }
 }

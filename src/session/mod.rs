@@ -1,11 +1,16 @@
 //! All torrents of a process and what they share: the listening port, the block pool, the
 //! disk workers, the limits, the HTTP client, and whose turn it is. A [`Session`] is a handle;
-//! the actor behind it owns the torrents. Saved sessions are not here.
+//! the actor behind it owns the torrents. What outlives a session is kept by its ledger, if it is
+//! to have one.
 
 mod actor;
+mod answers;
 mod claims;
 mod config;
 pub mod error;
+mod keeping;
+mod leaving;
+mod listed;
 mod listener;
 mod local;
 mod member;
@@ -16,11 +21,15 @@ mod outside;
 mod persist;
 mod places;
 mod ports;
+mod restoring;
+mod returning;
 mod searches;
+mod settings;
 mod shares;
 mod slumber;
 #[cfg(test)]
 mod tests;
+mod wanted;
 mod way_out;
 
 use std::sync::Arc;
@@ -28,7 +37,7 @@ use std::sync::Arc;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-use crate::base::ids::{InfoHash, PeerId};
+use crate::base::ids::{InfoHash, PeerId, TorrentId};
 use crate::base::pool::BlockPool;
 use crate::dht::task::{Dht, DhtConfig};
 use crate::disk::{Disk, DiskConfig, SyncPolicy};
@@ -54,14 +63,18 @@ pub use crate::torrent::options::{
 };
 pub use config::{DhtOptions, SessionConfig};
 pub use error::Error;
+pub use listed::{Listed, Setting};
 pub use memory::Memory;
+pub use wanted::Rank;
 
+pub use crate::ledger::{Error as LedgerError, Spec, Trouble};
 pub use crate::wire::mse::Encryption;
 
 use actor::{Actor, Command, Most};
 use local::Local;
 use outside::Outside;
 use ports::Ports;
+use restoring::Health;
 
 /// Where the DHT's nodes are kept in the state directory.
 pub const DHT_FILE: &str = "dht.dat";
@@ -82,6 +95,8 @@ pub struct Session {
     patient: watch::Sender<bool>,
     dht: Option<Dht>,
     portmap: Option<PortMap>,
+    /// How its ledger does.
+    health: Health,
     /// Its lists are looked after for as long as it lives.
     _keeper: Arc<Keeper>,
 }
@@ -103,11 +118,13 @@ impl Opening {
 }
 
 impl Session {
-    /// Opens the port and starts the disk workers.
+    /// Opens the port and starts the disk workers. With a ledger, the torrents of the last session
+    /// are listed when this returns, and run as their turns come; [`troubles`](Self::troubles) says
+    /// what of them could not be read.
     ///
     /// # Errors
-    /// A blocklist cannot be read, the port is taken or not allowed, the state directory cannot be
-    /// made, or the system gives no threads.
+    /// Another session has the ledger, or it cannot be read; a blocklist cannot be read, the port
+    /// is taken or not allowed, the state directory cannot be made, or the system gives no threads.
     pub async fn start(config: SessionConfig) -> Result<Self, Error> {
         let (is_on, egress) = (config.local_discovery, config.egress.clone());
         Self::start_among(config, |port| Local::start(is_on, &egress, port)).await
@@ -120,8 +137,12 @@ impl Session {
     ) -> Result<Self, Error> {
         // Before anybody can come, and whoever is blocked.
         let keeper = Arc::new(keep_lists(&config).await?);
+        let kept = restoring::take(&config).await?;
         let Ports { listening, udp, mail } = ports::open(&config)?;
         let (pool, disk) = pool_and_disk(config.memory)?;
+        let limiter = Arc::new(Limiter::new(config.download_limit));
+        let up_limiter = Arc::new(Limiter::new(config.upload_limit));
+        let web = web_policy(&config, &limiter);
         let egress = config.egress;
         let (registrations, registered) = mpsc::channel(REGISTRATIONS_LEN);
         let port = listening.port;
@@ -142,10 +163,6 @@ impl Session {
         let secrecy = Secrecy::new(config.encryption);
         let listening = listener::run(egress.clone(), listening, registered, secrecy.clone());
         tokio::spawn(listening);
-        let limiter = Arc::new(Limiter::new(config.download_limit));
-        let up_limiter = Arc::new(Limiter::new(config.upload_limit));
-        let web_limiter =
-            config.web_limit.map(|limit| Arc::new(Limiter::beside(&limiter, Some(limit))));
         let bell = Arc::new(Notify::new());
         let (patient, patience) = watch::channel(false);
         let resources = Resources {
@@ -160,13 +177,7 @@ impl Session {
             up_limiter: up_limiter.clone(),
             patient: patience,
             places: Account::new(Shared::new(bell.clone())),
-            origins: origins::start(Policy {
-                tls: Tls::new(egress.policy().authorities.clone()),
-                allows_local: config.allow_local_sources,
-                connections: config.web_connections.max(1),
-                limiter: web_limiter,
-                ..Policy::default()
-            }),
+            origins: origins::start(web),
             announcer,
             dht: dht.clone(),
             waking: Arc::new(Semaphore::new(WAKING_MAX)),
@@ -175,9 +186,12 @@ impl Session {
         let (commands, orders) = mpsc::channel(COMMANDS_LEN);
         let resources = Arc::new(resources);
         let most = Most { active: config.max_active, awake: config.awake_max };
-        let (actor, ringing) = Actor::new(resources, registrations, most, local(port), outside);
+        let (wanted, health) = restoring::begin(kept, config.restored);
+        let local = local(port);
+        let (actor, ringing) = Actor::new(resources, registrations, most, local, outside, wanted);
         tokio::spawn(actor.run(orders, ringing));
-        Ok(Self { commands, port, limiter, up_limiter, patient, dht, portmap, _keeper: keeper })
+        let _keeper = keeper;
+        Ok(Self { commands, port, limiter, up_limiter, patient, dht, portmap, health, _keeper })
     }
 
     /// Takes a torrent in, behind those that are there. It looks at data on disk first, then
@@ -185,7 +199,7 @@ impl Session {
     ///
     /// # Errors
     /// `Duplicate`; another process has this torrent, a directory cannot be made, or the
-    /// torrent has no v1 half.
+    /// torrent has no v1 half. `NotKept` when the ledger does not take it; it is not added then.
     pub async fn add(
         &self,
         torrent: Arc<Torrent>,
@@ -234,9 +248,53 @@ impl Session {
     }
 
     /// Ends a torrent and takes it out; its data stays. False when there is none of this hash.
-    /// Returns when everything is written and the trackers were told, or their time is over.
-    pub async fn remove(&self, info_hash: InfoHash) -> bool {
-        self.ask(|answer| Command::Remove { info_hash, answer }).await.unwrap_or(false)
+    /// Returns when everything is written and the trackers were told, or their time is over, and
+    /// the ledger has given it up.
+    ///
+    /// # Errors
+    /// `NotKept`: it has left, but may be there at the next start.
+    pub async fn remove(&self, info_hash: InfoHash) -> Result<bool, Error> {
+        self.ask(|answer| Command::Remove { info_hash, answer }).await.unwrap_or(Ok(false))
+    }
+
+    /// Sets something of a torrent, also of one that only waits. A ledger has it within a second.
+    ///
+    /// # Errors
+    /// `Unknown`, `Ended`.
+    pub async fn set(&self, id: TorrentId, setting: Setting) -> Result<(), Error> {
+        loop {
+            let setting = setting.clone();
+            let set = self.ask(|answer| Command::Set { id, setting, answer }).await;
+            if set.ok_or(Error::Ended)?? {
+                return Ok(());
+            }
+            // It has many orders to read.
+            if let Some(Listed { handle: Some(handle), .. }) = self.find(id).await {
+                drop(handle.room().await);
+            }
+        }
+    }
+
+    /// What is known of a torrent; none when there is none of this number.
+    pub async fn find(&self, id: TorrentId) -> Option<Listed> {
+        self.ask(|answer| Command::Look(Some(id), answer)).await?.pop()
+    }
+
+    /// The same of all, in the order of the queue; also of those of an earlier run that are not
+    /// here yet.
+    pub async fn find_all(&self) -> Vec<Listed> {
+        self.ask(|answer| Command::Look(None, answer)).await.unwrap_or_default()
+    }
+
+    /// What could not be read at the start of what was kept. The rest is as it was.
+    pub fn troubles(&self) -> &[Trouble] {
+        &self.health.troubles
+    }
+
+    /// Why changes cannot be written to the ledger, in one line, for as long as that is so; what
+    /// was kept before stays as it was.
+    pub fn trouble(&self) -> Option<Arc<str>> {
+        self.health.trouble.as_ref().and_then(|trouble| trouble.borrow().clone())
     }
 
     /// The torrents, in the order of the queue.
@@ -307,6 +365,18 @@ impl Session {
         let (answer, answered) = oneshot::channel();
         self.commands.send(question(answer)).await.ok()?;
         answered.await.ok()
+    }
+}
+
+/// How servers of files are spoken to.
+fn web_policy(config: &SessionConfig, limiter: &Limiter) -> Policy {
+    let limit = config.web_limit;
+    Policy {
+        tls: Tls::new(config.egress.policy().authorities.clone()),
+        allows_local: config.allow_local_sources,
+        connections: config.web_connections.max(1),
+        limiter: limit.map(|limit| Arc::new(Limiter::beside(limiter, Some(limit)))),
+        ..Policy::default()
     }
 }
 

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
-use crate::base::ids::InfoHash;
+use crate::base::ids::{InfoHash, TorrentId};
 use crate::disk::record_of;
 use crate::metainfo::Torrent;
 use crate::torrent::bell::Bell;
+use crate::torrent::command::Order;
 use crate::torrent::handle::TorrentHandle;
 use crate::torrent::incoming::Incoming;
 use crate::torrent::lifecycle;
@@ -30,40 +31,51 @@ pub(super) struct Coming {
     pub places: Account,
     pub bell: Bell,
     pub share: Share,
+    pub id: TorrentId,
+    /// Where its orders go that set something.
+    pub orders: mpsc::Sender<Order>,
     /// Whom the search for its metadata met. In a box: few have any, and many come in at once.
     pub contacts: Option<Box<Contacts>>,
+    /// What is kept of it, where the ledger has said so: nothing is looked at on disk then before
+    /// its turn.
+    pub kept: Option<Kept>,
 }
 
 /// What came of opening a torrent's files.
 pub(super) struct Opened {
     pub started:
         Result<(TorrentHandle, InfoHash, mpsc::Sender<Box<Incoming>>), crate::torrent::Error>,
-    /// Its record of verified pieces.
-    pub record: PathBuf,
+    /// Its record of verified pieces, where that was looked for.
+    pub record: Option<PathBuf>,
     /// What the state directory says of it.
     pub kept: Kept,
+    /// Which of its files are wanted, where that was said now or in an earlier run.
+    pub wanted: Option<Vec<bool>>,
 }
 
 /// Opens it.
 pub(super) async fn open(resources: Arc<Resources>, coming: Coming) -> Opened {
-    let Coming { torrent, mut options, turn, places, bell, share, contacts } = coming;
-    let (record, kept) = match torrent.info_hash_v1 {
-        Some(hash) => {
+    let Coming { torrent, mut options, turn, places, bell, share, id, orders, contacts, kept } =
+        coming;
+    let (record, kept) = match (kept, torrent.info_hash_v1) {
+        (Some(kept), _) => (None, kept),
+        (None, Some(hash)) => {
             let (state_dir, dir) = (resources.state_dir.clone(), options.dir.clone());
             let read = spawn_blocking(move || {
                 let record = record_of(&state_dir, hash, &dir);
                 let kept = persist::kept(&record);
-                (record, kept)
+                (Some(record), kept)
             });
             read.await.unwrap_or_default()
         }
-        None => Default::default(),
+        (None, None) => Default::default(),
     };
     let chosen = kept.choice_for(&options, torrent.files.len());
     options.wanted_files = options.wanted_files.or(chosen);
-    let uploaded_before_bytes = kept.uploaded;
-    let record_path = record.clone();
-    let entry = Entry { turn, places, bell, uploaded_before_bytes, record: record_path, share };
+    let (wanted, uploaded_before_bytes) = (options.wanted_files.clone(), kept.uploaded);
+    let known = record.clone();
+    let entry =
+        Entry { id, turn, places, bell, uploaded_before_bytes, record: known, orders, share };
     let started = lifecycle::start(resources, torrent, options, entry, contacts).await;
-    Opened { started, record, kept }
+    Opened { started, record, kept, wanted }
 }

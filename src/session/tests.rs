@@ -2,6 +2,8 @@
 //! that wait. Without peers, trackers and data: transfers are tested with the whole program.
 
 mod away;
+mod kept;
+mod killed;
 mod searches;
 mod slumber;
 
@@ -90,9 +92,9 @@ async fn the_next_in_order_starts_when_a_place_becomes_free() {
     // Out of turn; then two places are taken twice, and nobody else comes.
     handles[0].resume().await;
     until(&handles[0], State::Downloading).await;
-    assert!(session.remove(torrent(1).info_hash_v1.unwrap()).await);
+    assert!(session.remove(torrent(1).info_hash_v1.unwrap()).await.unwrap());
     assert_eq!(handles[4].state(), State::Queued);
-    assert!(session.remove(torrent(3).info_hash_v1.unwrap()).await);
+    assert!(session.remove(torrent(3).info_hash_v1.unwrap()).await.unwrap());
     until(&handles[4], State::Downloading).await;
     session.stop().await;
 }
@@ -114,7 +116,7 @@ async fn a_queued_torrent_is_moved_and_keeps_its_turn() {
     until(&second, State::Paused).await;
     second.unpause().await;
     until(&second, State::Queued).await;
-    assert!(session.remove(torrent(1).info_hash_v1.unwrap()).await);
+    assert!(session.remove(torrent(1).info_hash_v1.unwrap()).await.unwrap());
     until(&second, State::Downloading).await;
     assert_eq!(second.status().home.unwrap().dir, there);
     let refused = second.relocate(Relocation::Dir(there)).await.unwrap().unwrap_err();
@@ -132,9 +134,9 @@ async fn a_torrent_is_there_once_and_its_hash_is_free_when_it_has_left() {
     let first = session.add(torrent(1), options(home.path())).await.unwrap();
     let refused = session.add(torrent(1), options(home.path())).await.unwrap_err();
     assert!(matches!(&refused, Error::Duplicate { name } if name == "0001"), "{refused}");
-    assert!(session.remove(info_hash).await);
+    assert!(session.remove(info_hash).await.unwrap());
     assert!(first.has_ended());
-    assert!(!session.remove(info_hash).await, "it has left");
+    assert!(!session.remove(info_hash).await.unwrap(), "it has left");
     assert!(session.list().await.is_empty());
     let again = session.add(torrent(1), options(home.path())).await.unwrap();
     until(&again, State::Downloading).await;
@@ -184,7 +186,7 @@ async fn a_disk_that_hangs_holds_up_no_other_torrent() {
         let second = session.add(torrent(2), options(home.path())).await.unwrap();
         until(&second, State::Downloading).await;
         session.add(torrent(3), options(home.path())).await.unwrap();
-        assert!(session.remove(hash(3)).await);
+        assert!(session.remove(hash(3)).await.unwrap());
         session.list().await
     };
     let listed = tokio::time::timeout(Duration::from_secs(20), others).await;

@@ -62,7 +62,7 @@ pub(super) async fn find_at_rest(parts: &Parts) -> Option<AtRest> {
     if !may_sleep {
         return None;
     }
-    let config = store_config(parts);
+    let config = store_config(parts).await;
     // What others made is as safe as they left it.
     let is_safe = |found: &AtRest| parts.options.seed_only || found.is_durable;
     blocking(move || at_rest(config)).await.filter(is_safe)
@@ -105,7 +105,7 @@ pub(super) async fn lie_down(
     // Whoever holds the files all the same has the record, too.
     let _ = meanwhile(ends, early, timeout(LET_GO, closed)).await?;
     let home = ends.status.reader().borrow().home.clone();
-    let (record, info_hash) = (parts.record.clone(), parts.info_hash);
+    let (record, info_hash) = (parts.record().await, parts.info_hash);
     let reserving = blocking(move || home.and_then(|home| reserve(&record, info_hash, &home.dir)));
     let reserved = meanwhile(ends, early, reserving).await?;
     if let Some(dormant) = &mut ends.dormant {

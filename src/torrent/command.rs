@@ -4,9 +4,11 @@
 use std::net::SocketAddr;
 
 use tokio::net::TcpStream;
+use tokio::sync::mpsc::OwnedPermit;
 use tokio::sync::mpsc::error::{SendError, TrySendError};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::base::ids::TorrentId;
 use crate::disk::{Home, Relocation};
 use crate::link::Provider;
 
@@ -122,9 +124,36 @@ impl Commander {
         self.0.try_send(Box::new(command))
     }
 
+    /// Waits for room, and holds it for a command that somebody else gives. None when the torrent
+    /// has ended.
+    pub async fn room(&self) -> Option<Room> {
+        self.0.clone().reserve_owned().await.map(Room).ok()
+    }
+
+    /// The same, where there is some at once.
+    pub fn room_now(&self) -> Option<Room> {
+        self.0.clone().try_reserve_owned().map(Room).ok()
+    }
+
+    /// Waits until the torrent has ended.
+    pub async fn closed(&self) {
+        self.0.closed().await;
+    }
+
     /// Has the torrent ended?
     pub fn is_closed(&self) -> bool {
         self.0.is_closed()
+    }
+}
+
+/// Room for one command.
+#[derive(Debug)]
+pub struct Room(OwnedPermit<Box<Command>>);
+
+impl Room {
+    /// Gives it. Never waits.
+    pub fn send(self, command: Command) {
+        self.0.send(Box::new(command));
     }
 }
 
@@ -133,4 +162,18 @@ impl Commands {
     pub async fn recv(&mut self) -> Option<Command> {
         self.0.recv().await.map(|command| *command)
     }
+}
+
+/// An order that sets something of a torrent. It goes by way of the session, which keeps what is
+/// set and hands it on; as it has room with the torrent already, nobody waits there.
+#[derive(Debug)]
+pub struct Order {
+    /// Which torrent.
+    pub id: TorrentId,
+    /// What is set.
+    pub command: Command,
+    /// Room for it.
+    pub room: Room,
+    /// Told when it was handed on.
+    pub noted: oneshot::Sender<()>,
 }

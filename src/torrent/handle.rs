@@ -7,14 +7,15 @@ use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
-use tokio::sync::{broadcast, oneshot, watch};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
+use crate::base::ids::TorrentId;
 use crate::base::url::Url;
 use crate::disk::Relocation;
 use crate::link::Provider;
 
 use super::Error;
-use super::command::{Command, Commander, MoveOrder, Moving};
+use super::command::{Command, Commander, MoveOrder, Moving, Order, Room};
 use super::source_news::SourceNews;
 use super::sources::WebSeed;
 use super::status::{FoundPieces, PeerStatus, SourceStatus, State, Status, WhyReport};
@@ -109,12 +110,20 @@ impl NewsReceiver {
 /// A running torrent.
 #[derive(Clone, Debug)]
 pub struct TorrentHandle {
+    pub(super) id: TorrentId,
     pub(super) commands: Commander,
     pub(super) status: watch::Receiver<Status>,
     pub(super) news: NewsSender,
+    /// To the session, which keeps what is set.
+    pub(super) orders: mpsc::Sender<Order>,
 }
 
 impl TorrentHandle {
+    /// Its number in the session, which no other torrent gets.
+    pub fn id(&self) -> TorrentId {
+        self.id
+    }
+
     /// The latest snapshot, renewed at least every half second; the time and the rates are of now.
     pub fn status(&self) -> Status {
         self.status.borrow().clone().as_of(Instant::now())
@@ -207,23 +216,23 @@ impl TorrentHandle {
         if Url::parse(&seed.url).is_none() {
             return Err("not a URL of http or https".to_owned());
         }
-        self.tell(Command::AddWebSeed(seed)).await;
+        self.set(Command::AddWebSeed(seed)).await;
         Ok(())
     }
 
     /// Stops transferring.
     pub async fn pause(&self) {
-        self.tell(Command::Pause).await;
+        self.set(Command::Pause).await;
     }
 
     /// Goes on. A queued torrent starts out of turn, a finished one seeds on.
     pub async fn resume(&self) {
-        self.tell(Command::Resume).await;
+        self.set(Command::Resume).await;
     }
 
     /// Goes on if it is paused; a queued torrent keeps its turn, a finished one its rest.
     pub async fn unpause(&self) {
-        self.tell(Command::Unpause).await;
+        self.set(Command::Unpause).await;
     }
 
     /// Starts a queued torrent whose turn has come. Never waits: one that has so many orders
@@ -262,12 +271,12 @@ impl TorrentHandle {
 
     /// Sets or lifts this torrent's download limit, bytes per second; the session's stays.
     pub async fn limit_down(&self, limit: Option<u64>) {
-        self.tell(Command::LimitDown(limit)).await;
+        self.set(Command::LimitDown(limit)).await;
     }
 
     /// Sets or lifts this torrent's upload limit, bytes per second; the session's stays.
     pub async fn limit_up(&self, limit: Option<u64>) {
-        self.tell(Command::LimitUp(limit)).await;
+        self.set(Command::LimitUp(limit)).await;
     }
 
     /// Moves the files or gives them other names. Answered when that is done, or when copying
@@ -276,18 +285,48 @@ impl TorrentHandle {
     /// # Errors
     /// Why not, in words for people; nothing was touched then.
     pub async fn relocate(&self, what: Relocation) -> Option<Result<Moving, String>> {
-        self.ask(|answer| Command::Move(MoveOrder { what, answer })).await
+        let (answer, answered) = oneshot::channel();
+        self.set(Command::Move(MoveOrder { what, answer })).await;
+        tokio::select! {
+            biased;
+            answer = answered => answer.ok(),
+            // What is sent to one that has just ended is never read.
+            () = self.commands.closed() => None,
+        }
     }
 
     /// Changes which files are wanted; one entry a file, pad files included.
     pub async fn select_files(&self, wanted: Vec<bool>) {
-        self.tell(Command::SelectFiles(wanted)).await;
+        self.set(Command::SelectFiles(wanted)).await;
     }
 
     /// Ends the torrent; returns when everything is written and recorded and the trackers
     /// were told, or their three seconds are over.
     pub async fn stop(&self) {
         self.ask(Command::Stop).await;
+    }
+
+    /// Room for an order of its session; none when it has ended.
+    #[doc(hidden)]
+    pub async fn room(&self) -> Option<Room> {
+        self.commands.room().await
+    }
+
+    /// The same, where there is some at once.
+    #[doc(hidden)]
+    pub fn room_now(&self) -> Option<Room> {
+        self.commands.room_now()
+    }
+
+    /// Gives an order that sets something; returns when the torrent has it.
+    async fn set(&self, command: Command) {
+        let Some(room) = self.room().await else { return };
+        let (noted, is_noted) = oneshot::channel();
+        let order = Order { id: self.id, command, room, noted };
+        // A session that ends sets nothing any more.
+        if self.orders.send(order).await.is_ok() {
+            let _ = is_noted.await;
+        }
     }
 
     async fn tell(&self, command: Command) {

@@ -2,7 +2,7 @@
 //! the record, look at what the record does not cover, then let the actor go. Orders are taken
 //! from the first moment on.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -60,8 +60,9 @@ pub async fn start(
     };
     let wanted_files =
         options.wanted_files.clone().unwrap_or_else(|| vec![true; torrent.files.len()]);
-    let Entry { turn, places, bell, uploaded_before_bytes, record, share } = entry;
-    let [limiter, up_limiter] = limiters(&resources, contacts.as_deref());
+    let Entry { id, turn, places, bell, uploaded_before_bytes, record, orders: to_session, share } =
+        entry;
+    let [limiter, up_limiter] = limiters(&resources, &options, contacts.as_deref());
     let parts = Box::new(Parts {
         torrent,
         options,
@@ -72,24 +73,27 @@ pub async fn start(
         extents,
         wanted_files,
         uploaded_before_bytes,
-        record,
+        record: record.map(OnceLock::from).unwrap_or_default(),
         so_far: SoFar::nothing(),
         limiter,
         up_limiter,
     });
-    let (first, seen) = match turn {
-        Turn::Waits => (Next::Wait(State::Queued), of_state(State::Queued)),
-        Turn::Begins | Turn::Sleeps => match begin(&parts, turn).await {
-            Ok(begun) => begun,
-            Err(error) => return Err(refuse(error, contacts).await),
-        },
+    let (first, seen) = match begin(&parts, turn).await {
+        Ok(first) => first,
+        Err(error) => return Err(refuse(error, contacts).await),
     };
-
     let (commands, orders) = commands(COMMANDS_LEN);
     let (incoming, arrivals) = mpsc::channel(INCOMING_LEN);
     let status = Board::new(first_status(&parts, seen), bell);
     let news = NewsSender::new(NEWS_LEN);
-    let handle = TorrentHandle { commands, status: status.reader(), news: news.clone() };
+    let (status_reader, news_sender) = (status.reader(), news.clone());
+    let handle = TorrentHandle {
+        id,
+        commands,
+        status: status_reader,
+        news: news_sender,
+        orders: to_session,
+    };
     let mut ends = Box::new(Ends::new(orders, arrivals, status, news, share));
     ends.contacts = contacts;
     ends.goodbye = ends.contacts.as_mut().and_then(|contacts| contacts.goodbye.take());
@@ -99,11 +103,16 @@ pub async fn start(
     Ok((handle, info_hash, incoming))
 }
 
-/// What a torrent does whose turn it is, and what is seen of it.
+/// What a torrent does first, and what is seen of it.
 ///
 /// # Errors
 /// `Disk`, if it is not to wait for its disk.
 async fn begin(parts: &Parts, turn: Turn) -> Result<(Next, Status), Error> {
+    if turn == Turn::Waits {
+        let waiting = Waiting { state: State::Queued, is_paused: parts.options.paused };
+        let shown = of_state(waiting.shown());
+        return Ok((Next::Wait(waiting), shown));
+    }
     let found = if turn == Turn::Sleeps { find_at_rest(parts).await } else { None };
     if let Some(found) = found {
         let (dormant, seen) = first_sleep(parts, found);
@@ -133,12 +142,20 @@ async fn refuse(error: Error, contacts: Option<Box<Contacts>>) -> Error {
 }
 
 /// The torrent's own limits down and up; links that it has already obey them.
-fn limiters(resources: &Resources, contacts: Option<&Contacts>) -> [Arc<Limiter>; 2] {
+fn limiters(
+    resources: &Resources,
+    options: &TorrentOptions,
+    contacts: Option<&Contacts>,
+) -> [Arc<Limiter>; 2] {
+    let rates = [options.download_limit, options.upload_limit];
     if let Some(Contacts { links, .. }) = contacts {
-        return [&links.config.limiter, &links.config.up_limiter].map(Arc::clone);
+        let limiters = [&links.config.limiter, &links.config.up_limiter].map(Arc::clone);
+        limiters.iter().zip(rates).for_each(|(limiter, rate)| limiter.set_rate(rate));
+        return limiters;
     }
-    let under = |limiter: &Arc<Limiter>| Arc::new(Limiter::under(limiter.clone(), None));
-    [under(&resources.limiter), under(&resources.up_limiter)]
+    let [down, up] = rates;
+    let under = |limiter: &Arc<Limiter>, rate| Arc::new(Limiter::under(limiter.clone(), rate));
+    [under(&resources.limiter, down), under(&resources.up_limiter, up)]
 }
 
 /// As much of a hash as tells torrents apart for people.
@@ -161,6 +178,8 @@ fn first_status(parts: &Parts, seen: Status) -> Status {
         piece_count: parts.layout.piece_count(),
         listen_port: parts.resources.ports.listen(),
         uploaded_before_bytes: parts.uploaded_before_bytes,
+        limit_down: parts.limiter.rate(),
+        limit_up: parts.up_limiter.rate(),
         ..seen
     }
 }
@@ -168,7 +187,7 @@ fn first_status(parts: &Parts, seen: Status) -> Status {
 /// What a torrent does next.
 enum Next {
     /// Wait for its turn, or until it is to seed on.
-    Wait(State),
+    Wait(Waiting),
     /// Open its files.
     Open(Before),
     /// Run.
@@ -204,7 +223,7 @@ async fn live(mut parts: Box<Parts>, first: Next, mut ends: Box<Ends>) {
         }
         // What is done only now and then is in boxes: most of its life a torrent only waits.
         let step = match next {
-            Next::Wait(state) => Box::pin(wait(&mut parts, &mut ends, state, &mut early)).await,
+            Next::Wait(waiting) => Box::pin(wait(&mut parts, &mut ends, waiting, &mut early)).await,
             Next::Open(before) => Box::pin(open_for(&parts, &mut ends, before, &mut early)).await,
             Next::Sleep(dormant) => sleep(&parts, &mut ends, dormant, &mut early).await,
             Next::Move(order, closing) => {
@@ -253,7 +272,7 @@ fn after(parts: &mut Parts, ends: &mut Ends, ran: Ran, early: &mut Vec<Command>)
     match (rested.move_order, rested.gone) {
         (None, None) => match lost_words(parts, &ends.status.reader().borrow()) {
             Some(why) => Next::Fail(why),
-            None => Next::Wait(State::Finished),
+            None => Next::Wait(Waiting::finished()),
         },
         // It goes on as it was.
         (Some(order), _) => {
@@ -278,13 +297,12 @@ fn lost_words(parts: &Parts, last: &Status) -> Option<String> {
 async fn wait(
     parts: &mut Parts,
     ends: &mut Ends,
-    state: State,
+    mut waiting: Waiting,
     early: &mut Vec<Command>,
 ) -> Option<Next> {
     // One that waits for its turn holds no links.
     ends.let_go();
     ends.known.keep_best();
-    let mut waiting = Waiting { state, is_paused: false };
     loop {
         match parked::wait(ends, &mut waiting, &mut parts.wanted_files, early).await {
             Woken::Run { sleeps: false } => return Some(Next::Open(Before::Nothing)),
@@ -332,7 +350,7 @@ async fn sleep(
     let dormant = ends.dormant.take()?;
     match asleep::sleep(parts, ends, dormant, early).await {
         Rise::Wakes => Some(Next::Open(Before::Slept)),
-        Rise::Finishes => Some(Next::Wait(State::Finished)),
+        Rise::Finishes => Some(Next::Wait(Waiting::finished())),
         Rise::Ends => None,
     }
 }
@@ -345,7 +363,7 @@ async fn relocate(
     closing: Option<mpsc::Receiver<DiskEvent>>,
     early: &mut Vec<Command>,
 ) -> Option<Next> {
-    let config = store_config(parts);
+    let config = meanwhile(ends, early, store_config(parts)).await?;
     let wanted = &mut parts.wanted_files;
     match moving::relocate(ends, config, order, closing, wanted, early).await {
         Relocated::To(dir) => {

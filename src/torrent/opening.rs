@@ -59,7 +59,7 @@ pub(super) enum Outcome {
 /// `Disk`.
 pub(super) async fn open(parts: &Parts, after: Before) -> Result<Opened, Error> {
     let (events, disk_events) = mpsc::channel(DISK_EVENTS_LEN);
-    let config = store_config(parts);
+    let config = store_config(parts).await;
     let disk = parts.resources.disk.clone();
     let store = blocking(move || disk.open(config, events)).await?;
     Ok(Opened { store, disk_events, after })
@@ -147,7 +147,7 @@ async fn come_back(parts: &mut Parts, gone: Option<Gone>, away: &mut Away<'_>) -
         away.wait().await?;
         parts.wanted_files.clone_from(away.wanted_files);
         if let Some(gone) = gone.clone() {
-            let config = store_config(parts);
+            let config = store_config(parts).await;
             if !away.during(blocking(move || gone.is_over(&config))).await? {
                 continue;
             }

@@ -101,6 +101,17 @@ pub struct TorrentOptions {
     pub seeding: SeedLimits,
     /// Never download: fail when something wanted is missing.
     pub seed_only: bool,
+    /// Rest until it is told to go on.
+    pub paused: bool,
+    /// Download limit of its own, bytes per second.
+    pub download_limit: Option<u64>,
+    /// Upload limit of its own, bytes per second.
+    pub upload_limit: Option<u64>,
+    /// What its user sorts it under.
+    pub labels: Vec<String>,
+    /// The bytes of its `.torrent`, for a session that keeps its torrents. Where they are not
+    /// given, what is known of the torrent is kept.
+    pub file: Option<Arc<[u8]>>,
 }
 
 impl Default for TorrentOptions {
@@ -126,6 +137,11 @@ impl Default for TorrentOptions {
             exchange_peers: true,
             seeding: SeedLimits::default(),
             seed_only: false,
+            paused: false,
+            download_limit: None,
+            upload_limit: None,
+            labels: Vec::new(),
+            file: None,
         }
     }
 }
@@ -222,5 +238,30 @@ impl TorrentOptions {
     /// Whether to fail, rather than to download, when something wanted is missing.
     pub fn seed_only(self, seed_only: bool) -> Self {
         Self { seed_only, ..self }
+    }
+
+    /// Whether to rest until it is told to go on.
+    pub fn paused(self, paused: bool) -> Self {
+        Self { paused, ..self }
+    }
+
+    /// Download limit of its own, in bytes per second.
+    pub fn download_limit(self, limit: impl Into<Option<u64>>) -> Self {
+        Self { download_limit: limit.into(), ..self }
+    }
+
+    /// Upload limit of its own, in bytes per second.
+    pub fn upload_limit(self, limit: impl Into<Option<u64>>) -> Self {
+        Self { upload_limit: limit.into(), ..self }
+    }
+
+    /// What its user sorts it under.
+    pub fn labels(self, labels: Vec<String>) -> Self {
+        Self { labels, ..self }
+    }
+
+    /// The bytes of its `.torrent`, for a session that keeps its torrents.
+    pub fn file(self, file: impl Into<Arc<[u8]>>) -> Self {
+        Self { file: Some(file.into()), ..self }
     }
 }

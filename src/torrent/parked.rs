@@ -28,6 +28,18 @@ pub(super) struct Waiting {
     pub is_paused: bool,
 }
 
+impl Waiting {
+    /// As one that has seeded enough.
+    pub fn finished() -> Self {
+        Self { state: State::Finished, is_paused: false }
+    }
+
+    /// How that is shown.
+    pub fn shown(&self) -> State {
+        if self.is_paused { State::Paused } else { self.state.clone() }
+    }
+}
+
 /// Waits until the torrent is to do something. Orders for the running torrent are kept in
 /// `early`, a choice of files is taken over.
 pub(super) async fn wait(
@@ -36,8 +48,8 @@ pub(super) async fn wait(
     wanted_files: &mut Vec<bool>,
     early: &mut Vec<Command>,
 ) -> Woken {
+    let shown = waiting.shown();
     let Waiting { state, is_paused } = waiting;
-    let shown = if *is_paused { State::Paused } else { state.clone() };
     ends.status.change(|status| rest(status, shown));
     loop {
         let command = tokio::select! {

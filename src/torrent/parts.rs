@@ -2,16 +2,17 @@
 //! first moment to the last.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::base::bitfield::Bitfield;
 use crate::base::extents::Extents;
 use crate::base::ids::{FileIndex, InfoHash};
 use crate::base::layout::Layout;
-use crate::disk::{StoreConfig, StoreFile};
+use crate::disk::{StoreConfig, StoreFile, record_of};
 use crate::metainfo::Torrent;
 use crate::net::limiter::Limiter;
 
+use super::meanwhile::blocking;
 use super::options::TorrentOptions;
 use super::places::Account;
 use super::publish::{SoFar, wanted_pieces};
@@ -30,16 +31,31 @@ pub(super) struct Parts {
     /// One entry a file.
     pub wanted_files: Vec<bool>,
     pub uploaded_before_bytes: u64,
-    pub record: PathBuf,
+    /// Its record of verified pieces, once it was looked for.
+    pub record: OnceLock<PathBuf>,
     pub so_far: SoFar,
     /// The torrent's own limits, below the session's.
     pub limiter: Arc<Limiter>,
     pub up_limiter: Arc<Limiter>,
 }
 
-/// The torrent's files, as the disk is asked to open them.
-pub(super) fn store_config(parts: &Parts) -> StoreConfig {
-    let Parts { torrent, options, info_hash, layout, wanted_files, record, .. } = parts;
+impl Parts {
+    /// Its record of verified pieces. May wait for the disk of its files, once.
+    pub async fn record(&self) -> PathBuf {
+        if let Some(record) = self.record.get() {
+            return record.clone();
+        }
+        let state_dir = self.resources.state_dir.clone();
+        let (info_hash, dir) = (self.info_hash, self.options.dir.clone());
+        let record = blocking(move || record_of(&state_dir, info_hash, &dir)).await;
+        self.record.get_or_init(|| record).clone()
+    }
+}
+
+/// The torrent's files, as the disk is asked to open them. May wait for it, once.
+pub(super) async fn store_config(parts: &Parts) -> StoreConfig {
+    let resume_path = parts.record().await;
+    let Parts { torrent, options, info_hash, layout, wanted_files, .. } = parts;
     let links = torrent.symlinks.iter().map(|link| (link.path.clone(), link.content()));
     StoreConfig {
         layout: *layout,
@@ -50,7 +66,7 @@ pub(super) fn store_config(parts: &Parts) -> StoreConfig {
         wanted: wanted_files.clone(),
         allocate: options.allocate,
         overwrite: options.overwrite,
-        resume_path: record.clone(),
+        resume_path,
         info_hash: *info_hash,
     }
 }

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 
-use crate::base::ids::PeerId;
+use crate::base::ids::{PeerId, TorrentId};
 use crate::base::pool::BlockPool;
 use crate::dht::task::Dht;
 use crate::disk::Disk;
@@ -17,6 +17,7 @@ use crate::net::portmap::OwnPorts;
 use crate::tracker::task::Announcer;
 
 use super::bell::Bell;
+use super::command::Order;
 use super::places::Account;
 use super::share::Share;
 
@@ -82,6 +83,8 @@ pub enum Turn {
 /// How a torrent comes into its session.
 #[derive(Clone, Debug)]
 pub struct Entry {
+    /// Its number.
+    pub id: TorrentId,
     /// Whether it runs.
     pub turn: Turn,
     /// The connections that it may have.
@@ -90,8 +93,11 @@ pub struct Entry {
     pub bell: Bell,
     /// Payload sent in earlier runs.
     pub uploaded_before_bytes: u64,
-    /// Its record of verified pieces, by [`record_of`](crate::disk::record_of).
-    pub record: PathBuf,
+    /// Its record of verified pieces, by [`record_of`](crate::disk::record_of); looked for when it
+    /// is first needed where that was not done.
+    pub record: Option<PathBuf>,
+    /// Where orders go that set something.
+    pub orders: mpsc::Sender<Order>,
     /// Blocks of the pool that its open pieces may hold; changes as torrents come and go.
     pub share: Share,
 }

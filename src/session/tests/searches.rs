@@ -129,7 +129,7 @@ async fn trackers_of_a_search_hear_of_the_end_of_a_torrent_that_is_being_checked
     std::fs::File::create(taken.dir.join("m")).unwrap().set_len(8 << 30).unwrap();
     let checking = met.add(taken).await.unwrap();
     assert_eq!(checking.state(), State::Checking);
-    assert!(met.leech.remove(met.torrent.info_hash_v1.unwrap()).await);
+    assert!(met.leech.remove(met.torrent.info_hash_v1.unwrap()).await.unwrap());
     assert_eq!(met.tracker.events(), ["stopped"]);
     met.end().await;
 }
@@ -193,7 +193,7 @@ async fn a_torrent_that_waits_for_its_turn_knows_then_whom_its_search_has_met() 
     let waiting = met.add(taken).await.unwrap();
     until(&waiting, State::Queued).await;
     assert_eq!(met.tracker.event().await, "stopped", "it has left");
-    assert!(met.leech.remove(first.info_hash_v1.unwrap()).await);
+    assert!(met.leech.remove(first.info_hash_v1.unwrap()).await.unwrap());
     until(&waiting, State::Complete).await;
     met.end().await;
 }

@@ -5,7 +5,7 @@ use crate::disk::reserve;
 use crate::torrent::status::Status;
 
 /// A torrent of one byte that stands in the directory of these options.
-fn held(number: usize, options: &TorrentOptions) -> Arc<Torrent> {
+pub(super) fn held(number: usize, options: &TorrentOptions) -> Arc<Torrent> {
     let content = [u8::try_from(number).unwrap()];
     let name = format!("{number:04}");
     std::fs::create_dir_all(&options.dir).unwrap();
@@ -18,13 +18,13 @@ fn held(number: usize, options: &TorrentOptions) -> Arc<Torrent> {
     Arc::new(Torrent::parse(&bytes).unwrap())
 }
 
-async fn when(handle: &TorrentHandle, what: &str, is_so: impl Fn(&Status) -> bool) {
+pub(super) async fn when(handle: &TorrentHandle, what: &str, is_so: impl Fn(&Status) -> bool) {
     let mut status = handle.watch();
     let reached = tokio::time::timeout(Duration::from_secs(20), status.wait_for(is_so)).await;
     reached.unwrap_or_else(|_| panic!("not {what}")).unwrap();
 }
 
-async fn asleep(handle: &TorrentHandle) {
+pub(super) async fn asleep(handle: &TorrentHandle) {
     when(handle, "asleep", |it| it.is_asleep && it.state == State::Complete).await;
 }
 
@@ -40,7 +40,7 @@ async fn seeds(home: &Path, count: usize, awake: usize) -> (Session, Vec<Torrent
 }
 
 /// Has another session fetch the torrent of this number from that one.
-async fn fetched(from: &Session, number: usize, torrent: Arc<Torrent>) {
+pub(super) async fn fetched(from: &Session, number: usize, torrent: Arc<Torrent>) {
     let home = tempfile::tempdir().unwrap();
     let session = Session::start(config(home.path(), 5)).await.unwrap();
     let peers = vec![SocketAddr::from(([127, 0, 0, 1], from.port()))];
@@ -142,7 +142,7 @@ async fn orders_reach_a_sleeping_torrent() {
     asleep(sleeper).await;
     sleeper.finish();
     until(sleeper, State::Finished).await;
-    assert!(session.remove(held(0, &options(home.path())).info_hash_v1.unwrap()).await);
+    assert!(session.remove(held(0, &options(home.path())).info_hash_v1.unwrap()).await.unwrap());
     assert!(sleeper.has_ended());
     session.stop().await;
 }

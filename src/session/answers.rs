@@ -1,0 +1,73 @@
+//! Whoever waits until the ledger has what was promised: that a torrent which was added is there at
+//! the next start, and one that was removed is not.
+
+use std::collections::HashMap;
+
+use tokio::task::JoinSet;
+
+use crate::base::ids::TorrentId;
+use crate::ledger::task::Answer;
+use crate::torrent::handle::TorrentHandle;
+
+use super::member::{AddAnswer, RemoveAnswer};
+
+/// Those that wait.
+#[derive(Debug, Default)]
+pub(super) struct Answers {
+    /// Each ends with the torrent, if its addition is not kept.
+    waiting: JoinSet<Option<TorrentId>>,
+    /// What the ledger says of torrents that are on their way out.
+    removed: HashMap<TorrentId, Answer<()>>,
+}
+
+impl Answers {
+    /// A torrent is here, and the ledger has been asked to keep it, if there is one.
+    pub fn on_added(
+        &mut self,
+        id: TorrentId,
+        answer: AddAnswer,
+        handle: TorrentHandle,
+        kept: Option<Answer<()>>,
+    ) {
+        let Some(kept) = kept else {
+            // The one who asked may have gone, here and below.
+            let _ = answer.send(Ok(handle));
+            return;
+        };
+        self.waiting.spawn(async move {
+            let kept = kept.wait().await;
+            let lost = kept.is_err().then_some(id);
+            let _ = answer.send(kept.map(|()| handle).map_err(Into::into));
+            lost
+        });
+    }
+
+    /// A torrent is to be removed, and the ledger was asked to do so.
+    pub fn on_removed(&mut self, id: TorrentId, kept: Option<Answer<()>>) {
+        self.removed.extend(kept.map(|kept| (id, kept)));
+    }
+
+    /// A torrent has left, and this one waits for that.
+    pub fn on_left(&mut self, id: TorrentId, answer: RemoveAnswer) {
+        let Some(kept) = self.removed.remove(&id) else {
+            let _ = answer.send(Ok(true));
+            return;
+        };
+        self.waiting.spawn(async move {
+            let kept = kept.wait().await;
+            let _ = answer.send(kept.map(|()| true).map_err(Into::into));
+            None
+        });
+    }
+
+    /// The next torrent whose addition is not kept; none when nobody waits. May be dropped without
+    /// loss.
+    pub async fn next(&mut self) -> Option<TorrentId> {
+        while let Some(ended) = self.waiting.join_next().await {
+            if let Ok(Some(lost)) = ended {
+                return Some(lost);
+            }
+        }
+        None
+    }
+}

@@ -1,0 +1,135 @@
+//! How torrents leave their session, one by one or all at its end. Their data stays.
+
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use tokio::time::{Duration, timeout};
+
+use crate::base::ids::{InfoHash, TorrentId};
+use crate::roster::policy::Input;
+
+use super::actor::Actor;
+use super::member::{Arriving, Member, RemoveAnswer};
+use super::slumber;
+use super::wanted::swarm_hashes;
+
+/// How long an ending session waits for files that are being opened.
+const ARRIVE_MAX: Duration = Duration::from_secs(3);
+
+impl Actor {
+    /// Ends a torrent and takes it out, and has the ledger give it up.
+    pub(super) async fn remove(&mut self, info_hash: InfoHash, answer: RemoveAnswer) {
+        let id = self.hashes.get(&info_hash).copied();
+        let member = id.and_then(|id| self.members.get(&id));
+        let is_it = |member: &&Member| member.info_hash == info_hash && !member.is_leaving;
+        if let Some(id) = member.filter(is_it).map(|member| member.facts.id) {
+            let kept = self.wanted.remove(id).await;
+            self.answers.on_removed(id, kept);
+            self.end(id, answer);
+            return;
+        }
+        if let Some(id) = id.filter(|id| self.returning.absent.contains_key(id)) {
+            return self.remove_absent(id, answer).await;
+        }
+        let coming = |it: &&mut Arriving| it.info_hash == Some(info_hash);
+        match self.arriving.values_mut().find(coming).filter(|it| it.removal.is_none()) {
+            // As soon as it is here.
+            Some(arriving) => arriving.removal = Some(answer),
+            None => drop(answer.send(Ok(false))),
+        }
+    }
+
+    /// Removes one that is not here yet, or cannot be read.
+    async fn remove_absent(&mut self, id: TorrentId, answer: RemoveAnswer) {
+        let mut hashes = self.wanted.get(id).into_iter().flat_map(swarm_hashes);
+        let hashes = [hashes.next(), hashes.next()];
+        let kept = self.wanted.remove(id).await;
+        self.returning.absent.remove(&id);
+        self.forget(id, hashes);
+        self.answers.on_removed(id, kept);
+        self.answers.on_left(id, answer);
+    }
+
+    /// Has a torrent end.
+    pub(super) fn end(&mut self, id: TorrentId, answer: RemoveAnswer) {
+        let Some(member) = self.members.get_mut(&id) else { return };
+        member.is_leaving = true;
+        let handle = member.handle.clone();
+        self.look_at(id);
+        self.leaving.spawn(async move {
+            handle.stop().await;
+            (id, answer)
+        });
+    }
+
+    /// A torrent has ended: what it sent is known now, and its hash is free again.
+    pub(super) async fn on_left(&mut self, id: TorrentId, answer: RemoveAnswer) {
+        self.unkept.insert(id);
+        self.keep().await;
+        if let Some(member) = self.members.get(&id) {
+            self.local.forget(member.info_hash);
+            self.forget(id, [Some(member.info_hash), member.facts.second_hash]);
+        }
+        // Only now, so that who asked may add it again.
+        self.answers.on_left(id, answer);
+    }
+
+    /// A torrent whose addition is not kept leaves again.
+    pub(super) async fn on_not_kept(&mut self, id: TorrentId) {
+        let hash = self.members.get(&id).map(|member| member.info_hash);
+        if let Some(hash) = hash.filter(|_| !self.is_ending) {
+            // Whoever added it has heard why.
+            self.remove(hash, oneshot::channel().0).await;
+        }
+    }
+
+    /// Nothing is known of the torrent with these hashes any more.
+    pub(super) fn forget(&mut self, id: TorrentId, hashes: [Option<InfoHash>; 2]) {
+        for hash in hashes.iter().flatten() {
+            self.hashes.remove(hash);
+        }
+        self.members.remove(&id);
+        self.wanted.forget(id);
+        self.claims.release(id);
+        self.roster.remove(id);
+        self.slumber.note(id, slumber::Standing::Other, std::time::Instant::now());
+        self.linked.remove(&id);
+        self.downloading.remove(&id);
+        self.judge(Input::Removed(id));
+    }
+
+    /// The goodbyes to trackers run side by side, so three seconds are enough for all.
+    pub(super) async fn stop(&mut self, answer: oneshot::Sender<()>) {
+        self.is_ending = true;
+        // Whoever waits for the note of an order holds room in a torrent's mailbox.
+        self.orders.1.close();
+        while let Ok(order) = self.orders.1.try_recv() {
+            self.on_order(order);
+        }
+        let mut ends = JoinSet::new();
+        if let Some(portmap) = self.outside.portmap().cloned() {
+            ends.spawn(async move { portmap.stop().await });
+        }
+        for member in self.members.values() {
+            let handle = member.handle.clone();
+            ends.spawn(async move { handle.stop().await });
+        }
+        let arrived = async {
+            while let Some(opened) = self.opening.join_next_with_id().await {
+                // It leaves again at once.
+                self.on_opened(opened).await;
+            }
+        };
+        // Whoever comes later is sent away then. The others end meanwhile.
+        let _ = timeout(ARRIVE_MAX, arrived).await;
+        while ends.join_next().await.is_some() {}
+        while self.leaving.join_next().await.is_some() {}
+        while self.goodbyes.join_next().await.is_some() {}
+        self.keep_all().await;
+        self.end_ledger().await;
+        if let Some(dht) = &self.resources.dht {
+            dht.stop().await;
+        }
+        // The one who asked may have gone.
+        let _ = answer.send(());
+    }
+}

@@ -1,0 +1,154 @@
+//! Torrents of earlier runs. They are listed at once by what the ledger says of them; then their
+//! metadata is read, one after the other in the order of the queue, and each waits for its turn as
+//! if it had been added. Nobody looks at the disk of its files before that. One that cannot be read
+//! is listed with the reason.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::spawn_blocking;
+
+use crate::base::ids::{InfoHash, TorrentId};
+use crate::ledger::task::Keeping;
+use crate::ledger::{Ledger, Restored, Spec, Tally, Trouble};
+use crate::metainfo::Torrent;
+use crate::metainfo::create::wrap_found;
+use crate::roster::{Flags, Phase, Row};
+use crate::torrent::options::TorrentOptions;
+
+use super::config::SessionConfig;
+use super::error::Error;
+use super::member::row_of;
+use super::wanted::{Wanted, swarm_hashes};
+
+/// Metadata that was read before the session takes it in.
+const READ_LEN: usize = 16;
+
+/// What was read: the torrent, or why there is none.
+pub(super) type Read = Result<Arc<Torrent>, String>;
+
+/// Torrents of earlier runs that are not here yet.
+#[derive(Debug)]
+pub(super) struct Returning {
+    pub absent: BTreeMap<TorrentId, Absent>,
+    /// Their metadata comes here.
+    pub read: mpsc::Receiver<(TorrentId, Read)>,
+    /// How they are run, beside what is kept of each.
+    pub rest: TorrentOptions,
+}
+
+/// One of them.
+#[derive(Debug)]
+pub(super) struct Absent {
+    /// What it has done.
+    pub tally: Tally,
+    /// Why it does not come.
+    pub trouble: Option<Arc<str>>,
+}
+
+impl Absent {
+    /// How it is listed.
+    pub fn row(&self, spec: &Spec) -> Row {
+        let phase = match &self.trouble {
+            Some(_) => Phase::Failed,
+            None if spec.paused => Phase::Paused,
+            None => Phase::Queued,
+        };
+        let row = row_of(spec, &self.tally, phase);
+        Row { flags: row.flags.with(Flags::IN_TROUBLE, self.trouble.is_some()), ..row }
+    }
+}
+
+/// How a session's ledger does.
+#[derive(Clone, Debug)]
+pub(super) struct Health {
+    /// What could not be read at the start.
+    pub troubles: Arc<[Trouble]>,
+    /// Why nothing can be written, while that is so; none without a ledger.
+    pub trouble: Option<watch::Receiver<Option<Arc<str>>>>,
+}
+
+/// Takes the ledger of a session that is to have one. Waits for the disk, aside.
+///
+/// # Errors
+/// Another session has it, or it cannot be read.
+pub(super) async fn take(config: &SessionConfig) -> Result<Option<(Ledger, Restored)>, Error> {
+    if !config.ledger {
+        return Ok(None);
+    }
+    let dir = config.state_dir.clone();
+    match spawn_blocking(move || Ledger::open(&dir)).await {
+        Ok(opened) => Ok(Some(opened?)),
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+/// What a session begins with, of what its ledger says, if it has one. Those that come back are run
+/// as `rest` says, beside what is kept of each.
+pub(super) fn begin(
+    kept: Option<(Ledger, Restored)>,
+    rest: TorrentOptions,
+) -> ((Wanted, Returning), Health) {
+    let (ledger, restored) = kept.unzip();
+    let Restored { torrents, troubles } = restored.unwrap_or_default();
+    let next = ledger.as_ref().map_or(Some(TorrentId(1)), Ledger::next_id);
+    let keeping = ledger.map(Keeping::start);
+    let mut wanted = Wanted::new(keeping.clone(), next);
+    let mut absent = BTreeMap::new();
+    let mut readable = Vec::new();
+    for torrent in torrents {
+        let id = torrent.spec.id;
+        let trouble = match torrent.has_metadata {
+            true => None,
+            false => Some("its metadata is not known: remove it, and add it again".into()),
+        };
+        if trouble.is_none() {
+            readable.push((id, swarm_hashes(&torrent.spec).collect()));
+        }
+        absent.insert(id, Absent { tally: torrent.tally, trouble });
+        wanted.restore(torrent.spec);
+    }
+    let (tell, read) = mpsc::channel(READ_LEN);
+    let trouble = keeping.as_ref().map(Keeping::trouble);
+    if let Some(keeping) = keeping {
+        tokio::spawn(read_all(keeping, readable, tell));
+    }
+    let returning = Returning { absent, read, rest };
+    ((wanted, returning), Health { troubles: troubles.into(), trouble })
+}
+
+/// Reads the metadata of these torrents, which have these hashes, in this order.
+async fn read_all(
+    keeping: Keeping,
+    torrents: Vec<(TorrentId, Vec<InfoHash>)>,
+    tell: mpsc::Sender<(TorrentId, Read)>,
+) {
+    for (id, hashes) in torrents {
+        let read = match keeping.metadata(id).await.wait().await {
+            Ok(Some(bytes)) => {
+                let parsed = spawn_blocking(move || parse(&bytes, &hashes)).await;
+                parsed.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+            }
+            // It was removed meanwhile.
+            Ok(None) => continue,
+            Err(error) => Err(error.to_string()),
+        };
+        if tell.send((id, read)).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn parse(bytes: &[u8], hashes: &[InfoHash]) -> Read {
+    let torrent = Torrent::parse(bytes).map_err(|error| error.to_string())?;
+    match torrent.swarm_hashes() == hashes {
+        true => Ok(Arc::new(torrent)),
+        false => Err("its metadata is that of another torrent".to_owned()),
+    }
+}
+
+/// What is kept of a torrent whose `.torrent` nobody gave us.
+pub(super) fn file_of(torrent: &Torrent) -> Arc<[u8]> {
+    wrap_found(torrent.raw_info(), &torrent.trackers, &torrent.web_seeds).into()
+}

@@ -1,0 +1,108 @@
+//! What can be set of a torrent: it is noted in what is wanted of it, which the ledger keeps, and
+//! handed on to the torrent where that has to know. Orders that set something come the same way,
+//! whoever gives them.
+
+use crate::base::ids::TorrentId;
+use crate::ledger::Spec;
+use crate::roster::policy::{Goals, Input};
+use crate::torrent::command::{Command, Order};
+use crate::torrent::options::SeedLimits;
+
+use super::actor::Actor;
+use super::error::Error;
+use super::listed::{Listed, Setting};
+
+impl Actor {
+    /// Notes an order and hands it on.
+    pub(super) fn on_order(&mut self, Order { id, command, room, noted }: Order) {
+        // One that has ended would never read it.
+        if self.members.get(&id).is_some_and(|member| !member.handle.has_ended()) {
+            self.wanted.note(id, &command);
+            room.send(command);
+        }
+        // Whoever gave it may have gone.
+        let _ = noted.send(());
+    }
+
+    /// Sets something of a torrent. False when that has no room for it now: then nothing is set.
+    pub(super) fn set(&mut self, id: TorrentId, setting: Setting) -> Result<bool, Error> {
+        let member = self.members.get(&id);
+        if member.is_none() && !self.returning.absent.contains_key(&id) {
+            return Err(Error::Unknown(id));
+        }
+        let order = match setting {
+            Setting::Paused(true) => Command::Pause,
+            Setting::Paused(false) => Command::Unpause,
+            Setting::WantedFiles(wanted) => Command::SelectFiles(wanted),
+            Setting::DownloadLimit(limit) => Command::LimitDown(limit),
+            Setting::UploadLimit(limit) => Command::LimitUp(limit),
+            own => {
+                self.set_own(id, own);
+                return Ok(true);
+            }
+        };
+        match member.filter(|member| !member.handle.has_ended()) {
+            Some(member) => {
+                let Some(room) = member.handle.room_now() else { return Ok(false) };
+                self.wanted.note(id, &order);
+                room.send(order);
+            }
+            None => {
+                self.wanted.note(id, &order);
+                self.list_absent(id);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Sets what the torrent itself need not know.
+    fn set_own(&mut self, id: TorrentId, setting: Setting) {
+        match setting {
+            Setting::Labels(labels) => {
+                self.wanted.change(id, |spec| spec.labels = labels);
+                self.roster.touch(id);
+            }
+            Setting::Seeding(SeedLimits { ratio, time }) => {
+                self.wanted.change(id, |spec| spec.goals = crate::ledger::Goals { ratio, time });
+                if let Some(member) = self.members.get(&id) {
+                    self.set_goals(id, member.facts.before.seeding_s);
+                }
+            }
+            Setting::Rank(rank) => {
+                for moved in self.wanted.rank(id, rank) {
+                    self.look_at(moved);
+                    self.list_absent(moved);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Has its goals watched; it has seeded for so many seconds in earlier runs.
+    pub(super) fn set_goals(&mut self, id: TorrentId, seeded_s: u64) {
+        let Some(spec) = self.wanted.get(id) else { return };
+        let seeded = std::time::Duration::from_secs(seeded_s);
+        let time = spec.goals.time.map(|time| time.saturating_sub(seeded));
+        self.judge(Input::Goals { id, goals: Goals { ratio: spec.goals.ratio, time } });
+    }
+
+    /// This torrent, or all in the order of the queue.
+    pub(super) fn listed(&self, which: Option<TorrentId>) -> Vec<Listed> {
+        match which {
+            Some(id) => {
+                self.wanted.get(id).and_then(|spec| self.listing(spec)).into_iter().collect()
+            }
+            None => self.wanted.in_order().filter_map(|spec| self.listing(spec)).collect(),
+        }
+    }
+
+    /// None while it is on its way in or out.
+    fn listing(&self, spec: &Spec) -> Option<Listed> {
+        let spec = spec.clone();
+        if let Some(absent) = self.returning.absent.get(&spec.id) {
+            return Some(Listed { spec, handle: None, trouble: absent.trouble.clone() });
+        }
+        let member = self.members.get(&spec.id).filter(|member| !member.is_leaving)?;
+        Some(Listed { spec, handle: Some(member.handle.clone()), trouble: None })
+    }
+}

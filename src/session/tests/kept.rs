@@ -1,0 +1,317 @@
+//! A session with a ledger: what there was is there again at the next start.
+
+use super::slumber::{asleep, fetched, held, when};
+use super::*;
+
+use crate::base::ids::TorrentId;
+use crate::ledger::{Spec, Trouble};
+use crate::roster::{Flags, Phase, Row};
+
+pub(super) fn keeping(dir: &Path, max_active: usize) -> SessionConfig {
+    config(dir, max_active).ledger(true).restored(options(dir).waits_for_disk(true))
+}
+
+async fn started(dir: &Path, max_active: usize) -> Session {
+    Session::start(keeping(dir, max_active)).await.unwrap()
+}
+
+async fn specs(session: &Session) -> Vec<Spec> {
+    session.find_all().await.into_iter().map(|listed| listed.spec).collect()
+}
+
+fn ids(specs: &[Spec]) -> Vec<u32> {
+    specs.iter().map(|spec| spec.id.0).collect()
+}
+
+async fn rows(session: &Session) -> Vec<Row> {
+    session.changes(Cursor::default()).await.unwrap().changed
+}
+
+/// A torrent of an earlier run, as soon as it is here.
+async fn back(session: &Session, id: u32) -> TorrentHandle {
+    let here = async {
+        loop {
+            let listed = session.find(TorrentId(id)).await.expect("it is listed");
+            if let Some(handle) = listed.handle {
+                return handle;
+            }
+            assert_eq!(listed.trouble, None);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), here).await.expect("it comes back")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn torrents_come_back_in_order_with_their_numbers_and_all_that_was_set() {
+    let home = tempfile::tempdir().unwrap();
+    let session = started(home.path(), 1).await;
+    let mut handles = Vec::new();
+    for number in 0..5 {
+        let options = options(home.path())
+            .labels(vec![format!("label {number}")])
+            .sequential(number == 3)
+            .download_limit(Some(1000 + number as u64));
+        handles.push(session.add(torrent(number), options).await.unwrap());
+    }
+    let given: Vec<_> = handles.iter().map(|handle| handle.id().0).collect();
+    assert_eq!(given, [1, 2, 3, 4, 5]);
+    assert!(session.remove(torrent(2).info_hash_v1.unwrap()).await.unwrap());
+    // By the torrent itself, and by the session.
+    handles[0].pause().await;
+    handles[1].limit_up(Some(7000)).await;
+    handles[1].limit_down(None).await;
+    handles[3].select_files(vec![false]).await;
+    handles[3].add_web_seed(WebSeed::of_user("http://192.0.2.1/")).await.unwrap();
+    let goals = SeedLimits { ratio: Some(1.5), time: Some(Duration::from_secs(3600)) };
+    for (id, setting) in [
+        (2, Setting::Labels(vec!["a".to_owned(), "b".to_owned()])),
+        (2, Setting::Seeding(goals)),
+        (5, Setting::UploadLimit(Some(9000))),
+        (5, Setting::Rank(Rank::First)),
+    ] {
+        session.set(TorrentId(id), setting).await.unwrap();
+    }
+    let unknown = session.set(TorrentId(3), Setting::Paused(true)).await.unwrap_err();
+    assert!(matches!(unknown, Error::Unknown(TorrentId(3))), "{unknown}");
+    let before = specs(&session).await;
+    assert_eq!(ids(&before), [5, 1, 2, 4]);
+    let of = |id: u32| before.iter().find(|spec| spec.id.0 == id).unwrap();
+    assert!(of(1).paused && !of(2).paused && of(4).sequential);
+    assert_eq!(of(1).labels, ["label 0"]);
+    assert_eq!((of(1).download_limit, of(2).download_limit), (Some(1000), None));
+    assert_eq!((of(2).upload_limit, of(5).upload_limit), (Some(7000), Some(9000)));
+    assert_eq!((of(2).labels.len(), of(2).goals.ratio), (2, Some(1.5)));
+    assert_eq!(of(4).selection.as_ref().map(|it| it.wanted().collect()), Some(vec![false]));
+    assert_eq!(of(4).web_seeds, ["http://192.0.2.1/"]);
+    assert_eq!(of(4).dir, home.path().join("data"));
+    session.stop().await;
+
+    let session = started(home.path(), 1).await;
+    assert_eq!((session.troubles(), session.trouble()), (&[] as &[Trouble], None));
+    assert_eq!(specs(&session).await, before);
+    let listed: Vec<_> = rows(&session).await.iter().map(|row| row.id.0).collect();
+    assert_eq!(listed, [5, 1, 2, 4], "all of them, at once");
+    let again = session.add(torrent(1), options(home.path())).await.unwrap_err();
+    assert!(matches!(&again, Error::Duplicate { name } if name == "0001"), "{again}");
+    // The first that is not paused runs.
+    until(&back(&session, 5).await, State::Downloading).await;
+    until(&back(&session, 1).await, State::Paused).await;
+    let second = back(&session, 2).await;
+    until(&second, State::Queued).await;
+    assert_eq!(second.look(|status| (status.limit_down, status.limit_up)), (None, Some(7000)));
+    let fourth = back(&session, 4).await;
+    assert_eq!(fourth.look(|status| status.wanted_files.to_vec()), [false]);
+    // A number is never used again, not even that of the last one.
+    let new = session.add(torrent(2), options(home.path())).await.unwrap();
+    assert_eq!(new.id(), TorrentId(6));
+    assert!(session.remove(torrent(2).info_hash_v1.unwrap()).await.unwrap());
+    session.stop().await;
+    let session = started(home.path(), 1).await;
+    assert_eq!(ids(&specs(&session).await), [5, 1, 2, 4]);
+    let new = session.add(torrent(2), options(home.path())).await.unwrap();
+    assert_eq!(new.id(), TorrentId(7));
+    session.stop().await;
+}
+
+#[tokio::test]
+async fn a_place_in_the_queue_decides_whose_turn_is_next() {
+    let home = tempfile::tempdir().unwrap();
+    let session = started(home.path(), 1).await;
+    let mut handles = Vec::new();
+    for number in 0..4 {
+        handles.push(session.add(torrent(number), options(home.path())).await.unwrap());
+    }
+    until(&handles[0], State::Downloading).await;
+    session.set(TorrentId(4), Setting::Rank(Rank::At(1))).await.unwrap();
+    let listed: Vec<_> = rows(&session).await.iter().map(|row| row.id.0).collect();
+    assert_eq!(listed, [1, 4, 2, 3]);
+    handles[0].pause().await;
+    until(&handles[3], State::Downloading).await;
+    assert_eq!((handles[1].state(), handles[2].state()), (State::Queued, State::Queued));
+    session.stop().await;
+}
+
+#[tokio::test]
+async fn one_that_is_added_paused_opens_nothing_before_it_is_told_to_go_on() {
+    let home = tempfile::tempdir().unwrap();
+    let session = started(home.path(), 2).await;
+    let paused = options(home.path()).paused(true);
+    let handle = session.add(torrent(1), paused).await.unwrap();
+    assert_eq!(handle.state(), State::Paused);
+    assert!(!home.path().join("data").exists());
+    session.set(handle.id(), Setting::Paused(false)).await.unwrap();
+    until(&handle, State::Downloading).await;
+    assert!(!session.find(handle.id()).await.unwrap().spec.paused);
+    session.stop().await;
+}
+
+#[tokio::test]
+async fn a_state_directory_has_one_session_with_a_ledger() {
+    let home = tempfile::tempdir().unwrap();
+    let session = started(home.path(), 1).await;
+    let refused = Session::start(keeping(home.path(), 1)).await.map(drop).unwrap_err();
+    assert!(matches!(refused, Error::Ledger(_)), "{refused}");
+    // Without one it is as ever.
+    Session::start(config(home.path(), 1)).await.unwrap().stop().await;
+    session.stop().await;
+    started(home.path(), 1).await.stop().await;
+}
+
+#[tokio::test]
+async fn the_file_that_was_given_is_kept_as_it_is_when_the_addition_is_answered() {
+    let home = tempfile::tempdir().unwrap();
+    let session = started(home.path(), 1).await;
+    let pack = home.path().join("state/torrents-1.pack");
+    let file = [b"d7:comment2:hi4:info", torrent(1).raw_info(), b"e"].concat();
+    let given = options(home.path()).file(file.clone());
+    session.add(torrent(1), given).await.unwrap();
+    assert_eq!(std::fs::read(&pack).unwrap(), file);
+    // Without one, what is known is.
+    session.add(torrent(2), options(home.path())).await.unwrap();
+    let kept = std::fs::read(&pack).unwrap();
+    let made = Torrent::parse(&kept[file.len()..]).unwrap();
+    assert_eq!(made.info_hash_v1, torrent(2).info_hash_v1);
+    session.stop().await;
+}
+
+#[tokio::test]
+async fn without_a_ledger_nothing_comes_back() {
+    let home = tempfile::tempdir().unwrap();
+    let session = session(home.path(), 1).await;
+    session.add(torrent(1), options(home.path())).await.unwrap();
+    assert_eq!(ids(&specs(&session).await), [1]);
+    session.stop().await;
+    let session = started(home.path(), 1).await;
+    assert_eq!(specs(&session).await, []);
+    session.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn seeds_come_back_asleep_with_what_they_have_sent() {
+    let home = tempfile::tempdir().unwrap();
+    let session = Session::start(keeping(home.path(), 5).awake_max(0)).await.unwrap();
+    let options = options(home.path()).seed_only(true);
+    let mut handles = Vec::new();
+    for number in 0..3 {
+        handles.push(session.add(held(number, &options), options.clone()).await.unwrap());
+    }
+    for handle in &handles {
+        asleep(handle).await;
+    }
+    fetched(&session, 1, held(1, &options)).await;
+    when(&handles[1], "served", |status| status.uploaded_bytes == 1).await;
+    let there = home.path().join("there");
+    handles[2].relocate(Relocation::Dir(there.clone())).await.unwrap().unwrap();
+    when(&handles[2], "moved", |it| it.home.as_ref().is_some_and(|it| it.dir == there)).await;
+    asleep(&handles[2]).await;
+    let before = specs(&session).await;
+    assert!(before.iter().all(|spec| spec.completed_s.is_some()));
+    assert_eq!([&before[0].dir, &before[2].dir], [&options.dir, &there]);
+    session.stop().await;
+
+    let session = Session::start(keeping(home.path(), 1).awake_max(0)).await.unwrap();
+    assert_eq!(specs(&session).await, before);
+    let listed = rows(&session).await;
+    assert_eq!(listed.iter().map(|row| row.sent_bytes).collect::<Vec<_>>(), [0, 1, 0]);
+    for id in 1..=3 {
+        let handle = back(&session, id).await;
+        asleep(&handle).await;
+        assert_eq!(handle.look(|status| status.found.as_ref().map(|it| it.by_record)), Some(1));
+    }
+    assert_eq!(back(&session, 2).await.status().uploaded_in_all(), 1);
+    fetched(&session, 2, held(2, &options.clone().dir(there))).await;
+    session.stop().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_of_one_costs_that_one() {
+    let home = tempfile::tempdir().unwrap();
+    let session = started(home.path(), 5).await;
+    for number in 0..3 {
+        session.add(torrent(number), options(home.path())).await.unwrap();
+    }
+    session.stop().await;
+    let pack = home.path().join("state/torrents-1.pack");
+    let mut bytes = std::fs::read(&pack).unwrap();
+    let at = bytes.windows(6).position(|it| it == b"4:0001").unwrap();
+    bytes[at + 5] = b'7';
+    std::fs::write(&pack, bytes).unwrap();
+
+    let session = started(home.path(), 5).await;
+    for id in [1, 3] {
+        until(&back(&session, id).await, State::Downloading).await;
+    }
+    let listed = session.find(TorrentId(2)).await.unwrap();
+    assert!(listed.handle.is_none());
+    assert_eq!(listed.trouble.as_deref(), Some("the metadata of torrent 2 is damaged"));
+    let row = rows(&session).await[1];
+    assert_eq!((row.id, row.phase), (TorrentId(2), Phase::Failed));
+    assert!(row.flags.has(Flags::IN_TROUBLE));
+    // It is there, and can be removed and added again.
+    let hash = torrent(1).info_hash_v1.unwrap();
+    assert!(session.add(torrent(1), options(home.path())).await.is_err());
+    assert!(session.remove(hash).await.unwrap());
+    assert!(!session.remove(hash).await.unwrap());
+    let again = session.add(torrent(1), options(home.path())).await.unwrap();
+    assert_eq!(again.id(), TorrentId(4));
+    session.stop().await;
+    let session = started(home.path(), 5).await;
+    assert_eq!(ids(&specs(&session).await), [1, 3, 4]);
+    session.stop().await;
+}
+
+#[tokio::test]
+async fn what_the_state_directory_does_not_take_is_refused_and_what_was_kept_stays() {
+    let home = tempfile::tempdir().unwrap();
+    let session = started(home.path(), 1).await;
+    for number in 0..2 {
+        session.add(torrent(number), options(home.path())).await.unwrap();
+    }
+    // It is to be written anew, and whatever is written there fails.
+    let (state, away) = (home.path().join("state"), home.path().join("away"));
+    std::fs::remove_file(state.join("session.ledger")).unwrap();
+    std::fs::rename(&state, &away).unwrap();
+    std::fs::write(&state, "").unwrap();
+    let refused = session.add(torrent(2), options(home.path())).await.unwrap_err();
+    assert!(matches!(refused, Error::NotKept(_)), "{refused}");
+    assert!(session.trouble().is_some_and(|why| why.contains("cannot write")));
+    let refused = session.remove(torrent(1).info_hash_v1.unwrap()).await.unwrap_err();
+    assert!(matches!(refused, Error::NotKept(_)), "{refused}");
+    assert_eq!(ids(&specs(&session).await), [1]);
+    std::fs::remove_file(&state).unwrap();
+    std::fs::rename(&away, &state).unwrap();
+    let new = session.add(torrent(3), options(home.path())).await.unwrap();
+    assert_eq!(new.id(), TorrentId(4));
+    assert_eq!(session.trouble(), None);
+    session.stop().await;
+    let session = started(home.path(), 1).await;
+    assert_eq!(ids(&specs(&session).await), [1, 4]);
+    session.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_that_hangs_at_the_start_holds_up_nobody() {
+    let home = tempfile::tempdir().unwrap();
+    let session = started(home.path(), 2).await;
+    for number in 0..2 {
+        session.add(torrent(number), options(home.path())).await.unwrap();
+    }
+    session.stop().await;
+    // Whoever looks for its files waits until somebody writes to its record.
+    let hash = torrent(0).info_hash_v1.unwrap();
+    let hangs = home.path().join("state").join(format!("{hash}.resume"));
+    let _ = std::fs::remove_file(&hangs);
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mkfifoat(rustix::fs::CWD, &hangs, mode).unwrap();
+    let session = started(home.path(), 2).await;
+    until(&back(&session, 2).await, State::Downloading).await;
+    assert_ne!(back(&session, 1).await.state(), State::Downloading);
+    assert_eq!(ids(&specs(&session).await), [1, 2]);
+    // Whoever waits for it finds nothing, and nobody does so again.
+    let both_ends = std::fs::OpenOptions::new().read(true).write(true).open(&hangs).unwrap();
+    std::fs::remove_file(hangs).unwrap();
+    drop(both_ends);
+    until(&back(&session, 1).await, State::Downloading).await;
+    session.stop().await;
+}
