@@ -178,7 +178,7 @@ const CIRCLES: &[(&str, usize)] = &[
     ("base", 6),
     ("bencode", 4),
     ("chunk", 4),
-    ("cli", 61),
+    ("cli", 66),
     ("dht", 13),
     ("ledger", 7),
     ("metainfo", 12),
