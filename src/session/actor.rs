@@ -8,7 +8,7 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::{Id, JoinError, JoinHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
@@ -36,7 +36,7 @@ use super::listed::{Listed, Setting};
 use super::listener::Registration;
 use super::local::Local;
 use super::member::{AddAnswer, Arriving, Facts, Member, RemoveAnswer, Spent};
-use super::opening::{Coming, Opened, open};
+use super::opening::{self, Coming, Opened, in_turn, open};
 use super::outside::Outside;
 use super::persist::News;
 use super::places::{Standing, divide};
@@ -107,6 +107,8 @@ pub(super) struct Actor {
     /// Torrents whose files are being opened, by who does that.
     pub(super) arriving: HashMap<Id, Arriving>,
     pub(super) opening: JoinSet<Opened>,
+    /// Who of them may.
+    turns: Arc<Semaphore>,
     /// Who has a hash, or is to have it.
     pub(super) hashes: HashMap<InfoHash, TorrentId>,
     /// What is wanted of each.
@@ -164,6 +166,7 @@ impl Actor {
             members: BTreeMap::new(),
             arriving: HashMap::new(),
             opening: JoinSet::new(),
+            turns: Arc::new(Semaphore::new(opening::AT_ONCE)),
             hashes: HashMap::new(),
             wanted,
             returning,
@@ -331,7 +334,8 @@ impl Actor {
         let (info_hash, takes_peers) = (torrent.info_hash_v1, torrent.is_judged());
         let coming = self.coming(&facts, torrent, options, turn);
         let coming = Coming { contacts, ..coming };
-        let task = self.opening.spawn(open(self.resources.clone(), coming));
+        let (turns, resources) = (self.turns.clone(), self.resources.clone());
+        let task = self.opening.spawn(in_turn(turns, || open(resources, coming)));
         let arriving = Arriving { facts, info_hash, takes_peers, file, answer, removal: None };
         self.arriving.insert(task.id(), arriving);
     }

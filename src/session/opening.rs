@@ -3,9 +3,11 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 use crate::base::ids::{InfoHash, TorrentId};
 use crate::disk::record_of;
@@ -53,6 +55,28 @@ pub(super) struct Opened {
     pub wanted: Option<Vec<bool>>,
 }
 
+/// So many are opened at once: of thousands that are added, the others only wait.
+pub(super) const AT_ONCE: usize = 64;
+/// One whose disk has not answered for so long gives its turn to those on other disks.
+const TURN_MAX: Duration = Duration::from_secs(5);
+
+/// Does the work when its turn comes, and has no room for it before.
+pub(super) async fn in_turn<F: Future>(
+    turns: Arc<Semaphore>,
+    work: impl FnOnce() -> F,
+) -> F::Output {
+    // They are never closed.
+    let turn = turns.acquire_owned().await.ok();
+    let mut working = Box::pin(work());
+    match timeout(TURN_MAX, &mut working).await {
+        Ok(done) => done,
+        Err(_) => {
+            drop(turn);
+            working.await
+        }
+    }
+}
+
 /// Opens it.
 pub(super) async fn open(resources: Arc<Resources>, coming: Coming) -> Opened {
     let Coming { torrent, mut options, turn, places, bell, share, id, orders, contacts, kept } =
@@ -78,4 +102,28 @@ pub(super) async fn open(resources: Arc<Resources>, coming: Coming) -> Opened {
         Entry { id, turn, places, bell, uploaded_before_bytes, record: known, orders, share };
     let started = lifecycle::start(resources, torrent, options, entry, contacts).await;
     Opened { started, record, kept, wanted }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use tokio::sync::oneshot;
+    use tokio::time::Instant;
+
+    #[tokio::test(start_paused = true)]
+    async fn so_many_as_have_turns_work_and_who_hangs_gives_its_turn_away() {
+        let turns = Arc::new(Semaphore::new(1));
+        let (thaw, frozen) = oneshot::channel();
+        let first = tokio::spawn(in_turn(turns.clone(), || async { frozen.await.unwrap() }));
+        tokio::task::yield_now().await;
+        let begun = Instant::now();
+        in_turn(turns.clone(), || async {}).await;
+        assert_eq!(begun.elapsed(), TURN_MAX, "it waits for the turn of the first");
+        in_turn(turns.clone(), || async {}).await;
+        assert_eq!(begun.elapsed(), TURN_MAX, "turns are given back");
+        thaw.send(7).unwrap();
+        assert_eq!(first.await.unwrap(), 7);
+        assert_eq!(turns.available_permits(), 1);
+    }
 }
