@@ -52,7 +52,7 @@
 //! | 7 roof | `main`, `cli` |
 //! | 5 keepers | [`session`], [`torrent`] |
 //! | 4 carriers | [`link`], [`web`], `dht::task`, `tracker::{task, server}`, roles of [`chunk`] |
-//! | 3 workshop | [`disk`], [`ledger`], [`os`], [`net`], files of [`chunk`] |
+//! | 3 workshop | [`disk`], [`ledger`], [`os`], [`net`], `http`, files of [`chunk`] |
 //! | 2 machines | [`swarm`], [`seek`], [`roster`], [`dht`], `tracker::{tiers, table}` |
 //! | 1 formats | [`metainfo`], [`metalink`], [`wire`], formats of [`tracker`], [`chunk`], [`web`] |
 //! | 0 ground | [`base`], [`bencode`] |
@@ -66,6 +66,10 @@ pub use {
     pigeon_seek::seek, pigeon_session::session, pigeon_swarm::swarm, pigeon_torrent::torrent,
     pigeon_tracker::tracker, pigeon_web::web, pigeon_wire::wire,
 };
+
+#[cfg(feature = "tracker-server")]
+#[doc(inline)]
+pub use pigeon_http::http;
 
 #[cfg(feature = "cli")]
 #[doc(inline)]

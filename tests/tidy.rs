@@ -62,6 +62,14 @@ const FLOORS: &[(&str, u8)] = &[
     ("swarm", MACHINES),
     ("disk", 3),
     ("ledger", 3),
+    ("http", FORMATS),
+    ("http/answer", FORMATS),
+    ("http/origin", FORMATS),
+    ("http/token", FORMATS),
+    ("http/body", 3),
+    ("http/connections", 3),
+    ("http/paced", 3),
+    ("http/tests", 3),
     ("net", 3),
     ("os", 3),
     ("link", 4),
@@ -78,7 +86,7 @@ const FLOORS: &[(&str, u8)] = &[
 ];
 
 /// Rooms that stand on several floors: each of their files needs its own line in the table.
-const SPLIT_ROOMS: &[&str] = &["tracker", "chunk"];
+const SPLIT_ROOMS: &[&str] = &["tracker", "chunk", "http"];
 
 /// Neighbours on one floor, with the one allowed direction: the first imports the second.
 const NEIGHBOURS: &[(&str, &str)] = &[
@@ -89,6 +97,7 @@ const NEIGHBOURS: &[(&str, &str)] = &[
     ("bencode", "base"),
     ("chunk", "os"),
     ("disk", "os"),
+    ("http", "net"),
     ("ledger", "os"),
     ("net", "os"),
 ];

@@ -9,6 +9,7 @@ use pigeon_bencode::bencode;
 use pigeon_chunk::chunk;
 use pigeon_dht::dht;
 use pigeon_disk::disk;
+use pigeon_http::http;
 use pigeon_link::link;
 use pigeon_metainfo::metainfo;
 use pigeon_metalink::metalink;

@@ -6,6 +6,8 @@ pub mod tracker;
 
 use pigeon_base::base;
 use pigeon_bencode::bencode;
+#[cfg(feature = "tracker-server")]
+use pigeon_http::http;
 use pigeon_metainfo::metainfo;
 use pigeon_net::net;
 #[cfg(feature = "tracker-server")]

@@ -6,17 +6,11 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-use crate::base::addr::host_key;
-use crate::base::ration::Ration;
+use crate::http::token::{Guesses, Token};
 use crate::tracker::proof::{Change, ChangeNonce, SignedChange, TokenKey, mac};
 
-/// Wrong tokens of one host before it has to wait.
-const WRONG_MAX: u32 = 200;
-/// In which time they count.
-const WINDOW: Duration = Duration::from_secs(10);
 /// How long a nonce is good.
 const NONCE_LIFE: Duration = Duration::from_secs(60);
 /// Nonces that are remembered as used: only who knows the token uses any up.
@@ -101,50 +95,43 @@ impl NonceMint {
 
 /// Keeps the token and counts wrong ones.
 pub struct Door {
-    /// None when everybody may.
-    token: Option<Token>,
+    /// The token and its key here; none when everybody may.
+    token: Option<(Token, TokenKey)>,
     mint: NonceMint,
     /// When they were used.
     used: HashMap<ChangeNonce, Instant>,
-    wrong: Ration,
-}
-
-struct Token {
-    /// Hashes have one length, and nobody can approach one byte by byte.
-    digest: [u8; 32],
-    key: TokenKey,
+    guesses: Guesses,
 }
 
 impl Door {
     /// A door for those who know `token`, whose key at this tracker is given with it, or for
     /// everybody. `mint` makes the nonces that are good here.
     pub fn new(token: Option<(&str, TokenKey)>, mint: NonceMint) -> Self {
-        let token = token.map(|(token, key)| Token { digest: digest(token), key });
-        Self { token, mint, used: HashMap::new(), wrong: Ration::new(WRONG_MAX, WINDOW) }
+        let token = token.map(|(token, key)| (Token::new(token), key));
+        Self { token, mint, used: HashMap::new(), guesses: Guesses::default() }
     }
 
     /// Judges what somebody at `address` shows.
     pub fn knock(&mut self, shown: &Shown, address: IpAddr, now: Instant) -> Knock {
-        let Some(token) = &self.token else { return Knock::Welcome };
-        let host = host_key(address);
-        if !self.wrong.is_left_for(host, now) {
+        let Some((token, key)) = &self.token else { return Knock::Welcome };
+        if !self.guesses.are_heard(address, now) {
             return Knock::TooMany;
         }
         let is_right = match shown {
             Shown::Nothing => return Knock::Missing,
-            Shown::Token(given) => bool::from(token.digest.ct_eq(&digest(given))),
+            Shown::Token(given) => token.is(given),
             Shown::Signed { change: SignedChange { nonce, .. }, .. }
                 if !self.mint.is_good(nonce, now) =>
             {
                 return Knock::Stale;
             }
             Shown::Signed { change: SignedChange { nonce, body, mac }, method, name } => {
-                token.key.is_of(&Change { nonce, method, name, body }, mac)
+                key.is_of(&Change { nonce, method, name, body }, mac)
             }
         };
         match shown {
             _ if !is_right => {
-                self.wrong.take(host, now);
+                self.guesses.note(address, now);
                 Knock::Wrong
             }
             Shown::Signed { change, .. } => self.use_up(change.nonce, now),
@@ -165,10 +152,6 @@ impl Door {
         self.used.insert(nonce, now);
         Knock::Welcome
     }
-}
-
-fn digest(token: &str) -> [u8; 32] {
-    Sha256::digest(token).into()
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@
 //! | [`table`] | 2 | the embedded tracker's memory |
 //! | [`catalogue`] | 2 | torrents by name |
 //! | [`connection_id`] | 2 | proofs that an address is not forged (BEP 15) |
-//! | [`door`] | 2 | who may change the catalogue |
+//! | `door` | 2 | who may change the catalogue |
 //! | [`task`] | 4 | all torrents' announces and scrapes over the network |
 //! | `server` | 4 | the embedded tracker |
 //! | [`catalogue_client`] | 4 | a tracker's catalogue from the other side |
@@ -23,6 +23,7 @@ pub mod announce;
 pub mod catalogue;
 pub mod catalogue_client;
 pub mod connection_id;
+#[cfg(feature = "tracker-server")]
 pub mod door;
 pub mod exchange;
 pub mod find;

@@ -1,6 +1,6 @@
 //! Who is who between a catalogue and those who change it. The token itself is never sent: a
 //! tracker shows first that it knows it, then each change shows that its sender does. Not here:
-//! HTTP, and who may come in ([`super::door`]).
+//! HTTP, and who may come in (`door`).
 //!
 //! The protocol is our own. `GET /introduction?nonce=HEX` (16 bytes that the asker chose) is
 //! answered by an [`Introduction`]; a change carries `Authorization: Pigeon nonce=HEX,body=HEX,

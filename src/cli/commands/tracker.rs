@@ -18,6 +18,7 @@ use crate::cli::escape::escape;
 use crate::cli::exit::{Exit, Failure, Outcome, from_io};
 use crate::cli::values::Listen;
 use crate::cli::{logs, out};
+use crate::http::token::spell;
 use crate::net::egress::{Egress, address_towards};
 use crate::net::{self, tcp};
 use crate::tracker::catalogue::CatalogueLimits;
@@ -51,9 +52,7 @@ pub fn run(arguments: &TrackerArgs, common: &Common) -> Outcome {
         let Listening { http, udp, addresses } = listen(arguments.listen, arguments.udp)?;
         let is_public = addresses.iter().any(|address| !address.ip().is_loopback());
         let token = match token {
-            None if is_public && !arguments.no_catalogue => {
-                Some(format!("{:032x}", rand::random::<u128>()))
-            }
+            None if is_public && !arguments.no_catalogue => Some(spell(rand::random())),
             given => given,
         };
         let is_short = token.as_ref().is_some_and(|token| token.len() < TOKEN_LEN_SAFE);

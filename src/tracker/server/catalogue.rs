@@ -7,61 +7,32 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use axum::body::{Body, HttpBody as _};
+use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::header::{
-    AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, ORIGIN, WWW_AUTHENTICATE,
-};
-use axum::http::{HeaderMap, HeaderName, Method, StatusCode, Uri};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use tokio::sync::oneshot;
-use tokio::time::timeout;
 
-use crate::base::addr::{Locality, without_brackets};
+use crate::http::answer::{Refused, json_answer};
+use crate::http::body::{BodyError, Busy, Upload, drain};
+use crate::http::origin;
+use crate::http::token::bearer;
 use crate::metainfo::Torrent;
 use crate::tracker::catalogue::{self, Entry, TORRENT_LEN_MAX, Verdict, check_name};
 use crate::tracker::door::{Knock, Shown};
 use crate::tracker::proof::{SignedChange, body_hash};
 
-use super::body::{self, BodyError};
-use super::front::{Front, json_answer};
+use super::front::{Front, ending};
 use super::library::{Desk, Order, OrderError};
 use super::listing::List;
 
 /// Where names begin in a path.
 const PREFIX: &str = "/catalogue/";
 
-/// Time for an upload to arrive.
-const UPLOAD_LIMIT: Duration = Duration::from_secs(60);
-
-/// What a request cannot have, as it is told.
-struct Refused {
-    status: StatusCode,
-    why: String,
-    /// A header that belongs to it.
-    header: Option<(HeaderName, &'static str)>,
-}
-
-impl Refused {
-    fn new(status: StatusCode, why: impl ToString) -> Self {
-        Self { status, why: why.to_string(), header: None }
-    }
-
-    fn ending() -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "this tracker is shutting down")
-    }
-}
-
-impl IntoResponse for Refused {
-    fn into_response(self) -> Response {
-        let mut answer = json_answer(self.status, &json!({ "error": self.why }));
-        if let Some((name, value)) = self.header {
-            answer.headers_mut().insert(name, axum::http::HeaderValue::from_static(value));
-        }
-        answer
-    }
-}
+/// What is taken of an upload.
+const UPLOAD: Upload = Upload { len_max: TORRENT_LEN_MAX, within: Duration::from_secs(60) };
 
 impl From<OrderError> for Refused {
     fn from(error: OrderError) -> Self {
@@ -100,8 +71,7 @@ pub(super) async fn put(
     match front.put(remote, &head.uri, &head.headers, &mut body).await {
         Ok(answer) => answer,
         Err(refused) => {
-            // Closed with bytes unread, the system would take the answer back.
-            body::drain(body);
+            drain(body);
             refused.into_response()
         }
     }
@@ -126,7 +96,7 @@ impl Front {
     async fn list(&self) -> Result<Response, Refused> {
         let current = &self.desk()?.catalogue;
         let is_current = |list: &List| Arc::ptr_eq(&list.of, &current.borrow());
-        let list = self.list.get(is_current).await.ok_or_else(Refused::ending)?;
+        let list = self.list.get(is_current).await.ok_or_else(ending)?;
         Ok(([(CONTENT_TYPE, "application/json")], list.text).into_response())
     }
 
@@ -136,7 +106,7 @@ impl Front {
         let entry = desk.catalogue.borrow().find(&name).cloned();
         let entry = entry.ok_or(OrderError::Unknown)?;
         let len = usize::try_from(entry.torrent_len).unwrap_or(TORRENT_LEN_MAX);
-        let busy = |_| Refused::new(StatusCode::SERVICE_UNAVAILABLE, body::BUSY);
+        let busy = |Busy| not_received(BodyError::Busy);
         let weight = self.scales.weigh(len).await.map_err(busy)?;
         let torrent = desk.ask(|answer| Order::Get { name, answer }).await??;
         let headers = [(CONTENT_TYPE, "application/x-bittorrent")];
@@ -154,30 +124,8 @@ impl Front {
         let name = name_of(uri)?;
         let claimed = desk.admit(remote, headers, &Method::PUT, &name).await?;
         check_name(&name).map_err(OrderError::from)?;
-        let too_large = || {
-            let most = TORRENT_LEN_MAX >> 20;
-            let why = format!("a torrent may have at most {most} MiB");
-            Refused::new(StatusCode::PAYLOAD_TOO_LARGE, why)
-        };
-        let announced = headers.get(CONTENT_LENGTH).and_then(|len| len.to_str().ok()?.parse().ok());
-        let announced = announced.or(body.size_hint().exact());
-        if announced.is_some_and(|len: u64| len > TORRENT_LEN_MAX as u64) {
-            return Err(too_large());
-        }
-        let busy = |_| Refused::new(StatusCode::SERVICE_UNAVAILABLE, body::BUSY);
-        let weight = self.scales.weigh(TORRENT_LEN_MAX).await.map_err(busy)?;
-        let read = timeout(UPLOAD_LIMIT, body::read(body, TORRENT_LEN_MAX)).await;
-        let bytes = match read {
-            Ok(Ok(bytes)) => bytes,
-            Ok(Err(BodyError::TooLong)) => return Err(too_large()),
-            Ok(Err(BodyError::Broken)) => {
-                return Err(Refused::new(StatusCode::BAD_REQUEST, "the torrent broke off"));
-            }
-            Err(_) => {
-                let why = "the torrent did not arrive within 60 s";
-                return Err(Refused::new(StatusCode::REQUEST_TIMEOUT, why));
-            }
-        };
+        let received = self.scales.receive(body, UPLOAD).await;
+        let (bytes, weight) = received.map_err(not_received)?;
         if claimed.is_some_and(|claimed| claimed != body_hash(&bytes)) {
             let why = "the torrent is not the one that was signed";
             return Err(Refused::new(StatusCode::BAD_REQUEST, why));
@@ -189,7 +137,7 @@ impl Front {
             let entry = Entry::new(&name, &torrent, bytes.len() as u64, added_s);
             Ok((entry.map_err(|error| error.to_string())?, bytes))
         });
-        let judged = judged.await.map_err(|_| Refused::ending())?;
+        let judged = judged.await.map_err(|_| ending())?;
         let (entry, torrent) =
             judged.map_err(|why: String| Refused::new(StatusCode::BAD_REQUEST, why))?;
         let shown = json!({ "name": entry.name, "info_hash": entry.info_hash.to_string() });
@@ -215,11 +163,31 @@ impl Front {
     }
 }
 
+/// What is told to who sends a torrent that is not read, or asks for one that has no room.
+fn not_received(error: BodyError) -> Refused {
+    let most = TORRENT_LEN_MAX >> 20;
+    match error {
+        BodyError::TooLong => {
+            let why = format!("a torrent may have at most {most} MiB");
+            Refused::new(StatusCode::PAYLOAD_TOO_LARGE, why)
+        }
+        BodyError::Busy => {
+            let why = "this tracker is busy with other torrents; try again later";
+            Refused::new(StatusCode::SERVICE_UNAVAILABLE, why)
+        }
+        BodyError::Broken => Refused::new(StatusCode::BAD_REQUEST, "the torrent broke off"),
+        BodyError::Late => {
+            let why = format!("the torrent did not arrive within {} s", UPLOAD.within.as_secs());
+            Refused::new(StatusCode::REQUEST_TIMEOUT, why)
+        }
+    }
+}
+
 impl Desk {
     async fn ask<T>(&self, order: impl FnOnce(oneshot::Sender<T>) -> Order) -> Result<T, Refused> {
         let (answer, answered) = oneshot::channel();
-        self.orders.send(order(answer)).await.map_err(|_| Refused::ending())?;
-        answered.await.map_err(|_| Refused::ending())
+        self.orders.send(order(answer)).await.map_err(|_| ending())?;
+        answered.await.map_err(|_| ending())
     }
 
     /// Whether somebody may change the catalogue; the hash of the body that he is to send, if
@@ -231,19 +199,18 @@ impl Desk {
         method: &Method,
         name: &str,
     ) -> Result<Option<[u8; 32]>, Refused> {
-        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-        // A browser says on whose behalf it asks, and no script can change that.
-        if headers.contains_key(ORIGIN) && !is_same_origin(text(ORIGIN), text(HOST)) {
+        if origin::is_foreign(headers) {
             let why = "web pages of other sites may change nothing here";
             return Err(Refused::new(StatusCode::FORBIDDEN, why));
         }
         // A page whose own host name leads to this machine has one origin with us.
         let needs_token = self.introducer.token.is_some();
-        if !needs_token && headers.contains_key(HOST) && !is_this_machine(text(HOST)) {
+        if !needs_token && !origin::is_for_us(headers, &[]) {
             let why = "without a token, this tracker has to be addressed as localhost";
             return Err(Refused::new(StatusCode::FORBIDDEN, why));
         }
-        let shown = shown(text(AUTHORIZATION), method, name);
+        let authorization = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let shown = shown(authorization, method, name);
         let claimed = match &shown {
             Shown::Signed { change, .. } => Some(change.body),
             _ => None,
@@ -259,8 +226,8 @@ impl Desk {
             Knock::Wrong => "that is not the tracker's token",
             Knock::Stale => "that nonce is no longer good: ask for another introduction",
         };
-        let header = Some((WWW_AUTHENTICATE, "Bearer, Pigeon"));
-        Err(Refused { header, ..Refused::new(StatusCode::UNAUTHORIZED, why) })
+        let refused = Refused::new(StatusCode::UNAUTHORIZED, why);
+        Err(refused.with(WWW_AUTHENTICATE, "Bearer, Pigeon"))
     }
 }
 
@@ -274,29 +241,6 @@ fn shown(authorization: Option<&str>, method: &Method, name: &str) -> Shown {
     bearer(value).map_or(Shown::Nothing, |token| Shown::Token(token.to_owned()))
 }
 
-/// The token of `Bearer TOKEN`.
-fn bearer(value: &str) -> Option<&str> {
-    let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
-}
-
-fn is_same_origin(origin: Option<&str>, host: Option<&str>) -> bool {
-    let named = origin.and_then(|origin| origin.split_once("://")).map(|(_, host)| host);
-    named.zip(host).is_some_and(|(named, host)| named.eq_ignore_ascii_case(host))
-}
-
-/// Whether a `Host` can only mean this machine.
-fn is_this_machine(host: Option<&str>) -> bool {
-    let Some(host) = host else { return false };
-    let bare = match host.rsplit_once(':') {
-        Some((bare, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => bare,
-        _ => host,
-    };
-    let bare = without_brackets(bare);
-    let address = bare.parse().map(Locality::of);
-    bare.eq_ignore_ascii_case("localhost") || address == Ok(Locality::Loopback)
-}
-
 /// The name in a path: one segment, percent-encoded.
 fn name_of(uri: &Uri) -> Result<String, Refused> {
     let bad = |why| Refused::new(StatusCode::BAD_REQUEST, why);
@@ -306,30 +250,4 @@ fn name_of(uri: &Uri) -> Result<String, Refused> {
     }
     let decoded = urlencoding::decode_binary(encoded.as_bytes()).into_owned();
     String::from_utf8(decoded).map_err(|_| bad("bad name: it is not UTF-8"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_hosts_that_nobody_can_point_here_are_this_machine() {
-        for host in ["localhost", "LOCALHOST:80", "127.0.0.1:6969", "[::1]:6969", "127.9.9.9"] {
-            assert!(is_this_machine(Some(host)), "{host}");
-        }
-        for host in
-            ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "", "10.0.0.1"]
-        {
-            assert!(!is_this_machine(Some(host)), "{host}");
-        }
-    }
-
-    #[test]
-    fn an_origin_is_that_of_the_host_or_another() {
-        assert!(is_same_origin(Some("http://127.0.0.1:6969"), Some("127.0.0.1:6969")));
-        for origin in ["null", "http://evil.example", "http://127.0.0.1", "file://", ""] {
-            assert!(!is_same_origin(Some(origin), Some("127.0.0.1:6969")), "{origin}");
-        }
-        assert!(!is_same_origin(Some("http://a"), None));
-    }
 }

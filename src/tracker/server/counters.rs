@@ -1,6 +1,9 @@
 //! What the tracker has done so far, counted where it happens.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::http::connections;
 
 /// Counts since the start.
 #[derive(Debug, Default)]
@@ -18,10 +21,7 @@ pub(super) struct Counters {
     pub udp_noise: AtomicU64,
     /// Datagrams for which the table was too busy.
     pub udp_dropped: AtomicU64,
-    pub http_connections: AtomicU64,
-    /// Connections that were ended to make room.
-    pub http_evicted: AtomicU64,
-    pub http_requests: AtomicU64,
+    pub http: Arc<connections::Counters>,
 }
 
 /// One more.

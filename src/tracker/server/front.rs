@@ -6,14 +6,13 @@ use std::time::Instant;
 
 use axum::body::Bytes;
 use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
-use axum::response::{IntoResponse, Response};
-use serde_json::{Value, json};
+use axum::response::{IntoResponse as _, Response};
 use tokio::sync::mpsc;
 
+use crate::http::answer::Refused;
+use crate::http::body::Scales;
 use crate::tracker::table::TableCounts;
 
-use super::body::Scales;
 use super::config::ServerConfig;
 use super::counters::Counters;
 use super::keeper::Errand;
@@ -37,12 +36,11 @@ pub(super) struct Front {
 impl Front {
     /// What is told when the tracker ends before it could answer.
     pub(super) fn ending(&self) -> Response {
-        let value = json!({ "error": "this tracker is shutting down" });
-        json_answer(StatusCode::SERVICE_UNAVAILABLE, &value)
+        ending().into_response()
     }
 }
 
-/// An answer of JSON.
-pub(super) fn json_answer(status: StatusCode, value: &Value) -> Response {
-    (status, [(CONTENT_TYPE, "application/json")], format!("{value}\n")).into_response()
+/// The tracker ends before it could answer.
+pub(super) fn ending() -> Refused {
+    Refused::new(StatusCode::SERVICE_UNAVAILABLE, "this tracker is shutting down")
 }

@@ -6,13 +6,14 @@ use std::time::Instant;
 
 use axum::extract::{Extension, State};
 use axum::http::{StatusCode, Uri};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
 
+use crate::http::answer::{Refused, json_answer};
+use crate::http::connections::AskedAt;
 use crate::tracker::proof::{AskerNonce, Introduction, decode};
 
-use super::connections::AskedAt;
-use super::front::{Front, json_answer};
+use super::front::Front;
 use super::library::Introducer;
 
 /// Answers `GET /introduction?nonce=HEX`.
@@ -21,7 +22,7 @@ pub(super) async fn answer(
     Extension(AskedAt(address)): Extension<AskedAt>,
     uri: Uri,
 ) -> Response {
-    let refuse = |status, why: &str| json_answer(status, &json!({ "error": why }));
+    let refuse = |status, why: &str| Refused::new(status, why).into_response();
     let Some(desk) = &front.desk else {
         return refuse(StatusCode::NOT_FOUND, "this tracker keeps no catalogue");
     };

@@ -8,9 +8,9 @@ use axum::body::Bytes;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::http::body::Scales;
 use crate::tracker::catalogue::{Catalogue, Entry};
 
-use super::body::Scales;
 use super::keeper::{Errand, SwarmPicture};
 use super::library::Desk;
 

@@ -5,17 +5,14 @@
 //! Source: BEPs 3, 7, 15, 23, 24, 31, 48.
 
 mod announce;
-mod body;
 mod catalogue;
 mod config;
-mod connections;
 mod counters;
 mod front;
 mod introduction;
 mod keeper;
 mod library;
 mod listing;
-mod paced;
 mod page;
 mod press;
 mod scrape;
@@ -29,27 +26,25 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
-use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::map_response;
-use axum::response::Response;
 use axum::routing::{get, put};
-use serde_json::json;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::info;
 
+use crate::http::answer::{nothing_here, protect};
+use crate::http::body::Scales;
+use crate::http::connections;
 use crate::tracker::connection_id::Minter;
 
 pub use config::ServerConfig;
 pub use library::Library;
 pub use shelf::ShelfError;
 
-use body::Scales;
 use counters::Counters;
-use front::{Front, json_answer};
+use front::Front;
 use keeper::{Errand, Gate};
 use library::Desk;
 use press::Press;
@@ -59,6 +54,12 @@ const EXPIRE_EVERY: Duration = Duration::from_secs(5);
 
 /// How often the log hears how things stand.
 const REPORT_EVERY: Duration = Duration::from_secs(60);
+
+/// Connections at once, below the 1024 descriptors that a process usually may have.
+const CONNECTIONS_MAX: usize = 800;
+
+/// Bytes of uploads and torrents that are held at once.
+const BODIES_BUDGET: usize = 96 << 20;
 
 /// Time for the catalogue to be closed.
 const FAREWELL: Duration = Duration::from_millis(500);
@@ -114,7 +115,8 @@ impl Server {
         }
         let front = Arc::new(open(config, keeper, desk, counters.clone(), &mut tasks));
         tasks.spawn(report(front.clone()));
-        connections::serve(http, router(front), counters, shutdown).await;
+        let counted = counters.http.clone();
+        connections::serve(http, router(front), CONNECTIONS_MAX, counted, shutdown).await;
         tasks.shutdown().await;
         if let Some(closed) = closed {
             // Whoever starts the next tracker finds the catalogue unlocked; a disk that hangs
@@ -170,19 +172,6 @@ fn router(front: Arc<Front>) -> Router {
         .with_state(front)
 }
 
-async fn nothing_here() -> Response {
-    json_answer(StatusCode::NOT_FOUND, &json!({ "error": "there is nothing here" }))
-}
-
-/// Headers that keep browsers from guessing and keeping. None lets other sites read.
-async fn protect(mut answer: Response) -> Response {
-    let headers = answer.headers_mut();
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    debug_assert!(!headers.contains_key(ACCESS_CONTROL_ALLOW_ORIGIN));
-    answer
-}
-
 /// Opens the house: what is shown to all is made from now on, at most once in a while.
 fn open(
     config: ServerConfig,
@@ -203,6 +192,6 @@ fn open(
     let list = Press::start(tasks, every, move |last| {
         listing::make(listed.0.clone(), listed.1.clone(), lists.clone(), last)
     });
-    let (scales, began_at) = (Scales::new(body::BUDGET), Instant::now());
+    let (scales, began_at) = (Scales::new(BODIES_BUDGET), Instant::now());
     Front { config, keeper, desk, counters, scales, totals, page, list, began_at }
 }

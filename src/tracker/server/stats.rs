@@ -10,10 +10,11 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use crate::http::answer::json_answer;
 use crate::tracker::table::TableCounts;
 
 use super::counters::read;
-use super::front::{Front, json_answer};
+use super::front::Front;
 
 /// Answers `/stats`.
 pub(super) async fn json(State(front): State<Arc<Front>>) -> Response {
@@ -43,9 +44,9 @@ pub(super) async fn json(State(front): State<Arc<Front>>) -> Response {
             "dropped": read(&counters.udp_dropped),
         },
         "http": {
-            "connections": read(&counters.http_connections),
-            "evicted": read(&counters.http_evicted),
-            "requests": read(&counters.http_requests),
+            "connections": read(&counters.http.connections),
+            "evicted": read(&counters.http.evicted),
+            "requests": read(&counters.http.requests),
         },
     });
     json_answer(StatusCode::OK, &stats)
@@ -114,11 +115,11 @@ fn exposition(front: &Front, table: &TableCounts) -> String {
         ("{outcome=\"dropped\"}", read(&counters.udp_dropped)),
     ];
     family("udp_datagrams_total", "counter", "Datagrams that are no requests.", &datagrams);
-    let connections = read(&counters.http_connections);
+    let connections = read(&counters.http.connections);
     family("http_connections_total", "counter", "TCP connections.", &[("", connections)]);
-    let evicted = read(&counters.http_evicted);
+    let evicted = read(&counters.http.evicted);
     family("http_evicted_total", "counter", "Connections ended for others.", &[("", evicted)]);
-    let requests = read(&counters.http_requests);
+    let requests = read(&counters.http.requests);
     family("http_requests_total", "counter", "HTTP requests.", &[("", requests)]);
     text
 }

@@ -222,6 +222,9 @@ async fn web_pages_of_others_change_nothing() {
     let rebound = "PUT /catalogue/a HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\
                    Origin: http://evil.example\r\nContent-Length: 0\r\n\r\n";
     assert_eq!(served.send(rebound, b"").await.status, 403);
+    let twice = "PUT /catalogue/a HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\
+                 Connection: close\r\nContent-Length: 0\r\n\r\n";
+    assert_eq!(served.send(twice, b"").await.status, 403);
     assert_eq!(served.request("POST /catalogue/a", "", &torrent(1)).await.status, 405);
     let asked =
         served.request("OPTIONS /catalogue/a", "Origin: http://evil.example\r\n", b"").await;

@@ -1,11 +1,11 @@
-//! TCP connections of the tracker: how many, how long, how slow. Not here: what is answered, and
-//! who has to go when all places are taken (`net/guests`).
+//! TCP connections of a server: how many, how long, how slow. Not here: what is answered, and who
+//! has to go when all places are taken (`net/guests`).
 
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -26,18 +26,15 @@ use tracing::debug;
 use crate::base::addr::canonical;
 use crate::net::guests::{Busy, Guests, Presence, accept};
 
-use super::counters::{Counters, bump};
 use super::paced::Paced;
 
-/// Connections at once, below the 1024 descriptors that a process usually may have.
-const CONNECTIONS_MAX: usize = 800;
 /// Time for the head of a request, and for a connection to be idle before it.
 const HEAD_LIMIT: Duration = Duration::from_secs(10);
 /// Time for a client to take a byte of its answer.
 const STALL_LIMIT: Duration = Duration::from_secs(30);
 /// What the system holds of an answer: little enough that it tells soon what a client takes.
 const SEND_BUFFER_LEN: usize = 128 << 10;
-/// Time of a whole connection: enough for the largest torrent over the slowest line.
+/// Time of a whole connection: enough for 10 MB over the slowest line that is waited for.
 const LIFE_LIMIT: Duration = Duration::from_secs(600);
 /// Requests of one connection.
 const REQUESTS_MAX: u32 = 1000;
@@ -45,31 +42,45 @@ const REQUESTS_MAX: u32 = 1000;
 const HEAD_LEN_MAX: usize = 16 << 10;
 /// Header lines of a request.
 const HEADERS_MAX: usize = 64;
-/// Time to finish what is being answered when the tracker ends.
+/// Time to finish what is being answered when the server ends.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// The address at which somebody connected to us.
-#[derive(Clone, Copy)]
-pub(super) struct AskedAt(pub SocketAddr);
+/// Counts since the start.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Connections that came.
+    pub connections: AtomicU64,
+    /// Connections that were ended to make room, or got none.
+    pub evicted: AtomicU64,
+    /// Requests with a head that could be read.
+    pub requests: AtomicU64,
+}
 
-/// Serves everybody who connects until `end` is ready.
-pub(super) async fn serve(
+/// The address at which somebody connected to us, an extension of each request. Who it was is
+/// axum's `ConnectInfo<SocketAddr>`.
+#[derive(Clone, Copy, Debug)]
+pub struct AskedAt(pub SocketAddr);
+
+/// Serves everybody who connects, at most `connections_max` at once, until `end` is ready. What is
+/// being answered then gets a second more.
+pub async fn serve(
     listeners: Vec<TcpListener>,
     router: Router,
+    connections_max: usize,
     counters: Arc<Counters>,
     end: impl Future<Output = ()>,
 ) {
-    let mut guests = Guests::new(CONNECTIONS_MAX);
+    let mut guests = Guests::new(connections_max);
     let mut end = std::pin::pin!(end);
     loop {
         tokio::select! {
             () = &mut end => break,
             (stream, remote) = accept(&listeners) => {
-                bump(&counters.http_connections);
+                bump(&counters.connections);
                 let (router, told) = (router.clone(), counters.clone());
                 let serve = |presence| attend(stream, remote, router, presence, told);
                 if guests.admit(remote, serve) {
-                    bump(&counters.http_evicted);
+                    bump(&counters.evicted);
                 }
             }
             () = guests.ended() => {}
@@ -77,6 +88,10 @@ pub(super) async fn serve(
     }
     drop(listeners);
     guests.leave(FAREWELL).await;
+}
+
+fn bump(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
 }
 
 /// Serves one connection.
@@ -97,7 +112,7 @@ async fn attend(
     let requests = Arc::new(AtomicU32::new(0));
     let service = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: Request<Incoming>| {
-        bump(&counters.http_requests);
+        bump(&counters.requests);
         request.extensions_mut().insert(ConnectInfo(remote));
         request.extensions_mut().insert(AskedAt(asked_at));
         let is_last = requests.fetch_add(1, Ordering::Relaxed) + 1 >= REQUESTS_MAX;

@@ -1,5 +1,6 @@
 //! Large bodies within a budget: uploads that are read, and answers that wait for their readers.
-//! All of them together hold no more than a budget.
+//! All of them together hold no more than a budget. Not here: what the bytes mean, and how a
+//! refusal is worded.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -9,46 +10,68 @@ use axum::body::{Body, Bytes, HttpBody};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-/// Bytes of uploads and torrents that are held at once.
-pub(super) const BUDGET: usize = 96 << 20;
-
 /// Bytes that a permit stands for.
 const PERMIT_LEN: usize = 16 << 10;
 
 /// Time that a request waits for others to be done.
 const WAIT: Duration = Duration::from_secs(10);
 
-/// What is told to whom waited in vain.
-pub(super) const BUSY: &str = "this tracker is busy with other torrents; try again later";
-
 /// Bytes read and thrown away, for a client to get its refusal.
 const DRAIN_LEN_MAX: usize = 64 << 20;
 /// Time that this takes at most.
 const DRAIN_LIMIT: Duration = Duration::from_secs(5);
 
-/// Gives out a budget.
-#[derive(Clone)]
-pub(super) struct Scales {
+/// Gives out a budget; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Scales {
     left: Arc<Semaphore>,
     budget: usize,
 }
 
 /// A part of the budget, given back when dropped.
-pub(super) struct Weight {
+#[derive(Debug)]
+pub struct Weight {
     _permit: OwnedSemaphorePermit,
 }
 
 /// The budget is given out, and nothing came back in time.
-pub(super) struct Busy;
+#[derive(Debug)]
+pub struct Busy;
+
+/// What an upload may be.
+#[derive(Clone, Copy, Debug)]
+pub struct Upload {
+    /// Its bytes at most.
+    pub len_max: usize,
+    /// Time for all of it to arrive.
+    pub within: Duration,
+}
+
+/// Why a body was not read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BodyError {
+    /// It is longer than it may be, or says so.
+    TooLong,
+    /// Others hold the budget.
+    Busy,
+    /// The client stopped sending.
+    Broken,
+    /// It did not arrive in time.
+    Late,
+}
 
 impl Scales {
     /// A budget of so many bytes.
-    pub(super) fn new(budget: usize) -> Self {
+    pub fn new(budget: usize) -> Self {
         Self { left: Arc::new(Semaphore::new(budget / PERMIT_LEN)), budget }
     }
 
-    /// Takes `len` bytes out of the budget.
-    pub(super) async fn weigh(&self, len: usize) -> Result<Weight, Busy> {
+    /// Takes `len` bytes out of the budget, or all of it where that is less; waits ten seconds for
+    /// others to give theirs back.
+    ///
+    /// # Errors
+    /// When they did not.
+    pub async fn weigh(&self, len: usize) -> Result<Weight, Busy> {
         let acquired = self.left.clone().acquire_many_owned(self.permits(len));
         let acquired = timeout(WAIT, acquired).await;
         match acquired {
@@ -59,9 +82,27 @@ impl Scales {
     }
 
     /// As [`Scales::weigh`], without waiting.
-    pub(super) fn try_weigh(&self, len: usize) -> Option<Weight> {
+    pub fn try_weigh(&self, len: usize) -> Option<Weight> {
         let acquired = self.left.clone().try_acquire_many_owned(self.permits(len));
         acquired.ok().map(|permit| Weight { _permit: permit })
+    }
+
+    /// Reads an upload: one that says that it is too long is refused before a byte of it, and
+    /// nothing is held before there is room for the longest that may come.
+    ///
+    /// # Errors
+    /// When it is not all there. Who wants his refusal to be heard lets the rest [`drain`].
+    pub async fn receive(
+        &self,
+        body: &mut Body,
+        upload: Upload,
+    ) -> Result<(Vec<u8>, Weight), BodyError> {
+        if body.size_hint().lower() > upload.len_max as u64 {
+            return Err(BodyError::TooLong);
+        }
+        let weight = self.weigh(upload.len_max).await.map_err(|Busy| BodyError::Busy)?;
+        let read = timeout(upload.within, read(body, upload.len_max)).await;
+        Ok((read.map_err(|_| BodyError::Late)??, weight))
     }
 
     fn permits(&self, len: usize) -> u32 {
@@ -84,21 +125,13 @@ impl AsRef<[u8]> for Weighed {
 
 impl Weight {
     /// Bytes that keep this part of the budget as long as anybody holds them.
-    pub(super) fn bytes(self, bytes: Vec<u8>) -> Bytes {
+    pub fn bytes(self, bytes: Vec<u8>) -> Bytes {
         Bytes::from_owner(Weighed { bytes, _weight: self })
     }
 }
 
-/// Why a body was not read.
-pub(super) enum BodyError {
-    /// It is longer than it may be.
-    TooLong,
-    /// The client stopped sending.
-    Broken,
-}
-
 /// Reads a body of at most `len_max` bytes; grows with what has arrived.
-pub(super) async fn read(body: &mut Body, len_max: usize) -> Result<Vec<u8>, BodyError> {
+async fn read(body: &mut Body, len_max: usize) -> Result<Vec<u8>, BodyError> {
     let mut bytes = Vec::new();
     while let Some(part) = next(body).await {
         let part = part?;
@@ -111,8 +144,8 @@ pub(super) async fn read(body: &mut Body, len_max: usize) -> Result<Vec<u8>, Bod
 }
 
 /// Reads on for a while what is of no use, so that the client, who may first send and then
-/// read, gets its answer.
-pub(super) fn drain(mut body: Body) {
+/// read, gets its answer: closed with bytes unread, the system would take it back.
+pub fn drain(mut body: Body) {
     if body.is_end_stream() {
         return;
     }
