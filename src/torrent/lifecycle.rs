@@ -308,7 +308,8 @@ async fn wait(
             Woken::Run { sleeps: false } => return Some(Next::Open(Before::Nothing)),
             Woken::Run { sleeps: true } => return Some(Next::Open(Before::Many)),
             Woken::Move(order) => {
-                relocate(parts, ends, order, None, early).await?;
+                // Seldom: thousands wait, and none of them is to have room for it.
+                Box::pin(relocate(parts, ends, order, None, early)).await?;
             }
             Woken::End => return None,
         }

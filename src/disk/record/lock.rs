@@ -28,8 +28,8 @@ use super::super::only::Only;
 
 /// The folder of the lock files in a state directory.
 const FOLDER: &str = "locks.d";
-/// There are 2^6 of them: a byte's six highest bits say which it is in.
-const FILE_BITS: u32 = 6;
+/// There are 2^4 of them: a byte's four highest bits say which it is in.
+const FILE_BITS: u32 = 4;
 /// A byte is a number of so many bits, which a file's offset can be.
 const BYTE_BITS: u32 = 62;
 

@@ -395,7 +395,7 @@ fn an_idle_torrent_holds_no_descriptor_and_many_share_their_directory() {
     let state = worlds[0].root.path().join("state");
     let (locks, state) = (opened(&state.join("locks.d")), opened(&state));
     assert_eq!(state, locks);
-    assert!(!locks.is_empty() && locks.len() <= 64, "{locks:?}");
+    assert!(!locks.is_empty() && locks.len() <= 16, "{locks:?}");
     let dirs = opened(&dir).into_iter().filter(|path| *path == dir);
     assert_eq!(dirs.count(), 1);
     drop(all);
