@@ -96,6 +96,12 @@ pub enum Error {
         /// What is too much.
         what: &'static str,
     },
+    /// Nobody has added it.
+    #[error("torrent {} was not added", .id.0)]
+    Unknown {
+        /// The torrent.
+        id: TorrentId,
+    },
     /// What was kept is not there, or not what it was.
     #[error("the metadata of torrent {} is {what}", .id.0)]
     NoMetadata {
@@ -129,6 +135,8 @@ pub struct Ledger {
     next: Option<TorrentId>,
     /// Torrents that there are, by what was said last.
     known: BTreeSet<TorrentId>,
+    /// Those that were removed in its life.
+    removed: BTreeSet<TorrentId>,
     gathered: Gathered,
     /// Metadata that no entry on the device names yet.
     fresh: BTreeMap<TorrentId, Arc<[u8]>>,
@@ -234,7 +242,8 @@ impl Ledger {
     }
 
     /// Adds a torrent with its metadata, the bytes of a `.torrent`; one that came by a link has
-    /// none yet, and is added again when they are known.
+    /// none yet, and is added again when they are known. Torrents may be added in another order
+    /// than that of their numbers. One that was removed stays so.
     ///
     /// # Errors
     /// `TooMuch`; nothing is added then.
@@ -245,15 +254,19 @@ impl Ledger {
     /// Keeps what is wanted of a torrent now. One that was removed stays so.
     ///
     /// # Errors
-    /// `TooMuch`; what was is kept then.
+    /// `Unknown` when it was never added, `TooMuch`; what was is kept then.
     pub fn put(&mut self, spec: &Spec) -> Result<(), Error> {
-        self.gather(spec, None)
+        let id = spec.id;
+        match self.known.contains(&id) || self.removed.contains(&id) {
+            true => self.gather(spec, None),
+            false => Err(Error::Unknown { id }),
+        }
     }
 
     fn gather(&mut self, spec: &Spec, torrent: Option<Arc<[u8]>>) -> Result<(), Error> {
         let id = spec.id;
-        if !self.known.contains(&id) && self.next.is_none_or(|next| id < next) {
-            // It was removed, which whoever says this has not heard yet.
+        if self.removed.contains(&id) {
+            // Whoever says this has not heard of it yet.
             return Ok(());
         }
         let fail = |what| Error::TooMuch { id, what };
@@ -284,6 +297,7 @@ impl Ledger {
     pub fn remove(&mut self, id: TorrentId) {
         if self.known.remove(&id) {
             self.ticket += 1;
+            self.removed.insert(id);
             self.forget_fresh(id);
             self.gathered.change(id, Change::Removed);
         }

@@ -96,6 +96,7 @@ pub(super) fn open_on(
         ledger_len: replayed.end,
         live_bytes,
         known: live.keys().copied().collect(),
+        removed: BTreeSet::new(),
         live,
         pack: packs.current,
         packed_bytes,

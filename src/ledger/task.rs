@@ -62,7 +62,8 @@ type Reading = oneshot::Sender<Result<Option<Arc<[u8]>>, NotKept>>;
 
 #[derive(Debug)]
 enum Order {
-    Keep { spec: Box<Spec>, torrent: Option<Arc<[u8]>>, waiting: Option<Waiting> },
+    Add { spec: Box<Spec>, torrent: Option<Arc<[u8]>>, waiting: Waiting },
+    Put(Box<Spec>),
     Remove { id: TorrentId, waiting: Waiting },
     Tally { id: TorrentId, tally: Tally },
     Read { id: TorrentId, reading: Reading },
@@ -85,14 +86,13 @@ impl Keeping {
     /// comes when it is on the device.
     pub async fn add(&self, spec: Spec, torrent: Option<Arc<[u8]>>) -> Answer<()> {
         let spec = Box::new(spec);
-        self.ask(|waiting| Order::Keep { spec, torrent, waiting: Some(waiting) }).await
+        self.ask(|waiting| Order::Add { spec, torrent, waiting }).await
     }
 
     /// Keeps what is wanted of a torrent now. Nobody hears when.
     pub async fn put(&self, spec: Spec) {
-        let order = Order::Keep { spec: Box::new(spec), torrent: None, waiting: None };
         // Whoever stopped it knows that nothing is kept any more.
-        let _ = self.orders.send(order).await;
+        let _ = self.orders.send(Order::Put(Box::new(spec))).await;
     }
 
     /// Removes a torrent. Returns when that is gathered; the answer comes when it is on the device.
@@ -187,14 +187,14 @@ impl Hand {
     fn on_order(&mut self, order: Order) {
         let now = Instant::now().into_std();
         match order {
-            Order::Keep { spec, torrent, waiting } => {
-                let gathered = self.ledger.add(&spec, torrent);
-                match (gathered, waiting) {
-                    (Ok(()), waiting) => self.gathered(waiting),
-                    (Err(error), Some(waiting)) => drop(waiting.send(Err(error.into()))),
-                    (Err(error), None) => tracing::warn!(%error, "a change is not kept"),
-                }
-            }
+            Order::Add { spec, torrent, waiting } => match self.ledger.add(&spec, torrent) {
+                Ok(()) => self.gathered(Some(waiting)),
+                Err(error) => drop(waiting.send(Err(error.into()))),
+            },
+            Order::Put(spec) => match self.ledger.put(&spec) {
+                Ok(()) => self.gathered(None),
+                Err(error) => tracing::warn!(%error, "a change is not kept"),
+            },
             Order::Remove { id, waiting } => {
                 self.ledger.remove(id);
                 self.gathered(Some(waiting));

@@ -110,6 +110,22 @@ fn whoever_is_removed_does_not_come_back() {
 }
 
 #[test]
+fn torrents_are_added_in_any_order() {
+    let (model, mut ledger) = with_torrents(0);
+    ledger.add(&spec(2), Some(torrent(2))).unwrap();
+    assert!(matches!(ledger.put(&spec(1)), Err(Error::Unknown { id: TorrentId(1) })));
+    ledger.add(&spec(1), Some(torrent(1))).unwrap();
+    ledger.commit().unwrap();
+    ledger.put(&Spec { paused: true, ..spec(1) }).unwrap();
+    ledger.commit().unwrap();
+    let (ledger, restored) = open_model(&Arc::new(model.copy())).unwrap();
+    assert_eq!((ids(&restored), &restored.troubles[..]), (vec![1, 2], &[][..]));
+    assert!(restored.torrents[0].spec.paused);
+    assert_eq!(ledger.locate(TorrentId(1)).unwrap().read().unwrap(), torrent(1));
+    assert_eq!(ledger.next_id(), Some(TorrentId(3)));
+}
+
+#[test]
 fn all_that_was_gathered_goes_in_one_write_to_each_file() {
     let (model, mut ledger) = with_torrents(0);
     for id in 1..=100 {
