@@ -165,7 +165,9 @@ pub fn failure(error: session::Error) -> Failure {
         session::Error::Duplicate { .. } | session::Error::Taken { .. } => Exit::InUse,
         session::Error::Ledger(session::LedgerError::Refused(_)) => Exit::InUse,
         session::Error::Ledger(_) | session::Error::NotKept(_) => Exit::Disk,
-        session::Error::Torrent(torrent::Error::V2Only) => Exit::BadInput,
+        session::Error::Refused(_) | session::Error::Torrent(torrent::Error::V2Only) => {
+            Exit::BadInput
+        }
         session::Error::Disk(disk::Error::InUse { .. })
         | session::Error::Torrent(torrent::Error::Disk(disk::Error::InUse { .. })) => Exit::InUse,
         session::Error::Disk(_) | session::Error::StateDir { .. } => Exit::Disk,

@@ -16,6 +16,9 @@ use crate::bencode::{self, Limits};
 pub(super) const SPEC_LEN_MAX: usize = (1 << 20) - 256;
 /// A dictionary of lists, and some thousand labels and URLs.
 const LIMITS: Limits = Limits { depth: 3, tokens: 10_000 };
+/// Room for all that has few bytes: another directory, limits, dates.
+const ROOM: usize = 8 << 10;
+const ROOM_TOKENS: u32 = 32;
 
 /// What is wanted of a torrent: its one owner is the session.
 #[derive(Clone, PartialEq, Debug)]
@@ -226,6 +229,15 @@ impl Spec {
         });
         let is_read_again = bytes.len() <= SPEC_LEN_MAX && bencode::scan(&bytes, LIMITS).is_ok();
         is_read_again.then_some(bytes)
+    }
+
+    /// Is it short enough to be kept, also when what has few bytes changes: its directory, limits,
+    /// place and dates?
+    pub fn fits(&self) -> bool {
+        let limits = Limits { tokens: LIMITS.tokens - ROOM_TOKENS, ..LIMITS };
+        self.encode().is_some_and(|bytes| {
+            bytes.len() <= SPEC_LEN_MAX - ROOM && bencode::scan(&bytes, limits).is_ok()
+        })
     }
 
     /// Reads such a body; none when it makes no sense.

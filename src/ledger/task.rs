@@ -76,9 +76,15 @@ impl Keeping {
     pub fn start(ledger: Ledger) -> Self {
         let (orders, ordered) = mpsc::channel(ORDERS_LEN);
         let (tell, trouble) = watch::channel(None);
+        let last_word = tell.clone();
         let hand =
             Hand { ledger, pace: Pace::default(), waiting: Vec::new(), under_way: None, tell };
-        tokio::spawn(hand.run(ordered));
+        let hand = tokio::spawn(hand.run(ordered));
+        tokio::spawn(async move {
+            if hand.await.is_err_and(|error| error.is_panic()) {
+                last_word.send_replace(Some("nothing is kept any more: restart it".into()));
+            }
+        });
         Self { orders, trouble }
     }
 

@@ -32,6 +32,7 @@ use crate::torrent::share::Share;
 use super::answers::Answers;
 use super::claims::{Claims, Taken};
 use super::error::Error;
+use super::homes::Homes;
 use super::listed::{Listed, Setting};
 use super::listener::Registration;
 use super::local::Local;
@@ -40,7 +41,7 @@ use super::opening::{self, Coming, Opened, in_turn, open};
 use super::outside::Outside;
 use super::persist::News;
 use super::places::{Standing, divide};
-use super::restoring::{Returning, file_of};
+use super::restoring::Returning;
 use super::searches::Searches;
 use super::shares;
 use super::slumber::{self, Slumber};
@@ -106,9 +107,9 @@ pub(super) struct Actor {
     pub(super) members: BTreeMap<TorrentId, Member>,
     /// Torrents whose files are being opened, by who does that.
     pub(super) arriving: HashMap<Id, Arriving>,
-    pub(super) opening: JoinSet<Opened>,
+    pub(super) opening: JoinSet<Option<Opened>>,
     /// Who of them may.
-    turns: Arc<Semaphore>,
+    pub(super) turns: Arc<Semaphore>,
     /// Who has a hash, or is to have it.
     pub(super) hashes: HashMap<InfoHash, TorrentId>,
     /// What is wanted of each.
@@ -127,6 +128,8 @@ pub(super) struct Actor {
     pub(super) downloading: BTreeSet<TorrentId>,
     /// What paths they write.
     pub(super) claims: Claims,
+    /// Whose files are elsewhere than was known.
+    pub(super) homes: Homes,
     /// Torrents that are ending, each with whoever waits for that.
     pub(super) leaving: JoinSet<(TorrentId, RemoveAnswer)>,
     /// Whoever waits for the ledger.
@@ -176,6 +179,7 @@ impl Actor {
             linked: BTreeSet::new(),
             downloading: BTreeSet::new(),
             claims: Claims::default(),
+            homes: Homes::default(),
             leaving: JoinSet::new(),
             answers: Answers::default(),
             goodbyes: JoinSet::new(),
@@ -223,6 +227,7 @@ impl Actor {
                     self.on_read(id, torrent).await;
                 }
                 Some(lost) = self.answers.next() => self.on_not_kept(lost).await,
+                Some(elsewhere) = self.homes.next() => self.on_elsewhere(elsewhere),
                 Some(_) = self.goodbyes.join_next() => {}
                 Some(opened) = self.opening.join_next_with_id(), if !self.opening.is_empty() => {
                     self.on_opened(opened).await;
@@ -297,7 +302,7 @@ impl Actor {
     fn add(
         &mut self,
         torrent: Arc<Torrent>,
-        mut options: TorrentOptions,
+        options: TorrentOptions,
         contacts: Option<Box<Contacts>>,
         answer: AddAnswer,
     ) {
@@ -313,10 +318,8 @@ impl Actor {
                 return;
             }
         };
-        let file = options.file.take();
         // The hash of one whose pieces nothing judges is no name for it.
-        let is_kept = self.wanted.are_kept() && torrent.is_judged();
-        let file = is_kept.then(|| file.unwrap_or_else(|| file_of(&torrent)));
+        let keeps_file = self.wanted.are_kept() && torrent.is_judged();
         self.wanted.begin(id, &torrent, &options, unix_now());
         let turn = match self.policy.has_place() && !options.paused {
             false => Turn::Waits,
@@ -333,10 +336,10 @@ impl Actor {
         }
         let (info_hash, takes_peers) = (torrent.info_hash_v1, torrent.is_judged());
         let coming = self.coming(&facts, torrent, options, turn);
-        let coming = Coming { contacts, ..coming };
+        let coming = Coming { contacts, keeps_file, ..coming };
         let (turns, resources) = (self.turns.clone(), self.resources.clone());
         let task = self.opening.spawn(in_turn(turns, || open(resources, coming)));
-        let arriving = Arriving { facts, info_hash, takes_peers, file, answer, removal: None };
+        let arriving = Arriving { facts, info_hash, takes_peers, answer, removal: None };
         self.arriving.insert(task.id(), arriving);
     }
 
@@ -361,6 +364,7 @@ impl Actor {
             id,
             second_hash,
             is_private: torrent.private,
+            files: torrent.files.len(),
             piece_blocks: torrent
                 .layout
                 .map_or(0, |layout| (layout.piece_len() as usize).div_ceil(BLOCK_LEN)),
@@ -390,6 +394,7 @@ impl Actor {
             id: facts.id,
             orders: self.orders.0.clone(),
             contacts: None,
+            keeps_file: false,
             kept: None,
         }
     }
@@ -476,16 +481,17 @@ impl Actor {
     }
 
     /// A torrent's files are open, or will not be.
-    pub(super) async fn on_opened(&mut self, opened: Result<(Id, Opened), JoinError>) {
+    pub(super) async fn on_opened(&mut self, opened: Result<(Id, Option<Opened>), JoinError>) {
         let (task, opened) = match opened {
-            Ok((task, opened)) => (task, Some(opened)),
-            // A panic; the one who asked finds no answer.
+            Ok(opened) => opened,
+            // A panic, or the session does not wait for it; the one who asked finds no answer.
             Err(error) => (error.id(), None),
         };
         let Some(arriving) = self.arriving.remove(&task) else { return };
-        let Arriving { facts, info_hash, takes_peers, file, answer, removal } = arriving;
+        let Arriving { facts, info_hash, takes_peers, answer, removal } = arriving;
         let (id, hashes) = (facts.id, [info_hash, facts.second_hash]);
-        let Some(opened) = opened else { return self.forget(id, hashes) };
+        let Some(mut opened) = opened else { return self.forget(id, hashes) };
+        let file = opened.file.take();
         if self.wanted.get(id).is_some_and(|spec| spec.selection.is_none()) {
             self.wanted.select(id, opened.wanted.as_deref());
         }
@@ -578,6 +584,9 @@ impl Actor {
         let (home, choice) =
             member.handle.look(|status| (status.home.clone(), status.wanted_files.clone()));
         self.claims.settle(id, home.as_ref());
+        if let Some(first) = home.as_ref().filter(|_| member.seen_home.is_none()) {
+            self.homes.compare(id, &spec.dir, &first.dir);
+        }
         let moved = home.as_ref().zip(member.seen_home.as_ref());
         let moved = moved.filter(|(home, seen)| home.dir != seen.dir).map(|(home, _)| home);
         let completed_s = row.completed_at.map(NonZeroU64::get);

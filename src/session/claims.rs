@@ -74,11 +74,17 @@ impl Claims {
                 return Err(Taken { path, owner: owner.torrent.name.clone() });
             }
         }
-        for top in tops {
+        self.register(id, torrent);
+        Ok(())
+    }
+
+    /// The same without a look at others, for one whose files may have other names than it gives
+    /// them.
+    pub(super) fn register(&mut self, id: TorrentId, torrent: &Arc<Torrent>) {
+        for top in tops(torrent) {
             self.tops.entry(top).or_default().insert(id);
         }
         self.owners.insert(id, Owner { torrent: torrent.clone(), home: None });
-        Ok(())
     }
 
     /// The torrent's files are there, if it has claimed any.

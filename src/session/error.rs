@@ -30,6 +30,9 @@ pub enum Error {
     /// No torrent has this number.
     #[error("there is no torrent {}", .0.0)]
     Unknown(TorrentId),
+    /// A setting that this torrent cannot have.
+    #[error("that cannot be set: {0}")]
+    Refused(String),
     /// All numbers that torrents can have were used.
     #[error("no more torrents can be added: all numbers are used")]
     NoNumber,

@@ -8,12 +8,15 @@ use crate::base::ids::{InfoHash, TorrentId};
 use crate::roster::policy::Input;
 
 use super::actor::Actor;
+use super::homes::Elsewhere;
 use super::member::{Arriving, Member, RemoveAnswer};
 use super::slumber;
 use super::wanted::swarm_hashes;
 
 /// How long an ending session waits for files that are being opened.
 const ARRIVE_MAX: Duration = Duration::from_secs(3);
+/// How long an ending session waits for directories to be compared.
+const COMPARE_MAX: Duration = Duration::from_secs(2);
 
 impl Actor {
     /// Ends a torrent and takes it out, and has the ledger give it up.
@@ -84,11 +87,21 @@ impl Actor {
 
     /// Nothing is known of the torrent with these hashes any more.
     pub(super) fn forget(&mut self, id: TorrentId, hashes: [Option<InfoHash>; 2]) {
-        for hash in hashes.iter().flatten() {
-            self.hashes.remove(hash);
-        }
         self.members.remove(&id);
         self.wanted.forget(id);
+        for hash in hashes.into_iter().flatten() {
+            if self.hashes.get(&hash) != Some(&id) {
+                // It is that of another one, which has it twice.
+                continue;
+            }
+            self.hashes.remove(&hash);
+            // The same torrent of earlier, which is only listed, is to be removed next.
+            let absent = self.returning.absent.keys().rev();
+            let has_it = |id: &&TorrentId| {
+                self.wanted.get(**id).is_some_and(|it| swarm_hashes(it).any(|it| it == hash))
+            };
+            self.hashes.extend(absent.copied().find(|id| has_it(&id)).map(|id| (hash, id)));
+        }
         self.claims.release(id);
         self.roster.remove(id);
         self.slumber.note(id, slumber::Standing::Other, std::time::Instant::now());
@@ -97,9 +110,32 @@ impl Actor {
         self.judge(Input::Removed(id));
     }
 
+    /// The files of a torrent are elsewhere, unless it was moved meanwhile.
+    pub(super) fn on_elsewhere(&mut self, Elsewhere { id, before, now }: Elsewhere) {
+        self.wanted.change(id, |spec| {
+            if spec.dir == before {
+                spec.dir = now;
+            }
+        });
+    }
+
+    /// Takes in what comes of those that are looked at, unless the disk hangs.
+    pub(super) async fn end_homes(&mut self) {
+        let compared = async {
+            while let Some(elsewhere) = self.homes.next().await {
+                self.on_elsewhere(elsewhere);
+            }
+        };
+        if timeout(COMPARE_MAX, compared).await.is_err() {
+            tracing::warn!("a directory does not answer: where its files are is not kept");
+        }
+    }
+
     /// The goodbyes to trackers run side by side, so three seconds are enough for all.
     pub(super) async fn stop(&mut self, answer: oneshot::Sender<()>) {
         self.is_ending = true;
+        // Whoever has no turn yet opens nothing any more.
+        self.turns.close();
         // Whoever waits for the note of an order holds room in a torrent's mailbox.
         self.orders.1.close();
         while let Ok(order) = self.orders.1.try_recv() {
@@ -119,10 +155,20 @@ impl Actor {
                 self.on_opened(opened).await;
             }
         };
-        // Whoever comes later is sent away then. The others end meanwhile.
-        let _ = timeout(ARRIVE_MAX, arrived).await;
+        // The others end meanwhile.
+        if timeout(ARRIVE_MAX, arrived).await.is_err() {
+            self.opening.abort_all();
+            while let Some(opened) = self.opening.join_next_with_id().await {
+                self.on_opened(opened).await;
+            }
+        }
         while ends.join_next().await.is_some() {}
         while self.leaving.join_next().await.is_some() {}
+        // What came of their last moves, too.
+        for id in self.members.keys().copied().collect::<Vec<_>>() {
+            self.look_at(id);
+        }
+        self.end_homes().await;
         while self.goodbyes.join_next().await.is_some() {}
         self.keep_all().await;
         self.end_ledger().await;

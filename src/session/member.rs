@@ -35,6 +35,8 @@ pub(super) struct Facts {
     /// What a hybrid is called by those who know its other half.
     pub second_hash: Option<InfoHash>,
     pub is_private: bool,
+    /// How many files it has, pad files included.
+    pub files: usize,
     /// Blocks of a piece.
     pub piece_blocks: usize,
     /// What it has done in earlier runs.
@@ -71,8 +73,6 @@ pub(super) struct Arriving {
     pub facts: Facts,
     pub info_hash: Option<InfoHash>,
     pub takes_peers: bool,
-    /// The bytes of its `.torrent`, where they are to be kept.
-    pub file: Option<Arc<[u8]>>,
     pub answer: AddAnswer,
     /// It is to leave again.
     pub removal: Option<RemoveAnswer>,
@@ -168,6 +168,10 @@ impl Member {
         }
         let completed_at = match row.phase {
             Phase::Complete => row.completed_at.or(NonZeroU64::new(now)),
+            // Its last piece came while it was ending.
+            Phase::Stopping if self.handle.look(has_all) => {
+                row.completed_at.or(NonZeroU64::new(now))
+            }
             _ => row.completed_at,
         };
         Row { completed_at, active_at: self.active_at, ..row }
@@ -238,6 +242,11 @@ impl Member {
         let piece_blocks = self.facts.piece_blocks;
         (rest > 0).then_some(Demand { piece_blocks, rest_blocks: rest })
     }
+}
+
+/// Is everything here that is wanted?
+fn has_all(status: &Status) -> bool {
+    status.wanted_bytes > 0 && status.left_bytes() == 0
 }
 
 fn is_in_trouble(status: &Status) -> bool {

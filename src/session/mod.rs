@@ -8,6 +8,7 @@ mod answers;
 mod claims;
 mod config;
 pub mod error;
+mod homes;
 mod keeping;
 mod leaving;
 mod listed;
@@ -260,7 +261,7 @@ impl Session {
     /// Sets something of a torrent, also of one that only waits. A ledger has it within a second.
     ///
     /// # Errors
-    /// `Unknown`, `Ended`.
+    /// `Unknown`, `Refused`, `Ended`.
     pub async fn set(&self, id: TorrentId, setting: Setting) -> Result<(), Error> {
         loop {
             let setting = setting.clone();

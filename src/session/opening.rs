@@ -24,6 +24,7 @@ use crate::torrent::seeking::Contacts;
 use crate::torrent::share::Share;
 
 use super::persist::{self, Kept};
+use super::restoring::{file_of, parse};
 
 /// How a torrent comes in.
 pub(super) struct Coming {
@@ -38,6 +39,8 @@ pub(super) struct Coming {
     pub orders: mpsc::Sender<Order>,
     /// Whom the search for its metadata met. In a box: few have any, and many come in at once.
     pub contacts: Option<Box<Contacts>>,
+    /// Are the bytes of its `.torrent` to be kept?
+    pub keeps_file: bool,
     /// What is kept of it, where the ledger has said so: nothing is looked at on disk then before
     /// its turn.
     pub kept: Option<Kept>,
@@ -53,6 +56,8 @@ pub(super) struct Opened {
     pub kept: Kept,
     /// Which of its files are wanted, where that was said now or in an earlier run.
     pub wanted: Option<Vec<bool>>,
+    /// The bytes of its `.torrent`, where they are to be kept.
+    pub file: Option<Arc<[u8]>>,
 }
 
 /// So many are opened at once: of thousands that are added, the others only wait.
@@ -60,27 +65,29 @@ pub(super) const AT_ONCE: usize = 64;
 /// One whose disk has not answered for so long gives its turn to those on other disks.
 const TURN_MAX: Duration = Duration::from_secs(5);
 
-/// Does the work when its turn comes, and has no room for it before.
+/// Does the work when its turn comes, and has no room for it before. None when there are no turns
+/// any more.
 pub(super) async fn in_turn<F: Future>(
     turns: Arc<Semaphore>,
     work: impl FnOnce() -> F,
-) -> F::Output {
-    // They are never closed.
-    let turn = turns.acquire_owned().await.ok();
+) -> Option<F::Output> {
+    let turn = turns.acquire_owned().await.ok()?;
     let mut working = Box::pin(work());
-    match timeout(TURN_MAX, &mut working).await {
+    Some(match timeout(TURN_MAX, &mut working).await {
         Ok(done) => done,
         Err(_) => {
             drop(turn);
             working.await
         }
-    }
+    })
 }
 
 /// Opens it.
 pub(super) async fn open(resources: Arc<Resources>, coming: Coming) -> Opened {
-    let Coming { torrent, mut options, turn, places, bell, share, id, orders, contacts, kept } =
+    let Coming { torrent, mut options, turn, places, bell, share, id, orders, contacts, .. } =
         coming;
+    let (kept, given) = (coming.kept, options.file.take());
+    let file = if coming.keeps_file { Some(file_to_keep(&torrent, given).await) } else { None };
     let (record, kept) = match (kept, torrent.info_hash_v1) {
         (Some(kept), _) => (None, kept),
         (None, Some(hash)) => {
@@ -101,7 +108,19 @@ pub(super) async fn open(resources: Arc<Resources>, coming: Coming) -> Opened {
     let entry =
         Entry { id, turn, places, bell, uploaded_before_bytes, record: known, orders, share };
     let started = lifecycle::start(resources, torrent, options, entry, contacts).await;
-    Opened { started, record, kept, wanted }
+    Opened { started, record, kept, wanted, file }
+}
+
+/// What is kept of this torrent: what its user gave, unless that is something else.
+async fn file_to_keep(torrent: &Arc<Torrent>, given: Option<Arc<[u8]>>) -> Arc<[u8]> {
+    let ours = torrent.clone();
+    let checked = spawn_blocking(move || {
+        let hashes = ours.swarm_hashes();
+        let given = given.filter(|given| parse(given, &hashes).is_ok());
+        given.unwrap_or_else(|| file_of(&ours))
+    });
+    // A panic over what was given says nothing of what is known.
+    checked.await.unwrap_or_else(|_| file_of(torrent))
 }
 
 #[cfg(test)]
@@ -123,7 +142,21 @@ mod tests {
         in_turn(turns.clone(), || async {}).await;
         assert_eq!(begun.elapsed(), TURN_MAX, "turns are given back");
         thaw.send(7).unwrap();
-        assert_eq!(first.await.unwrap(), 7);
+        assert_eq!(first.await.unwrap(), Some(7));
         assert_eq!(turns.available_permits(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waits_for_a_turn_when_they_end_does_nothing() {
+        let turns = Arc::new(Semaphore::new(1));
+        let (thaw, frozen) = oneshot::channel();
+        let first = tokio::spawn(in_turn(turns.clone(), || async { frozen.await.unwrap() }));
+        tokio::task::yield_now().await;
+        let second = tokio::spawn(in_turn(turns.clone(), || async {}));
+        tokio::task::yield_now().await;
+        turns.close();
+        assert_eq!(second.await.unwrap(), None);
+        thaw.send(7).unwrap();
+        assert_eq!(first.await.unwrap(), Some(7), "whoever has one goes on");
     }
 }

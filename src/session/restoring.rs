@@ -11,7 +11,7 @@ use tokio::task::spawn_blocking;
 
 use crate::base::ids::{InfoHash, TorrentId};
 use crate::ledger::task::Keeping;
-use crate::ledger::{Ledger, Restored, Spec, Tally, Trouble};
+use crate::ledger::{Ledger, Restored, RestoredTorrent, Spec, Tally, Trouble};
 use crate::metainfo::Torrent;
 use crate::metainfo::create::wrap_found;
 use crate::roster::{Flags, Phase, Row};
@@ -97,11 +97,20 @@ pub(super) fn begin(
     let mut wanted = Wanted::new(keeping.clone(), next);
     let mut absent = BTreeMap::new();
     let mut readable = Vec::new();
+    let mut last = BTreeMap::new();
+    for RestoredTorrent { spec, .. } in &torrents {
+        for hash in swarm_hashes(spec) {
+            let id = last.entry(hash).or_insert(spec.id);
+            *id = spec.id.max(*id);
+        }
+    }
     for torrent in torrents {
         let id = torrent.spec.id;
-        let trouble = match torrent.has_metadata {
-            true => None,
-            false => Some("its metadata is not known: remove it, and add it again".into()),
+        let is_last = swarm_hashes(&torrent.spec).all(|hash| last.get(&hash) == Some(&id));
+        let trouble = match (is_last, torrent.has_metadata) {
+            (false, _) => Some("it is there twice, and was added again later".into()),
+            (true, false) => Some("its metadata is not known: remove it, and add it again".into()),
+            (true, true) => None,
         };
         if trouble.is_none() {
             readable.push((id, swarm_hashes(&torrent.spec).collect()));
@@ -126,10 +135,7 @@ async fn read_all(
 ) {
     for (id, hashes) in torrents {
         let read = match keeping.metadata(id).await.wait().await {
-            Ok(Some(bytes)) => {
-                let parsed = spawn_blocking(move || parse(&bytes, &hashes)).await;
-                parsed.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
-            }
+            Ok(Some(bytes)) => aside(move || parse(&bytes, &hashes)).await,
             // It was removed meanwhile.
             Ok(None) => continue,
             Err(error) => Err(error.to_string()),
@@ -140,7 +146,14 @@ async fn read_all(
     }
 }
 
-fn parse(bytes: &[u8], hashes: &[InfoHash]) -> Read {
+/// Reads on a thread that may take its time. A panic costs the torrent that it is about.
+async fn aside(read: impl FnOnce() -> Read + Send + 'static) -> Read {
+    let read = spawn_blocking(read).await;
+    read.unwrap_or_else(|_| Err("its metadata cannot be read".to_owned()))
+}
+
+/// Reads the metadata of a torrent that has these hashes.
+pub(super) fn parse(bytes: &[u8], hashes: &[InfoHash]) -> Read {
     let torrent = Torrent::parse(bytes).map_err(|error| error.to_string())?;
     match torrent.swarm_hashes() == hashes {
         true => Ok(Arc::new(torrent)),
@@ -151,4 +164,15 @@ fn parse(bytes: &[u8], hashes: &[InfoHash]) -> Read {
 /// What is kept of a torrent whose `.torrent` nobody gave us.
 pub(super) fn file_of(torrent: &Torrent) -> Arc<[u8]> {
     wrap_found(torrent.raw_info(), &torrent.trackers, &torrent.web_seeds).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_panics_over_metadata_costs_one_torrent() {
+        let read = aside(|| panic!("over what a stranger made")).await;
+        assert_eq!(read.unwrap_err(), "its metadata cannot be read");
+    }
 }

@@ -18,7 +18,11 @@ impl Actor {
     /// Lists all that are to come back.
     pub(super) fn list_returning(&mut self) {
         for spec in self.wanted.in_order() {
-            self.hashes.extend(swarm_hashes(spec).map(|hash| (hash, spec.id)));
+            for hash in swarm_hashes(spec) {
+                let id = self.hashes.entry(hash).or_insert(spec.id);
+                // The one that was added last runs.
+                *id = spec.id.max(*id);
+            }
             if let Some(absent) = self.returning.absent.get(&spec.id) {
                 self.roster.apply(absent.row(spec));
             }
@@ -63,7 +67,10 @@ impl Actor {
     ) -> Result<(), String> {
         let Some(spec) = self.wanted.get(id) else { return Ok(()) };
         let options = options_of(spec, &self.returning.rest, &torrent);
-        self.claim(id, &torrent, &options).map_err(|error| error.to_string())?;
+        if !options.seed_only {
+            // It was accepted in an earlier run; what names its files have is known when they open.
+            self.claims.register(id, &torrent);
+        }
         let facts = self.facts(id, &torrent, None, before);
         let takes_peers = torrent.is_judged();
         let kept = Some(Kept { uploaded: before.uploaded, wanted: None });

@@ -16,12 +16,32 @@ impl Actor {
     /// Notes an order and hands it on.
     pub(super) fn on_order(&mut self, Order { id, command, room, noted }: Order) {
         // One that has ended would never read it.
-        if self.members.get(&id).is_some_and(|member| !member.handle.has_ended()) {
-            self.wanted.note(id, &command);
-            room.send(command);
+        let is_here = self.members.get(&id).is_some_and(|member| !member.handle.has_ended());
+        let answer = match is_here {
+            true => self.note(id, &command).inspect(|()| room.send(command)),
+            false => Ok(()),
+        };
+        if let Err(why) = &answer {
+            tracing::warn!(id = id.0, why, "an order is refused");
         }
         // Whoever gave it may have gone.
-        let _ = noted.send(());
+        let _ = noted.send(answer);
+    }
+
+    fn note(&mut self, id: TorrentId, order: &Command) -> Result<(), String> {
+        if let Command::SelectFiles(wanted) = order {
+            let count = match (self.members.get(&id), self.wanted.get(id)) {
+                (Some(member), _) => Some(member.facts.files),
+                (None, spec) => {
+                    spec.and_then(|spec| Some(spec.selection.as_ref()?.wanted().count()))
+                }
+            };
+            let count = count.ok_or("its files are not known yet")?;
+            if count != wanted.len() {
+                return Err(format!("it has {count} files, and not {}", wanted.len()));
+            }
+        }
+        self.wanted.note(id, order)
     }
 
     /// Sets something of a torrent. False when that has no room for it now: then nothing is set.
@@ -37,18 +57,18 @@ impl Actor {
             Setting::DownloadLimit(limit) => Command::LimitDown(limit),
             Setting::UploadLimit(limit) => Command::LimitUp(limit),
             own => {
-                self.set_own(id, own);
+                self.set_own(id, own).map_err(Error::Refused)?;
                 return Ok(true);
             }
         };
         match member.filter(|member| !member.handle.has_ended()) {
             Some(member) => {
                 let Some(room) = member.handle.room_now() else { return Ok(false) };
-                self.wanted.note(id, &order);
+                self.note(id, &order).map_err(Error::Refused)?;
                 room.send(order);
             }
             None => {
-                self.wanted.note(id, &order);
+                self.note(id, &order).map_err(Error::Refused)?;
                 self.list_absent(id);
             }
         }
@@ -56,10 +76,10 @@ impl Actor {
     }
 
     /// Sets what the torrent itself need not know.
-    fn set_own(&mut self, id: TorrentId, setting: Setting) {
+    fn set_own(&mut self, id: TorrentId, setting: Setting) -> Result<(), String> {
         match setting {
             Setting::Labels(labels) => {
-                self.wanted.change(id, |spec| spec.labels = labels);
+                self.wanted.lengthen(id, |spec| spec.labels = labels)?;
                 self.roster.touch(id);
             }
             Setting::Seeding(SeedLimits { ratio, time }) => {
@@ -76,6 +96,7 @@ impl Actor {
             }
             _ => {}
         }
+        Ok(())
     }
 
     /// Has its goals watched; it has seeded for so many seconds in earlier runs.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::base::ids::{InfoHash, TorrentId};
 use crate::ledger::task::{Answer, Keeping};
 use crate::ledger::{Goals, Place, Selection, Spec, Tally};
-use crate::metainfo::Torrent;
+use crate::metainfo::{Torrent, WEB_SEEDS_MAX};
 use crate::torrent::command::Command;
 use crate::torrent::options::{NamedBy, SeedLimits, TorrentOptions, WebSeed};
 
@@ -107,24 +107,56 @@ impl Wanted {
         }
     }
 
+    /// The same, for what may be longer than is kept.
+    ///
+    /// # Errors
+    /// It is; then nothing is changed.
+    pub fn lengthen(
+        &mut self,
+        id: TorrentId,
+        change: impl FnOnce(&mut Spec),
+    ) -> Result<(), String> {
+        let Some(mut spec) = self.specs.get(&id).cloned() else { return Ok(()) };
+        change(&mut spec);
+        if !spec.fits() {
+            return Err("its labels, trackers and servers are more than is kept".to_owned());
+        }
+        self.change(id, |it| *it = spec);
+        Ok(())
+    }
+
     /// These files are wanted, or all.
     pub fn select(&mut self, id: TorrentId, wanted: Option<&[bool]>) {
         self.change(id, |spec| spec.selection = wanted.and_then(selection));
     }
 
     /// Takes in an order on its way to a torrent.
-    pub fn note(&mut self, id: TorrentId, order: &Command) {
-        self.change(id, |spec| match order {
-            Command::Pause => spec.paused = true,
-            Command::Resume | Command::Unpause => spec.paused = false,
-            Command::LimitDown(limit) => spec.download_limit = *limit,
-            Command::LimitUp(limit) => spec.upload_limit = *limit,
-            Command::SelectFiles(wanted) => spec.selection = selection(wanted),
-            Command::AddWebSeed(seed) => {
-                spec.web_seeds.extend(lasting(seed).filter(|url| !spec.web_seeds.contains(url)))
+    ///
+    /// # Errors
+    /// It is more than a torrent has, or than is kept: then it is not to get there.
+    pub fn note(&mut self, id: TorrentId, order: &Command) -> Result<(), String> {
+        match order {
+            Command::Pause => self.change(id, |spec| spec.paused = true),
+            Command::Resume | Command::Unpause => self.change(id, |spec| spec.paused = false),
+            Command::LimitDown(limit) => self.change(id, |spec| spec.download_limit = *limit),
+            Command::LimitUp(limit) => self.change(id, |spec| spec.upload_limit = *limit),
+            Command::SelectFiles(wanted) => {
+                return self.lengthen(id, |spec| spec.selection = selection(wanted));
             }
+            Command::AddWebSeed(seed) => return self.note_server(id, seed),
             _ => {}
-        });
+        }
+        Ok(())
+    }
+
+    fn note_server(&mut self, id: TorrentId, seed: &WebSeed) -> Result<(), String> {
+        let servers = self.specs.get(&id).map(|spec| &spec.web_seeds);
+        let new = lasting(seed).filter(|url| servers.is_some_and(|known| !known.contains(url)));
+        let Some(url) = new else { return Ok(()) };
+        if servers.is_some_and(|known| known.len() >= WEB_SEEDS_MAX) {
+            return Err(format!("it has {WEB_SEEDS_MAX} servers already, and takes no more"));
+        }
+        self.lengthen(id, |spec| spec.web_seeds.push(url))
     }
 
     /// Gives a torrent another place in the queue, and names those that have another one now: all
@@ -379,15 +411,40 @@ mod tests {
             Command::AddWebSeed(seeds[1].clone()),
             Command::Scrape,
         ];
-        orders.iter().for_each(|order| wanted.note(id, order));
+        orders.iter().for_each(|order| wanted.note(id, order).unwrap());
         let spec = wanted.get(id).unwrap().clone();
         assert!(spec.paused);
         assert_eq!((spec.download_limit, spec.upload_limit), (Some(7), Some(8)));
         assert_eq!(spec.selection, Selection::of(&[true, false]));
         assert_eq!(spec.web_seeds, ["http://a/"]);
-        wanted.note(id, &Command::Unpause);
-        wanted.note(id, &Command::SelectFiles(vec![true, true]));
+        wanted.note(id, &Command::Unpause).unwrap();
+        wanted.note(id, &Command::SelectFiles(vec![true, true])).unwrap();
         let spec = wanted.get(id).unwrap();
         assert_eq!((spec.paused, spec.selection.as_ref()), (false, None));
+    }
+
+    #[test]
+    fn more_servers_than_a_torrent_asks_and_longer_names_than_are_kept_are_refused() {
+        let mut wanted = wanted(1);
+        let id = TorrentId(1);
+        let server = |nth: usize| Command::AddWebSeed(WebSeed::of_user(format!("http://{nth}/")));
+        for nth in 0..WEB_SEEDS_MAX {
+            wanted.note(id, &server(nth)).unwrap();
+        }
+        wanted.note(id, &server(0)).unwrap();
+        let refused = wanted.note(id, &server(WEB_SEEDS_MAX)).unwrap_err();
+        assert_eq!(refused, "it has 32 servers already, and takes no more");
+        assert_eq!(wanted.get(id).unwrap().web_seeds.len(), WEB_SEEDS_MAX);
+        let before = wanted.get(id).unwrap().clone();
+        // By their length, and by their number.
+        for labels in [vec!["x".repeat(1 << 20)], vec![String::new(); 10_000]] {
+            assert!(wanted.lengthen(id, |spec| spec.labels = labels).is_err());
+        }
+        assert_eq!(wanted.get(id), Some(&before));
+        let most = vec!["x".repeat(100); 9_000];
+        wanted.lengthen(id, |spec| spec.labels = most).unwrap();
+        // What has few bytes finds room all the same.
+        wanted.note(id, &Command::LimitDown(Some(u64::MAX))).unwrap();
+        wanted.change(id, |spec| spec.dir = "d/".repeat(2000).into());
     }
 }

@@ -174,6 +174,6 @@ pub struct Order {
     pub command: Command,
     /// Room for it.
     pub room: Room,
-    /// Told when it was handed on.
-    pub noted: oneshot::Sender<()>,
+    /// Told when it was handed on, or why it is not.
+    pub noted: oneshot::Sender<Result<(), String>>,
 }

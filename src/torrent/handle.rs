@@ -216,8 +216,7 @@ impl TorrentHandle {
         if Url::parse(&seed.url).is_none() {
             return Err("not a URL of http or https".to_owned());
         }
-        self.set(Command::AddWebSeed(seed)).await;
-        Ok(())
+        self.order(Command::AddWebSeed(seed)).await
     }
 
     /// Stops transferring.
@@ -320,12 +319,22 @@ impl TorrentHandle {
 
     /// Gives an order that sets something; returns when the torrent has it.
     async fn set(&self, command: Command) {
-        let Some(room) = self.room().await else { return };
+        // The session has told of what it refuses.
+        let _ = self.order(command).await;
+    }
+
+    /// The same.
+    ///
+    /// # Errors
+    /// Why its session does not take it.
+    async fn order(&self, command: Command) -> Result<(), String> {
+        let Some(room) = self.room().await else { return Ok(()) };
         let (noted, is_noted) = oneshot::channel();
         let order = Order { id: self.id, command, room, noted };
         // A session that ends sets nothing any more.
-        if self.orders.send(order).await.is_ok() {
-            let _ = is_noted.await;
+        match self.orders.send(order).await {
+            Ok(()) => is_noted.await.unwrap_or(Ok(())),
+            Err(_) => Ok(()),
         }
     }
 

@@ -3,8 +3,11 @@
 use super::slumber::{asleep, fetched, held, when};
 use super::*;
 
+use std::path::PathBuf;
+
 use crate::base::ids::TorrentId;
-use crate::ledger::{Spec, Trouble};
+use crate::disk::Home;
+use crate::ledger::{Ledger, Place, Spec, Trouble};
 use crate::roster::{Flags, Phase, Row};
 
 pub(super) fn keeping(dir: &Path, max_active: usize) -> SessionConfig {
@@ -115,6 +118,40 @@ async fn torrents_come_back_in_order_with_their_numbers_and_all_that_was_set() {
 }
 
 #[tokio::test]
+async fn what_a_torrent_cannot_have_is_refused_and_what_it_had_stays() {
+    let home = tempfile::tempdir().unwrap();
+    let session = started(home.path(), 1).await;
+    for number in 0..2 {
+        session.add(torrent(number), options(home.path())).await.unwrap();
+    }
+    let before = specs(&session).await;
+    for id in [1, 2] {
+        for (setting, expected) in [
+            (Setting::WantedFiles(vec![false, true]), "it has 1 files, and not 2"),
+            (Setting::WantedFiles(vec![]), "it has 1 files, and not 0"),
+            (
+                Setting::Labels(vec!["x".repeat(2 << 20)]),
+                "its labels, trackers and servers are more than is kept",
+            ),
+        ] {
+            let refused = session.set(TorrentId(id), setting).await.unwrap_err();
+            assert!(matches!(&refused, Error::Refused(why) if why == expected), "{refused}");
+        }
+        let handle = back(&session, id).await;
+        // By the torrent itself.
+        handle.select_files(vec![false, true]).await;
+        let long = WebSeed::of_user(format!("http://192.0.2.1/{}", "x".repeat(2 << 20)));
+        assert!(handle.add_web_seed(long).await.is_err());
+        assert_eq!(handle.look(|status| status.wanted_files.to_vec()), [true]);
+    }
+    assert_eq!(specs(&session).await, before);
+    until(&back(&session, 1).await, State::Downloading).await;
+    until(&back(&session, 2).await, State::Queued).await;
+    session.set(TorrentId(2), Setting::WantedFiles(vec![false])).await.unwrap();
+    session.stop().await;
+}
+
+#[tokio::test]
 async fn a_place_in_the_queue_decides_whose_turn_is_next() {
     let home = tempfile::tempdir().unwrap();
     let session = started(home.path(), 1).await;
@@ -172,6 +209,68 @@ async fn the_file_that_was_given_is_kept_as_it_is_when_the_addition_is_answered(
     let kept = std::fs::read(&pack).unwrap();
     let made = Torrent::parse(&kept[file.len()..]).unwrap();
     assert_eq!(made.info_hash_v1, torrent(2).info_hash_v1);
+    session.stop().await;
+}
+
+#[tokio::test]
+async fn a_file_of_another_torrent_is_not_kept_as_that_of_this_one() {
+    let home = tempfile::tempdir().unwrap();
+    let session = started(home.path(), 1).await;
+    let other = [b"d4:info", torrent(2).raw_info(), b"e"].concat();
+    for (number, given) in [(1, other), (3, b"no torrent".to_vec())] {
+        session.add(torrent(number), options(home.path()).file(given)).await.unwrap();
+    }
+    session.stop().await;
+    let session = started(home.path(), 2).await;
+    for id in [1, 2] {
+        until(&back(&session, id).await, State::Downloading).await;
+    }
+    session.stop().await;
+}
+
+/// Whoever looks for the files of this torrent waits until the hurdle is [taken away](Hurdle::end).
+struct Hurdle(PathBuf);
+
+impl Hurdle {
+    /// Where its record would be.
+    fn before(home: &Path, number: usize) -> Self {
+        let hash = torrent(number).info_hash_v1.unwrap();
+        let path = home.join("state").join(format!("{hash}.resume"));
+        let _ = std::fs::remove_file(&path);
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, mode).unwrap();
+        Self(path)
+    }
+
+    /// Whoever waits for it finds nothing, and nobody does so again.
+    fn end(self) {
+        let both_ends = std::fs::OpenOptions::new().read(true).write(true).open(&self.0).unwrap();
+        std::fs::remove_file(self.0).unwrap();
+        drop(both_ends);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_are_kept_in_whatever_order_their_files_open() {
+    let home = tempfile::tempdir().unwrap();
+    let session = started(home.path(), 1).await;
+    let hurdle = Hurdle::before(home.path(), 0);
+    let first = session.begin(torrent(0), options(home.path()), None).await;
+    let mut openings = Vec::new();
+    for number in 1..50 {
+        openings.push(session.begin(torrent(number), options(home.path()), None).await);
+    }
+    for opening in openings {
+        opening.opened().await.unwrap();
+    }
+    hurdle.end();
+    let first = first.opened().await.unwrap();
+    session.set(first.id(), Setting::Labels(vec!["late".to_owned()])).await.unwrap();
+    session.stop().await;
+    let session = started(home.path(), 1).await;
+    let specs = specs(&session).await;
+    assert_eq!(ids(&specs), (1..=50).collect::<Vec<_>>());
+    assert_eq!(specs[0].labels, ["late"]);
     session.stop().await;
 }
 
@@ -299,19 +398,116 @@ async fn a_disk_that_hangs_at_the_start_holds_up_nobody() {
     }
     session.stop().await;
     // Whoever looks for its files waits until somebody writes to its record.
-    let hash = torrent(0).info_hash_v1.unwrap();
-    let hangs = home.path().join("state").join(format!("{hash}.resume"));
-    let _ = std::fs::remove_file(&hangs);
-    let mode = rustix::fs::Mode::from_raw_mode(0o600);
-    rustix::fs::mkfifoat(rustix::fs::CWD, &hangs, mode).unwrap();
+    let hurdle = Hurdle::before(home.path(), 0);
     let session = started(home.path(), 2).await;
     until(&back(&session, 2).await, State::Downloading).await;
     assert_ne!(back(&session, 1).await.state(), State::Downloading);
     assert_eq!(ids(&specs(&session).await), [1, 2]);
-    // Whoever waits for it finds nothing, and nobody does so again.
-    let both_ends = std::fs::OpenOptions::new().read(true).write(true).open(&hangs).unwrap();
-    std::fs::remove_file(hangs).unwrap();
-    drop(both_ends);
+    hurdle.end();
     until(&back(&session, 1).await, State::Downloading).await;
+    session.stop().await;
+}
+
+/// Ends a session, and says what the next one finds.
+async fn kept_by(home: &Path, session: Session) -> Vec<Spec> {
+    session.stop().await;
+    let session = started(home, 1).await;
+    let specs = specs(&session).await;
+    session.stop().await;
+    specs
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_is_moved_before_its_turn_is_there_at_the_next_start() {
+    let home = tempfile::tempdir().unwrap();
+    let session = started(home.path(), 1).await;
+    let first = session.add(torrent(1), options(home.path())).await.unwrap();
+    until(&first, State::Downloading).await;
+    let second = session.add(torrent(2), options(home.path())).await.unwrap();
+    let there = home.path().join("there");
+    second.relocate(Relocation::Dir(there.clone())).await.unwrap().unwrap();
+    when(&second, "moved", |it| it.home.as_ref().is_some_and(|it| it.dir == there)).await;
+    let kept = kept_by(home.path(), session).await;
+    assert_eq!([&kept[0].dir, &kept[1].dir], [&home.path().join("data"), &there]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_whose_record_says_where_it_is_is_there_and_a_link_stays_a_link() {
+    let home = tempfile::tempdir().unwrap();
+    let session = started(home.path(), 2).await;
+    let first = session.add(torrent(1), options(home.path())).await.unwrap();
+    until(&first, State::Downloading).await;
+    let there = home.path().join("there");
+    first.relocate(Relocation::Dir(there.clone())).await.unwrap().unwrap();
+    when(&first, "moved", |it| it.home.as_ref().is_some_and(|it| it.dir == there)).await;
+    assert!(session.remove(torrent(1).info_hash_v1.unwrap()).await.unwrap());
+    let again = session.add(torrent(1), options(home.path())).await.unwrap();
+    when(&again, "there", |it| it.home.as_ref().is_some_and(|it| it.dir == there)).await;
+    let (real, link) = (home.path().join("real"), home.path().join("link"));
+    std::fs::create_dir(&real).unwrap();
+    std::os::unix::fs::symlink(&real, &link).unwrap();
+    let second = session.add(torrent(2), options(home.path()).dir(&link)).await.unwrap();
+    until(&second, State::Downloading).await;
+    let kept = kept_by(home.path(), session).await;
+    assert_eq!([&kept[0].dir, &kept[1].dir], [&there, &link]);
+}
+
+#[tokio::test]
+async fn of_one_that_is_there_twice_the_later_one_runs_and_both_can_be_removed() {
+    let home = tempfile::tempdir().unwrap();
+    let session = started(home.path(), 5).await;
+    session.add(torrent(1), options(home.path())).await.unwrap();
+    session.stop().await;
+    let (mut ledger, restored) = Ledger::open(&home.path().join("state")).unwrap();
+    let bytes = ledger.locate(TorrentId(1)).unwrap().read().unwrap();
+    let first = restored.torrents[0].spec.clone();
+    // In front of the first, which would come later.
+    let second = Spec { id: TorrentId(2), place: Place(first.place.0 - 1), ..first };
+    ledger.add(&second, Some(bytes)).unwrap();
+    ledger.commit().unwrap();
+    drop(ledger);
+
+    let session = started(home.path(), 5).await;
+    until(&back(&session, 2).await, State::Downloading).await;
+    let listed = session.find(TorrentId(1)).await.unwrap();
+    let why = "it is there twice, and was added again later";
+    assert_eq!((listed.handle.is_none(), listed.trouble.as_deref()), (true, Some(why)));
+    let hash = torrent(1).info_hash_v1.unwrap();
+    for left in [&[1][..], &[]] {
+        assert!(session.remove(hash).await.unwrap());
+        assert_eq!(ids(&specs(&session).await), left);
+    }
+    assert!(!session.remove(hash).await.unwrap());
+    assert_eq!(kept_by(home.path(), session).await, []);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_was_renamed_comes_back_beside_one_that_has_its_name_now() {
+    let home = tempfile::tempdir().unwrap();
+    let session = started(home.path(), 5).await;
+    let first = session.add(torrent(1), options(home.path())).await.unwrap();
+    until(&first, State::Downloading).await;
+    first.relocate(Relocation::Torrent("other".into())).await.unwrap().unwrap();
+    let is_renamed = |it: &Home| it.folder.is_some() || !it.names.is_empty();
+    when(&first, "renamed", |it| it.home.as_ref().is_some_and(|it| is_renamed(it))).await;
+    until(&first, State::Downloading).await;
+    let elsewhere = options(&home.path().join("elsewhere"));
+    let namesake = held(1, &elsewhere);
+    let namesake_hash = namesake.info_hash_v1.unwrap();
+    let second = session.add(namesake, options(home.path())).await.unwrap();
+    until(&second, State::Downloading).await;
+    // Many are read between the two, so that the other one is open before.
+    for number in 2..80 {
+        session.add(torrent(number), options(home.path()).paused(true)).await.unwrap();
+    }
+    session.set(TorrentId(2), Setting::Rank(Rank::First)).await.unwrap();
+    session.set(TorrentId(1), Setting::Rank(Rank::Last)).await.unwrap();
+    session.stop().await;
+    let session = started(home.path(), 1).await;
+    until(&back(&session, 2).await, State::Downloading).await;
+    let first = back(&session, 1).await;
+    assert!(session.remove(namesake_hash).await.unwrap());
+    until(&first, State::Downloading).await;
+    assert!(first.look(|it| it.home.as_ref().is_some_and(|it| is_renamed(it))));
     session.stop().await;
 }
