@@ -53,6 +53,9 @@ pub struct Run {
     pub end: u32,
     /// So many blocks of the first piece are here already; fewer than it has.
     pub skip: u32,
+    /// The file in which it begins is known to come only as a whole: what is before the run in it,
+    /// less than a piece, is to be thrown away.
+    pub is_of_whole_file: bool,
 }
 
 /// Why a run is over.

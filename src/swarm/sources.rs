@@ -182,6 +182,23 @@ impl Sources {
         self.known.get(&source).is_some_and(|source| source.brings_now(piece, ground, now))
     }
 
+    /// Does it have all files of the piece at present, as far as is known?
+    pub(super) fn has_files_of(
+        &self,
+        source: SourceId,
+        piece: PieceIndex,
+        ground: Ground<'_>,
+        now: Instant,
+    ) -> bool {
+        self.known.get(&source).is_some_and(|source| source.has_files_of(piece, ground, now))
+    }
+
+    /// Can one for seams bring this piece at present?
+    pub(super) fn seams_bring(&self, piece: PieceIndex, ground: Ground<'_>, now: Instant) -> bool {
+        let mut seams = self.known.values().filter(|it| it.is_of_seams() && it.is_fit(now));
+        seams.any(|it| it.brings_now(piece, ground, now))
+    }
+
     /// When time alone changes who may be asked for what.
     pub(super) fn next_change(&self, now: Instant) -> Option<Instant> {
         let sources =

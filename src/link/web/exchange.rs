@@ -308,7 +308,8 @@ impl Exchange {
     fn on_head(&mut self, head: Head) {
         let now = Instant::now();
         let Some(asked) = self.asked.front().copied() else { return };
-        let skip_max = SKIP_MAX.max(self.rate / SKIP_PART);
+        let of_run = self.work().map_or(0, Work::skip_max);
+        let skip_max = SKIP_MAX.max(self.rate / SKIP_PART).max(of_run);
         let wish = self.wish(asked.slice);
         let verdict = match self.is_script {
             true => wish.judge_script(&head, SystemTime::now()),

@@ -31,16 +31,24 @@ impl Talk {
     }
 
     fn of(lens: &[u64]) -> Self {
+        Self::in_pieces(lens, PIECE_LEN)
+    }
+
+    fn in_pieces(lens: &[u64], piece_len: u32) -> Self {
         let extents = Arc::new(Extents::new(lens.iter().map(|len| (*len, false))));
-        let layout = Layout::new(extents.total_len(), PIECE_LEN).unwrap();
+        let layout = Layout::new(extents.total_len(), piece_len).unwrap();
         let mut exchange = Exchange::new(layout, extents, false);
         exchange.begin_connection(0);
         Self { exchange, pool: BlockPool::new(4 << 20), layout, events: Vec::new() }
     }
 
     fn fetch(&mut self, first: u32, end: u32) {
-        let run = Run { first: self.layout.piece(first).unwrap(), end, skip: 0 };
-        self.exchange.fetch(run, &mut self.events);
+        self.fetch_of(first, end, false);
+    }
+
+    fn fetch_of(&mut self, first: u32, end: u32, is_of_whole_file: bool) {
+        let first = self.layout.piece(first).unwrap();
+        self.exchange.fetch(Run { first, end, skip: 0, is_of_whole_file }, &mut self.events);
     }
 
     /// Asks for what comes next; what its range would say.
@@ -244,6 +252,37 @@ fn more_is_thrown_away_in_front_of_what_is_wanted_where_that_is_soon_done() {
         talk.hear(whole.as_bytes()).unwrap();
         let told = talk.exchange.take_told().map(|told| told.verdict);
         assert_eq!(told, (!is_taken).then_some(Verdict::WholeOnly));
+    }
+}
+
+/// Pieces of 96 KiB, more than is thrown away otherwise.
+#[test]
+fn in_front_of_a_run_of_a_whole_file_up_to_a_piece_is_thrown_away_when_it_begins() {
+    const PIECE: u64 = 96 << 10;
+    let lens = [2 * PIECE - 80_000, 2 * PIECE + 80_000];
+    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", lens[1]);
+    for (is_of_whole_file, first, is_taken) in
+        [(true, 2, true), (true, 3, false), (false, 2, false)]
+    {
+        let mut talk = Talk::in_pieces(&lens, PIECE as u32);
+        talk.fetch_of(first, 4, is_of_whole_file);
+        talk.ask();
+        talk.hear(answer.as_bytes()).unwrap();
+        if !is_taken {
+            talk.hear(&content(lens[0]..4 * PIECE)).unwrap();
+            let told = talk.exchange.take_told().map(|told| told.verdict);
+            assert_eq!(told, Some(Verdict::WholeOnly), "{first}");
+            continue;
+        }
+        talk.hear(&content(lens[0]..3 * PIECE)).unwrap();
+        // Once it has begun, what breaks off comes from the first byte on.
+        talk.exchange.begin_connection(0);
+        talk.ask();
+        talk.hear(answer.as_bytes()).unwrap();
+        talk.hear(&content(lens[0]..4 * PIECE)).unwrap();
+        let told = talk.exchange.take_told().map(|told| told.verdict);
+        assert_eq!(told, Some(Verdict::WholeOnly));
+        assert_eq!(talk.told().0, content(2 * PIECE..3 * PIECE));
     }
 }
 

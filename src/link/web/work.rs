@@ -20,6 +20,7 @@ pub(super) struct Work {
     extents: Arc<Extents>,
     /// The number of the piece behind the last one that is wanted.
     end_piece: u32,
+    is_of_whole_file: bool,
     begin: u64,
     end: u64,
     /// Where the next byte belongs.
@@ -40,6 +41,7 @@ impl Work {
             layout,
             extents,
             end_piece: run.end,
+            is_of_whole_file: run.is_of_whole_file,
             begin: at,
             end: end_of(run.end, &layout),
             at,
@@ -66,6 +68,12 @@ impl Work {
     /// Has all that is wanted come?
     pub fn is_done(&self) -> bool {
         self.at >= self.end
+    }
+
+    /// Bytes of its first file that may be thrown away in front of it.
+    pub fn skip_max(&self) -> u64 {
+        let is_at_begin = self.is_of_whole_file && !self.has_begun();
+        if is_at_begin { u64::from(self.layout.piece_len()) } else { 0 }
     }
 
     /// Has some of it come?
@@ -247,7 +255,7 @@ mod tests {
     }
 
     fn run(layout: &Layout, first: u32, end: u32) -> Run {
-        Run { first: layout.piece(first).unwrap(), end, skip: 0 }
+        Run { first: layout.piece(first).unwrap(), end, skip: 0, is_of_whole_file: false }
     }
 
     #[test]

@@ -132,7 +132,7 @@ impl Rig {
 
     fn run(&self, first: u32, end: u32) -> Run {
         let layout = self.config.subject.known().unwrap().layout;
-        Run { first: layout.piece(first).unwrap(), end, skip: 0 }
+        Run { first: layout.piece(first).unwrap(), end, skip: 0, is_of_whole_file: false }
     }
 
     fn all(&self) -> Run {

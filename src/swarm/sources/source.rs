@@ -239,12 +239,16 @@ impl Source {
     }
 
     pub(super) fn brings_now(&self, piece: PieceIndex, ground: Ground<'_>, now: Instant) -> bool {
+        let stuck = self.stuck.get(&piece).and_then(|stuck| stuck.until);
+        stuck.is_none_or(|until| until <= now) && self.has_files_of(piece, ground, now)
+    }
+
+    pub(super) fn has_files_of(&self, piece: PieceIndex, ground: Ground<'_>, now: Instant) -> bool {
         let is_there = |file| {
             let off = self.files.get(&file).and_then(|it| it.off.as_ref());
             self.has(file) && !off.is_some_and(|off| off.holds(now))
         };
-        let stuck = self.stuck.get(&piece).and_then(|stuck| stuck.until);
-        stuck.is_none_or(|until| until <= now) && ground.files_of(piece).all(is_there)
+        ground.files_of(piece).all(is_there)
     }
 
     /// All pieces but those of files that it does not have, or does not send at present, and those

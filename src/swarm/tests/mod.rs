@@ -322,11 +322,10 @@ fn order(command: &LinkCommand) -> String {
     match command {
         LinkCommand::Request(blocks) => format!("request {}", names(blocks.iter().copied())),
         LinkCommand::Cancel(blocks) => format!("cancel {}", names(blocks.iter().copied())),
-        LinkCommand::Fetch(Run { first, end, skip: 0 }) => {
-            format!("fetch {}..{end}", first.number())
-        }
-        LinkCommand::Fetch(Run { first, end, skip }) => {
-            format!("fetch {}..{end} from block {skip}", first.number())
+        LinkCommand::Fetch(Run { first, end, skip, is_of_whole_file }) => {
+            let how = if *is_of_whole_file { " of a whole file" } else { "" };
+            let from = if *skip > 0 { format!(" from block {skip}") } else { String::new() };
+            format!("fetch {}..{end}{from}{how}", first.number())
         }
         LinkCommand::Shorten(end) => format!("shorten to {end}"),
         LinkCommand::Peer(command) => order_to_peer(command),

@@ -506,7 +506,7 @@ fn a_file_that_is_sent_as_a_whole_ends_before_the_piece_that_is_of_another_one_t
     of_one_file_each(&mut bench, &[0]);
     bench.served(0);
     let lines = bench.ended(0, 0, RunEnd::WholeOnly(FileIndex(0)));
-    assert!(has(&lines, "peer 100: fetch 0..1"), "{lines:?}");
+    assert!(has(&lines, "peer 100: fetch 0..1 of a whole file"), "{lines:?}");
 }
 
 /// A server that sends files only as a whole cannot begin within a piece; all before it has to
@@ -523,7 +523,7 @@ fn servers_of_whole_files_are_used_together_from_the_first_byte_on() {
     bench.ended(0, 1, RunEnd::Done);
     bench.ended(1, 2, RunEnd::WholeOnly(FileIndex(1)));
     let lines = bench.ended(2, 1, RunEnd::WholeOnly(FileIndex(0)));
-    assert!(has(&lines, "peer 102: fetch 0..3"), "{lines:?}");
+    assert!(has(&lines, "peer 102: fetch 0..3 of a whole file"), "{lines:?}");
 }
 
 /// A run that was ordered when the hand had just ended all that it had is not fetched: what it
@@ -570,7 +570,7 @@ fn of_a_file_that_is_sent_as_a_whole_nothing_comes_behind_the_last_piece_that_is
     bench.sources(1);
     assert_eq!(bench.served(0), ["peer 100: fetch 6..8"]);
     let lines = bench.ended(0, 6, RunEnd::WholeOnly(FileIndex(1)));
-    assert_eq!(lines, ["peer 100: fetch 4..8"]);
+    assert_eq!(lines, ["peer 100: fetch 4..8 of a whole file"]);
     // What is in the way is not wanted, and not kept.
     assert_eq!(bench.pieces(0, 4..6), Vec::<String>::new());
     assert_eq!(bench.in_progress(), 0);
@@ -578,15 +578,53 @@ fn of_a_file_that_is_sent_as_a_whole_nothing_comes_behind_the_last_piece_that_is
     assert!(has(&lines, "check 7 [data data data data]"), "{lines:?}");
 }
 
+/// The piece of both is not to be had: what is in front of the next one comes, and is thrown away.
 #[test]
-fn a_whole_file_that_begins_within_a_piece_of_one_that_is_not_there_is_not_asked_for() {
+fn a_whole_file_that_begins_within_a_piece_of_one_that_is_not_there_comes_from_the_next_one_on() {
     let mut bench = Bench::of_files(&[18, 18]);
     bench.sources(1);
     bench.served(0);
     bench.ended(0, 0, RunEnd::File(FileIndex(0), trouble(None)));
     let lines = bench.ended(0, 5, RunEnd::WholeOnly(FileIndex(1)));
-    assert!(!lines.iter().any(|line| line.contains("fetch")), "{lines:?}");
-    assert!(!bench.wait(300.0).iter().any(|line| line.contains("fetch")));
+    assert_eq!(lines, ["peer 100: fetch 5..9 of a whole file"]);
+    let lines = bench.pieces(0, 5..9);
+    assert!(has(&lines, "check 8 [data data data data]"), "{lines:?}");
+    (5..9).for_each(|piece| drop(bench.good(piece)));
+    bench.ended(0, 9, RunEnd::Done);
+    assert!(!bench.wait(300.0).iter().any(|line| line.contains("fetch")), "nor the piece of both");
+    assert_eq!(bench.cause(), Cause::SourcesDiffer);
+}
+
+#[test]
+fn whole_files_in_a_row_behind_one_that_is_not_there_come_all_the_same() {
+    let mut bench = Bench::of_files(&[14, 12, 16, 10]);
+    bench.sources(1);
+    assert_eq!(bench.served(0), ["peer 100: fetch 0..13"]);
+    bench.pieces(0, 0..3);
+    let lines = bench.ended(0, 3, RunEnd::File(FileIndex(1), trouble(Some(3600))));
+    assert_eq!(lines, ["peer 100: fetch 7..13"]);
+    bench.ended(0, 7, RunEnd::WholeOnly(FileIndex(2)));
+    let lines = bench.ended(0, 11, RunEnd::WholeOnly(FileIndex(3)));
+    assert_eq!(lines, ["peer 100: fetch 7..13 of a whole file"]);
+    bench.pieces(0, 7..13);
+    (0..3).chain(7..13).for_each(|piece| drop(bench.good(piece)));
+    bench.ended(0, 13, RunEnd::Done);
+    assert_eq!(bench.cause(), Cause::SourceWaits);
+}
+
+/// Else it would end at the file that is not there, and be ordered again from the first byte on.
+#[test]
+fn a_run_of_whole_files_does_not_go_over_one_between_them_that_is_not_there() {
+    let mut bench = Bench::of_files(&[16, 18, 1, 13]);
+    bench.handle(Input::Wanted(set(12, &[4, 5, 6, 7, 8, 9, 10, 11])));
+    bench.sources(1);
+    assert_eq!(bench.served(0), ["peer 100: fetch 4..12"]);
+    assert_eq!(bench.ended(0, 4, RunEnd::WholeOnly(FileIndex(1))), ["peer 100: fetch 9..12"]);
+    let lines = bench.ended(0, 9, RunEnd::WholeOnly(FileIndex(3)));
+    assert_eq!(lines, ["peer 100: fetch 4..12 of a whole file"]);
+    bench.pieces(0, 4..8);
+    let lines = bench.ended(0, 8, RunEnd::File(FileIndex(2), trouble(None)));
+    assert_eq!(lines, ["peer 100: fetch 9..12 of a whole file"]);
 }
 
 #[test]
@@ -595,7 +633,7 @@ fn a_whole_file_that_breaks_off_is_begun_anew_ever_later() {
     bench.sources(1);
     assert_eq!(bench.served(0), ["peer 100: fetch 0..16"]);
     let whole = || RunEnd::WholeOnly(FileIndex(0));
-    assert_eq!(bench.ended(0, 4, whole()), ["peer 100: fetch 0..16"]);
+    assert_eq!(bench.ended(0, 4, whole()), ["peer 100: fetch 0..16 of a whole file"]);
     let mut link = 0;
     for rest in [60.0, 120.0] {
         bench.ended(link, 4, whole());
@@ -604,7 +642,10 @@ fn a_whole_file_that_breaks_off_is_begun_anew_ever_later() {
         let lines = bench.wait(2.0);
         link += 1;
         assert!(has(&lines, &leases(0, link..link + 1)[0]), "after {rest} s: {lines:?}");
-        assert_eq!(bench.served(link), [format!("peer {}: fetch 0..16", 100 + link)]);
+        assert_eq!(
+            bench.served(link),
+            [format!("peer {}: fetch 0..16 of a whole file", 100 + link)]
+        );
     }
 }
 
@@ -626,7 +667,7 @@ fn a_whole_file_is_begun_at_once_whatever_parts_of_it_were_asked_for_before_that
         assert!(!lines.iter().any(|line| line.contains("fetch")), "another has a run: {lines:?}");
     }
     let lines = bench.ended(0, 48, whole());
-    assert!(lines.iter().any(|line| line.ends_with("fetch 0..64")), "{lines:?}");
+    assert!(lines.iter().any(|line| line.ends_with("fetch 0..64 of a whole file")), "{lines:?}");
     let files = bench.swarm.sources(bench.now)[0].files.clone();
     assert_eq!((files[0].whole_only, files[0].why.clone()), (true, None));
 }
@@ -641,7 +682,7 @@ fn a_piece_of_a_whole_file_that_broke_off_within_it_is_completed() {
     let begun: Vec<_> = bench.layout.blocks(bench.piece(3)).take(2).collect();
     bench.deliver(LINKS, &names(begun));
     let lines = bench.ended(0, 3, RunEnd::WholeOnly(FileIndex(0)));
-    assert_eq!(lines, ["peer 100: fetch 0..4"], "nothing else is missing");
+    assert_eq!(lines, ["peer 100: fetch 0..4 of a whole file"], "nothing else is missing");
     let lines = bench.pieces(0, 0..4);
     assert!(has(&lines, "check 3 [data data data data]"), "{lines:?}");
 }
@@ -832,6 +873,29 @@ fn the_cause_is_the_source_that_waits_or_is_silent() {
     assert_eq!((bench.cause(), bench.state(0)), (Cause::Transfer, SourceState::Fit));
     bench.wait(10.5);
     assert_eq!(bench.cause(), Cause::SourceSlow);
+}
+
+#[test]
+fn that_sources_have_other_files_is_the_cause_when_nothing_else_is_left_to_be_had() {
+    let mut bench = Bench::of_files(&[16, 6, 2]);
+    bench.sources(1);
+    bench.served(0);
+    assert_eq!(
+        bench.ended(0, 0, RunEnd::File(FileIndex(0), trouble(None))),
+        ["peer 100: fetch 4..6"]
+    );
+    bench.pieces(0, 4..6);
+    bench.good(4);
+    // Of two files, so that it is asked for again, later.
+    bench.bad(5, &[9; 4]);
+    bench.ended(0, 6, RunEnd::Done);
+    assert_ne!(bench.cause(), Cause::SourcesDiffer);
+    assert_eq!(bench.wait(61.0).last(), leases(0, 1..2).last());
+    bench.served(1);
+    bench.pieces(1, 5..6);
+    bench.good(5);
+    bench.ended(1, 6, RunEnd::Done);
+    assert_eq!(bench.cause(), Cause::SourcesDiffer);
 }
 
 #[test]

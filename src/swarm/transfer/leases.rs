@@ -503,7 +503,8 @@ impl Transfer {
         if is_coming || self.sources.any_rests(now) {
             return Some(Cause::SourceWaits);
         }
-        self.sources.differ().then_some(Cause::SourcesDiffer)
+        let is_all = self.sources.differ() && !self.may_sources_help();
+        is_all.then_some(Cause::SourcesDiffer)
     }
 
     /// Is there a missing piece that a source may bring some day?

@@ -30,6 +30,7 @@ mod timers;
 pub mod trade;
 pub mod upload;
 mod whole;
+mod whole_files;
 
 use std::collections::BTreeMap;
 use std::time::Instant;

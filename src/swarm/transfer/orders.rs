@@ -1,11 +1,12 @@
 //! Which runs are ordered of servers, and what comes of them. Who is asked, and how many links
-//! there are, is in `leases`; which part of the torrent comes next, in `gaps`.
+//! there are, is in `leases`; which part of the torrent comes next, in `gaps`; files that are sent
+//! only as a whole, in `whole_files`.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use crate::base::ids::{FileIndex, LinkId, SourceId};
+use crate::base::ids::{LinkId, SourceId};
 use crate::base::layout::{BlockRef, PieceIndex};
 use crate::base::pool::Block;
 use crate::base::units::BLOCK_LEN;
@@ -140,17 +141,17 @@ impl Transfer {
     ) -> bool {
         self.reserve(pieces.clone());
         let Some(first) = self.layout.piece(pieces.start) else { return false };
-        let run = Run { first, end: pieces.end, skip: 0 };
+        let run = Run { first, end: pieces.end, skip: 0, is_of_whole_file: false };
         self.fetch(link, (run, Kind::Reserved), BTreeSet::new(), now, out)
     }
 
-    fn reserve(&mut self, pieces: impl Iterator<Item = u32>) {
+    pub(super) fn reserve(&mut self, pieces: impl Iterator<Item = u32>) {
         for piece in pieces.filter_map(|number| self.layout.piece(number)) {
             self.picker.remove(piece);
         }
     }
 
-    fn fetch(
+    pub(super) fn fetch(
         &mut self,
         link: LinkId,
         (run, kind): (Run, Kind),
@@ -208,7 +209,7 @@ impl Transfer {
             it.owes(blocks);
         }
         let skip = begin / BLOCK_LEN as u32;
-        let run = Run { first: piece, end: piece.number() + 1, skip };
+        let run = Run { first: piece, end: piece.number() + 1, skip, is_of_whole_file: false };
         self.fetch(link, (run, Kind::Begun), BTreeSet::new(), now, out)
     }
 
@@ -314,85 +315,6 @@ impl Transfer {
         let moves = moves.filter(|(owing, _)| *owing != link).collect();
         self.move_blocks(moves, link, now, &mut blocks, out);
         self.fetch_open(link, piece, blocks, now, out)
-    }
-
-    /// A file that the source sends only as a whole, when something of it is to be had nowhere
-    /// else: from its first piece on, whatever of it is here, to the last one that is missing.
-    fn order_whole_file(&mut self, link: LinkId, now: Instant, out: &mut Effects) -> bool {
-        let Some(source) = self.runs.link(link).map(|it| it.source()) else { return false };
-        let others = self.runs.links().filter(|(other, _)| *other != link);
-        if others.filter(|(_, it)| it.source() == source).any(|(_, it)| !it.is_idle()) {
-            return false;
-        }
-        let Some(pieces) = self.whole_file(source, now) else { return false };
-        // Its last piece may be of other files, too, which the source does not have.
-        let is_had = |number: &u32| {
-            let piece = self.layout.piece(*number);
-            piece.is_some_and(|it| self.sources.brings_now(source, it, self.ground(), now))
-        };
-        let is_lacking = |number: &u32| self.lacks_all_or_part(*number) && is_had(number);
-        let Some(last) = pieces.clone().rev().find(is_lacking) else { return false };
-        let Some(first) = self.layout.piece(pieces.start) else { return false };
-        let pieces = pieces.start..last + 1;
-        // What is begun and came to nothing has its place. It comes all the same.
-        let is_hole = |number: &u32| !self.picker.is_free(*number) || !is_had(number);
-        let holes: BTreeSet<u32> = pieces.clone().filter(is_hole).collect();
-        self.reserve(pieces.clone().filter(|number| !holes.contains(number)));
-        let run = Run { first, end: pieces.end, skip: 0 };
-        self.fetch(link, (run, Kind::WholeFile), holes, now, out)
-    }
-
-    /// May the piece be begun, or is it, and nobody asked for what it lacks?
-    fn lacks_all_or_part(&self, number: u32) -> bool {
-        let is_orphan = || self.layout.piece(number).is_some_and(|it| self.assembly.is_orphan(it));
-        self.picker.is_free(number) || is_orphan()
-    }
-
-    /// The pieces of such a file, as a last resort. What begins within a piece after another one
-    /// of its kind begins with that.
-    pub(super) fn whole_file(&mut self, source: SourceId, now: Instant) -> Option<Range<u32>> {
-        let files = self.sources.whole_only(source, now);
-        let spans: Vec<Range<u32>> =
-            files.iter().map(|file: &FileIndex| self.ground().pieces_of(*file)).collect();
-        let mut at = 0;
-        while at < spans.len() {
-            let mut span = spans[at].clone();
-            at += 1;
-            while at < spans.len() && spans[at].start < span.end {
-                span.end = span.end.max(spans[at].end);
-                at += 1;
-            }
-            if self.is_last_resort(source, &span, now) {
-                return Some(span);
-            }
-        }
-        None
-    }
-
-    /// Is a piece to be begun in there, or to be completed, that no peer has, nor any other source
-    /// in runs?
-    fn is_last_resort(&mut self, source: SourceId, span: &Range<u32>, now: Instant) -> bool {
-        let others: Vec<SourceId> =
-            self.sources.fit(now).into_iter().filter(|other| *other != source).collect();
-        let ground = self.ground();
-        let is_had = |number: &u32| {
-            let piece = self.layout.piece(*number);
-            piece.is_some_and(|piece| self.sources.brings_now(source, piece, ground, now))
-        };
-        // It begins with the first byte, or not at all.
-        if !is_had(&span.start) {
-            return false;
-        }
-        let leaves = self.peers_deliver();
-        let is_left = |number: &u32| leaves && self.picker.is_at_hand(*number);
-        let lacks = |number: &u32| self.lacks_all_or_part(*number) && !is_left(number);
-        let mut left: Vec<u32> = span.clone().filter(lacks).filter(is_had).collect();
-        for other in others {
-            let ground = Ground { layout: &self.layout, extents: &self.extents };
-            let ranges = self.sources.ranges(other, ground, now);
-            left.retain(|number| !is_in(ranges, *number));
-        }
-        !left.is_empty()
     }
 
     /// Nothing is wanted of this link from the piece on, whatever was reserved for it. The pieces
