@@ -20,6 +20,7 @@ use super::{Answer, DhtConfig, DhtNews, Look, Order, Question, Standing, Wish, n
 use crate::base::ids::InfoHash;
 use crate::dht::Node;
 use crate::dht::event::{Config, Haste, Health, Hint, Input, Output, Tally, Ticket};
+use crate::dht::rouse::ENOUGH;
 use crate::net::blocklist::{Blocklist, Refused};
 use crate::net::udp::{Udp, UdpNews};
 
@@ -221,12 +222,13 @@ impl Actor {
         });
     }
 
-    /// A name is resolved. Routers are for families over which nobody answers.
+    /// A name is resolved. Routers are for families over which few answer: the first of them may
+    /// do so before the others are resolved, and know nobody.
     fn on_resolved(&mut self, addresses: Vec<SocketAddr>, by: Hint) {
         for address in addresses {
             self.each(|side| {
                 let is_its = side.is_v4 == address.is_ipv4();
-                let is_needed = by != Hint::Router || side.node.health(now()).good == 0;
+                let is_needed = by != Hint::Router || side.node.health(now()).good < ENOUGH;
                 (is_its && is_needed).then_some(Input::Hinted { address, by })
             });
         }
@@ -484,5 +486,38 @@ impl Actor {
         if let Some(work) = self.writing.take() {
             let _ = work.await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+
+    use super::*;
+    use crate::net::egress::Egress;
+
+    #[tokio::test]
+    async fn a_router_that_answers_first_and_knows_nobody_shuts_no_other_out() {
+        let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let (udp, mail) = Udp::open(&Egress::from_address(Some(here)), 0).unwrap();
+        let (egress, routers, told) = (Egress::default(), Vec::new(), Standing::default());
+        let config =
+            DhtConfig { egress, udp, mail: mail.dht, file: None, routers, read_only: false };
+        let (mut actor, _mail) = Actor::start(config, watch::channel(told).0).await;
+        let [poor, other] = [0; 2].map(|_| UdpSocket::bind((here, 0)).unwrap());
+        let address = |socket: &UdpSocket| socket.local_addr().unwrap();
+        actor.on_resolved(vec![address(&poor)], Hint::Router);
+        actor.each(|_| Some(Input::Wake));
+        actor.carry_out();
+        let mut query = [0; 1_500];
+        let len = poor.recv(&mut query).unwrap();
+        let at = query[..len].windows(5).rposition(|key| key == b"1:t4:").unwrap() + 5;
+        let mut bytes = b"d1:rd2:id20:mnopqrstuvwxyz123456e1:t4:".to_vec();
+        bytes.extend_from_slice(&query[at..at + 4]);
+        bytes.extend_from_slice(b"1:y1:re");
+        actor.on_news(&UdpNews::Datagram { from: address(&poor), bytes: bytes.into() });
+        assert_eq!(actor.sides[0].node.health(now()).good, 1);
+        actor.on_resolved(vec![address(&other)], Hint::Router);
+        assert_eq!(actor.sides[0].node.health(now()).hints, 1, "it is forgotten");
     }
 }

@@ -53,7 +53,7 @@ pub struct DhtConfig {
     pub mail: mpsc::Receiver<UdpNews>,
     /// Where nodes are kept between runs; nowhere when none.
     pub file: Option<PathBuf>,
-    /// Public nodes, `HOST:PORT`, asked last and only over a family where none answers.
+    /// Public nodes, `HOST:PORT`, asked last and only over a family where few answer.
     pub routers: Vec<String>,
     /// Say from the start that we take no queries (BEP 43), as a short-lived node should.
     pub read_only: bool,

@@ -97,6 +97,8 @@ pub struct Running {
     child: Child,
     stdin: Option<ChildStdin>,
     lines: mpsc::Receiver<String>,
+    /// What it printed until now and a test has waited for.
+    seen: Vec<String>,
     stderr: Option<JoinHandle<String>>,
 }
 
@@ -119,7 +121,7 @@ impl Running {
             errors.read_to_end(&mut text).expect("read stderr");
             String::from_utf8_lossy(&text).into_owned()
         });
-        Self { stdin: child.stdin.take(), child, lines, stderr: Some(stderr) }
+        Self { stdin: child.stdin.take(), child, lines, seen: Vec::new(), stderr: Some(stderr) }
     }
 
     /// Types a line.
@@ -136,12 +138,12 @@ impl Running {
     /// Waits for a line that begins with `start`, and returns it.
     #[track_caller]
     pub fn line(&mut self, start: &str) -> String {
-        let mut seen = Vec::new();
         loop {
-            match self.lines.recv_timeout(LIMIT) {
-                Ok(line) if line.starts_with(start) => return line,
-                Ok(line) => seen.push(line),
-                Err(_) => panic!("no line {start:?} in {seen:#?}"),
+            let heard = self.lines.recv_timeout(LIMIT);
+            let line = heard.unwrap_or_else(|_| panic!("no line {start:?} after {:#?}", self.seen));
+            self.seen.push(line.clone());
+            if line.starts_with(start) {
+                return line;
             }
         }
     }
