@@ -8,7 +8,7 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::{Id, JoinError, JoinHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
@@ -19,7 +19,7 @@ use crate::ledger::Tally;
 use crate::metainfo::Torrent;
 use crate::net::lsd::LocalPeer;
 use crate::roster::policy::{Input, Output, Policy};
-use crate::roster::{Changes, Cursor, Phase, Roster};
+use crate::roster::{Changes, Cursor, Event, EventKind, Lost, Phase};
 use crate::torrent::bell::Bell;
 use crate::torrent::command::Order;
 use crate::torrent::handle::TorrentHandle;
@@ -36,7 +36,7 @@ use super::homes::Homes;
 use super::listed::{Listed, Setting};
 use super::listener::Registration;
 use super::local::Local;
-use super::member::{AddAnswer, Arriving, Facts, Member, RemoveAnswer, Spent};
+use super::member::{AddAnswer, Arriving, Facts, Member, RemoveAnswer, Spent, trouble_of};
 use super::opening::{self, Coming, Opened, in_turn, open};
 use super::outside::Outside;
 use super::persist::News;
@@ -45,6 +45,7 @@ use super::restoring::Returning;
 use super::searches::Searches;
 use super::shares;
 use super::slumber::{self, Slumber};
+use super::told::{Heads, Told};
 use super::wanted::Wanted;
 use super::way_out::WayOut;
 
@@ -83,6 +84,10 @@ pub(super) enum Command {
     Set { id: TorrentId, setting: Setting, answer: oneshot::Sender<Result<bool, Error>> },
     /// How do torrents stand that changed since then?
     Changes(Cursor, oneshot::Sender<Changes>),
+    /// The same, with what is known of each of them, as far as it is here.
+    Listing(Cursor, oneshot::Sender<(Changes, Vec<Listed>)>),
+    /// What happened after that?
+    Events(Cursor, oneshot::Sender<Result<Vec<Event>, Lost>>),
     /// End all torrents and take no more; answered when they have ended.
     Stop(oneshot::Sender<()>),
 }
@@ -116,8 +121,8 @@ pub(super) struct Actor {
     pub(super) wanted: Wanted,
     /// Those of earlier runs that are not here yet.
     pub(super) returning: Returning,
-    /// How lists show them.
-    pub(super) roster: Roster,
+    /// How lists show them, and what happened to them.
+    pub(super) told: Told,
     /// Whose turn it is, and who has seeded enough.
     policy: Policy,
     /// Who sleeps.
@@ -149,7 +154,7 @@ pub(super) struct Actor {
 }
 
 impl Actor {
-    /// One without torrents, and where they ring.
+    /// One without torrents, where they ring, and where readers wait for what happens.
     pub fn new(
         resources: Arc<Resources>,
         registrations: mpsc::Sender<Registration>,
@@ -157,8 +162,9 @@ impl Actor {
         local: Local,
         outside: Outside,
         (wanted, returning): (Wanted, Returning),
-    ) -> (Self, mpsc::Receiver<TorrentId>) {
+    ) -> (Self, mpsc::Receiver<TorrentId>, watch::Receiver<Heads>) {
         let (rung, ringing) = mpsc::channel(RUNG_LEN);
+        let (told, heads) = Told::new(rand::random());
         let mut actor = Self {
             way_out: WayOut::watched(&resources.egress),
             resources,
@@ -173,7 +179,7 @@ impl Actor {
             hashes: HashMap::new(),
             wanted,
             returning,
-            roster: Roster::new(rand::random()),
+            told,
             policy: Policy::new(most.active),
             slumber: Slumber::new(most.awake),
             linked: BTreeSet::new(),
@@ -191,7 +197,7 @@ impl Actor {
             keeping: None,
         };
         actor.list_returning();
-        (actor, ringing)
+        (actor, ringing, heads)
     }
 
     /// Runs until every handle of the session is gone.
@@ -274,6 +280,7 @@ impl Actor {
         self.carry_out();
         self.divide_places();
         self.share_out();
+        self.told.ring();
     }
 
     async fn on_command(&mut self, command: Command) {
@@ -293,7 +300,14 @@ impl Actor {
             Command::Set { id, setting, answer } => {
                 let _ = answer.send(self.set(id, setting));
             }
-            Command::Changes(since, answer) => drop(answer.send(self.roster.since(since))),
+            Command::Changes(since, answer) => drop(answer.send(self.told.since(since))),
+            Command::Listing(since, answer) => {
+                let changes = self.told.since(since);
+                let ids = changes.changed.iter().map(|row| row.id);
+                let listed = ids.filter_map(|id| self.listed_one(id)).collect();
+                let _ = answer.send((changes, listed));
+            }
+            Command::Events(after, answer) => drop(answer.send(self.told.after(after))),
             Command::Stop(answer) => self.stop(answer).await,
         }
     }
@@ -564,8 +578,10 @@ impl Actor {
         let Some(member) = self.members.get_mut(&id) else { return };
         let Some(spec) = self.wanted.get(id) else { return };
         member.facts.bell.hear();
-        let row = member.row(spec, unix_now());
-        self.roster.apply(row);
+        let now_s = unix_now();
+        let row = member.row(spec, now_s);
+        let handle = &member.handle;
+        self.told.apply(row, now_s, || handle.look(trouble_of).into());
         let row = if member.is_leaving { member.facts.row(spec, Phase::Stopping) } else { row };
         let now = std::time::Instant::now();
         member.spent.on(row.phase, now);
@@ -595,6 +611,10 @@ impl Actor {
                 spec.completed_s = completed_s;
                 moved.into_iter().for_each(|home| spec.dir.clone_from(&home.dir));
             });
+        }
+        if let Some(home) = moved {
+            let dir = home.dir.display().to_string();
+            self.told.note(id, now_s, EventKind::Moved(dir.into()));
         }
         member.seen_home = home.or(member.seen_home.take());
         self.unkept.insert(id);
@@ -667,6 +687,6 @@ impl Actor {
 }
 
 /// Seconds since 1970.
-fn unix_now() -> u64 {
+pub(super) fn unix_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -7,7 +7,7 @@ use tokio::time::{Duration, timeout};
 use crate::base::ids::{InfoHash, TorrentId};
 use crate::roster::policy::Input;
 
-use super::actor::Actor;
+use super::actor::{Actor, unix_now};
 use super::homes::Elsewhere;
 use super::member::{Arriving, Member, RemoveAnswer};
 use super::slumber;
@@ -88,6 +88,7 @@ impl Actor {
     /// Nothing is known of the torrent with these hashes any more.
     pub(super) fn forget(&mut self, id: TorrentId, hashes: [Option<InfoHash>; 2]) {
         self.members.remove(&id);
+        let name = self.wanted.get(id).map(|spec| spec.name.clone()).unwrap_or_default();
         self.wanted.forget(id);
         for hash in hashes.into_iter().flatten() {
             if self.hashes.get(&hash) != Some(&id) {
@@ -103,7 +104,7 @@ impl Actor {
             self.hashes.extend(absent.copied().find(|id| has_it(&id)).map(|id| (hash, id)));
         }
         self.claims.release(id);
-        self.roster.remove(id);
+        self.told.remove(id, unix_now(), &name);
         self.slumber.note(id, slumber::Standing::Other, std::time::Instant::now());
         self.linked.remove(&id);
         self.downloading.remove(&id);

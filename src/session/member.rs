@@ -249,6 +249,15 @@ fn has_all(status: &Status) -> bool {
     status.wanted_bytes > 0 && status.left_bytes() == 0
 }
 
+/// What is wrong with a torrent, in words for people; empty when nothing is.
+pub(super) fn trouble_of(status: &Status) -> String {
+    if let State::DiskTrouble(why) | State::Failed(why) = &status.state {
+        return why.clone();
+    }
+    let others = [&status.disk_trouble, &status.record_trouble, &status.flush_failure];
+    others.into_iter().flatten().next().cloned().unwrap_or_default()
+}
+
 fn is_in_trouble(status: &Status) -> bool {
     matches!(status.state, State::DiskTrouble(_) | State::Failed(_))
         || status.disk_trouble.is_some()

@@ -30,6 +30,7 @@ mod shares;
 mod slumber;
 #[cfg(test)]
 mod tests;
+mod told;
 mod wanted;
 mod way_out;
 
@@ -49,7 +50,7 @@ use crate::net::blocklist::{self, Keeper};
 use crate::net::egress::Purpose;
 use crate::net::limiter::Limiter;
 use crate::net::portmap::{OwnPorts, PortMap};
-use crate::roster::{Changes, Cursor};
+use crate::roster::{Changes, Cursor, Event, Lost};
 use crate::torrent::handle::TorrentHandle;
 use crate::torrent::places::{Account, Shared};
 use crate::torrent::resources::Resources;
@@ -66,6 +67,7 @@ pub use config::{DhtOptions, SessionConfig};
 pub use error::Error;
 pub use listed::{Listed, Setting};
 pub use memory::Memory;
+pub use told::Heads;
 pub use wanted::Rank;
 
 pub use crate::ledger::{Error as LedgerError, Spec, Trouble};
@@ -98,6 +100,7 @@ pub struct Session {
     portmap: Option<PortMap>,
     /// How its ledger does.
     health: Health,
+    heads: watch::Receiver<Heads>,
     /// Its lists are looked after for as long as it lives.
     _keeper: Arc<Keeper>,
 }
@@ -189,10 +192,22 @@ impl Session {
         let most = Most { active: config.max_active, awake: config.awake_max };
         let (wanted, health) = restoring::begin(kept, config.restored);
         let local = local(port);
-        let (actor, ringing) = Actor::new(resources, registrations, most, local, outside, wanted);
+        let (actor, ringing, heads) =
+            Actor::new(resources, registrations, most, local, outside, wanted);
         tokio::spawn(actor.run(orders, ringing));
         let _keeper = keeper;
-        Ok(Self { commands, port, limiter, up_limiter, patient, dht, portmap, health, _keeper })
+        Ok(Self {
+            commands,
+            port,
+            limiter,
+            up_limiter,
+            patient,
+            dht,
+            portmap,
+            health,
+            heads,
+            _keeper,
+        })
     }
 
     /// Takes a torrent in, behind those that are there. It looks at data on disk first, then
@@ -307,6 +322,27 @@ impl Session {
     /// their number takes; of the default cursor, all. None when the session has ended.
     pub async fn changes(&self, since: Cursor) -> Option<Changes> {
         self.ask(|answer| Command::Changes(since, answer)).await
+    }
+
+    /// The same, with what is known of those that changed, in the same order. One that is on its
+    /// way in has a row alone.
+    pub async fn listing(&self, since: Cursor) -> Option<(Changes, Vec<Listed>)> {
+        self.ask(|answer| Command::Listing(since, answer)).await
+    }
+
+    /// What happened after the last event that a reader knows, oldest first; none when the session
+    /// has ended.
+    ///
+    /// # Errors
+    /// Some of it is not there any more, or the reader knows what never was.
+    pub async fn events(&self, after: Cursor) -> Option<Result<Vec<Event>, Lost>> {
+        self.ask(|answer| Command::Events(after, answer)).await
+    }
+
+    /// How far [`changes`](Self::changes) and [`events`](Self::events) can be read, to wait for
+    /// more.
+    pub fn heads(&self) -> watch::Receiver<Heads> {
+        self.heads.clone()
     }
 
     /// Waits until all torrents that it has now are complete.

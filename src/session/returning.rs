@@ -24,7 +24,7 @@ impl Actor {
                 *id = spec.id.max(*id);
             }
             if let Some(absent) = self.returning.absent.get(&spec.id) {
-                self.roster.apply(absent.row(spec));
+                self.told.list(absent.row(spec));
             }
         }
     }
@@ -33,7 +33,7 @@ impl Actor {
     pub(super) fn list_absent(&mut self, id: TorrentId) {
         let absent = self.returning.absent.get(&id).zip(self.wanted.get(id));
         if let Some((absent, spec)) = absent {
-            self.roster.apply(absent.row(spec));
+            self.told.list(absent.row(spec));
         }
     }
 

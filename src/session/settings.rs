@@ -80,7 +80,7 @@ impl Actor {
         match setting {
             Setting::Labels(labels) => {
                 self.wanted.lengthen(id, |spec| spec.labels = labels)?;
-                self.roster.touch(id);
+                self.told.touch(id);
             }
             Setting::Seeding(SeedLimits { ratio, time }) => {
                 self.wanted.change(id, |spec| spec.goals = crate::ledger::Goals { ratio, time });
@@ -115,6 +115,19 @@ impl Actor {
             }
             None => self.wanted.in_order().filter_map(|spec| self.listing(spec)).collect(),
         }
+    }
+
+    /// What is known of a torrent that lists show, also of one on its way out; none while it is on
+    /// its way in.
+    pub(super) fn listed_one(&self, id: TorrentId) -> Option<Listed> {
+        let spec = self.wanted.get(id)?;
+        let leaving = self.members.get(&id).filter(|member| member.is_leaving);
+        let listed = leaving.map(|member| Listed {
+            spec: spec.clone(),
+            handle: Some(member.handle.clone()),
+            trouble: None,
+        });
+        listed.or_else(|| self.listing(spec))
     }
 
     /// None while it is on its way in or out.
