@@ -50,7 +50,7 @@
 //! | floor | rooms |
 //! |---|---|
 //! | 7 roof | `main`, `cli` |
-//! | 5 keepers | [`session`], [`torrent`] |
+//! | 5 keepers | [`api`], [`session`], [`torrent`] |
 //! | 4 carriers | [`link`], [`web`], `dht::task`, `tracker::{task, server}`, roles of [`chunk`] |
 //! | 3 workshop | [`disk`], [`ledger`], [`os`], [`net`], `http`, files of [`chunk`] |
 //! | 2 machines | [`swarm`], [`seek`], [`roster`], [`dht`], `tracker::{tiers, table}` |
@@ -60,16 +60,20 @@
 
 #[doc(inline)]
 pub use {
-    pigeon_base::base, pigeon_bencode::bencode, pigeon_chunk::chunk, pigeon_dht::dht,
-    pigeon_disk::disk, pigeon_ledger::ledger, pigeon_link::link, pigeon_metainfo::metainfo,
-    pigeon_metalink::metalink, pigeon_net::net, pigeon_os::os, pigeon_roster::roster,
-    pigeon_seek::seek, pigeon_session::session, pigeon_swarm::swarm, pigeon_torrent::torrent,
-    pigeon_tracker::tracker, pigeon_web::web, pigeon_wire::wire,
+    pigeon_api::api, pigeon_base::base, pigeon_bencode::bencode, pigeon_chunk::chunk,
+    pigeon_dht::dht, pigeon_disk::disk, pigeon_ledger::ledger, pigeon_link::link,
+    pigeon_metainfo::metainfo, pigeon_metalink::metalink, pigeon_net::net, pigeon_os::os,
+    pigeon_roster::roster, pigeon_seek::seek, pigeon_session::session, pigeon_swarm::swarm,
+    pigeon_torrent::torrent, pigeon_tracker::tracker, pigeon_web::web, pigeon_wire::wire,
 };
 
-#[cfg(feature = "tracker-server")]
+#[cfg(any(feature = "tracker-server", feature = "rpc"))]
 #[doc(inline)]
 pub use pigeon_http::http;
+
+#[cfg(feature = "rpc")]
+#[doc(inline)]
+pub use pigeon_rpc::rpc;
 
 #[cfg(feature = "cli")]
 #[doc(inline)]

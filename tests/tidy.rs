@@ -81,6 +81,8 @@ const FLOORS: &[(&str, u8)] = &[
     ("web/url", FORMATS),
     ("torrent", 5),
     ("session", 5),
+    ("api", 5),
+    ("rpc", 6),
     ("cli", 7),
     ("main", 7),
 ];
@@ -92,6 +94,8 @@ const SPLIT_ROOMS: &[&str] = &["tracker", "chunk", "http"];
 const NEIGHBOURS: &[(&str, &str)] = &[
     ("main", "cli"),
     ("session", "torrent"),
+    ("api", "session"),
+    ("api", "torrent"),
     ("swarm", "seek"),
     ("metalink", "metainfo"),
     ("bencode", "base"),

@@ -158,6 +158,7 @@ pub fn failure(error: session::Error) -> Failure {
         | session::Error::HttpClient(_)
         | session::Error::Ended
         | session::Error::Unknown(_)
+        | session::Error::NoMetadata(_)
         | session::Error::NoNumber
         | session::Error::Torrent(torrent::Error::Failed(_) | torrent::Error::Ended) => {
             Exit::Unexpected

@@ -1,8 +1,8 @@
-//! TCP connections of a server: how many, how long, how slow. Not here: what is answered, and who
+//! Connections of a server: how many, how long, how slow. Not here: what is answered, and who
 //! has to go when all places are taken (`net/guests`).
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -19,9 +19,10 @@ use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::time::timeout;
-use tracing::debug;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::time::{sleep, timeout};
+use tracing::{debug, warn};
 
 use crate::base::addr::canonical;
 use crate::net::guests::{Busy, Guests, Presence, accept};
@@ -42,6 +43,8 @@ const REQUESTS_MAX: u32 = 1000;
 const HEAD_LEN_MAX: usize = 16 << 10;
 /// Header lines of a request.
 const HEADERS_MAX: usize = 64;
+/// Rest when the system has no descriptor left.
+const REST: Duration = Duration::from_secs(1);
 /// Time to finish what is being answered when the server ends.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -90,6 +93,42 @@ pub async fn serve(
     guests.leave(FAREWELL).await;
 }
 
+/// The same on a Unix socket, whose peers have no address: all of them count as one host.
+pub async fn serve_local(
+    listener: UnixListener,
+    router: Router,
+    connections_max: usize,
+    counters: Arc<Counters>,
+    end: impl Future<Output = ()>,
+) {
+    let mut guests = Guests::new(connections_max);
+    let mut end = std::pin::pin!(end);
+    let nowhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+    loop {
+        tokio::select! {
+            () = &mut end => break,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    bump(&counters.connections);
+                    let (router, told) = (router.clone(), counters.clone());
+                    let ends = (nowhere, nowhere);
+                    let serve = |presence| answer_on(stream, ends, router, presence, told);
+                    if guests.admit(nowhere, serve) {
+                        bump(&counters.evicted);
+                    }
+                }
+                Err(error) => {
+                    warn!(%error, "cannot accept connections");
+                    sleep(REST).await;
+                }
+            },
+            () = guests.ended() => {}
+        }
+    }
+    drop(listener);
+    guests.leave(FAREWELL).await;
+}
+
 fn bump(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
@@ -109,6 +148,17 @@ async fn attend(
     let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(STALL_LIMIT));
     // Where even this fails, the connection is gone.
     let Ok(asked_at) = stream.local_addr().map(canonical) else { return };
+    answer_on(stream, (remote, asked_at), router, presence, counters).await;
+}
+
+/// Answers what comes on one connection, of which both ends are given: who asks, and where.
+async fn answer_on<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
+    (remote, asked_at): (SocketAddr, SocketAddr),
+    router: Router,
+    presence: Presence,
+    counters: Arc<Counters>,
+) {
     let requests = Arc::new(AtomicU32::new(0));
     let service = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: Request<Incoming>| {

@@ -80,6 +80,8 @@ pub(super) enum Command {
     List(oneshot::Sender<Vec<(InfoHash, TorrentHandle)>>),
     /// What is known of this torrent, or of all?
     Look(Option<TorrentId>, oneshot::Sender<Vec<Listed>>),
+    /// The metadata of a torrent that a ledger keeps.
+    Metadata(TorrentId, oneshot::Sender<Result<Arc<Torrent>, Error>>),
     /// Set something of a torrent; false when that has no room for an order now.
     Set { id: TorrentId, setting: Setting, answer: oneshot::Sender<Result<bool, Error>> },
     /// How do torrents stand that changed since then?
@@ -297,6 +299,7 @@ impl Actor {
                 let _ = answer.send(listed.collect());
             }
             Command::Look(which, answer) => drop(answer.send(self.listed(which))),
+            Command::Metadata(id, answer) => self.metadata(id, answer),
             Command::Set { id, setting, answer } => {
                 let _ = answer.send(self.set(id, setting));
             }

@@ -30,6 +30,9 @@ pub enum Error {
     /// No torrent has this number.
     #[error("there is no torrent {}", .0.0)]
     Unknown(TorrentId),
+    /// The metadata of a torrent cannot be had.
+    #[error("its files cannot be listed: {0}")]
+    NoMetadata(String),
     /// A setting that this torrent cannot have.
     #[error("that cannot be set: {0}")]
     Refused(String),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::ledger::Spec;
+use crate::roster::Row;
 use crate::torrent::handle::TorrentHandle;
 use crate::torrent::options::SeedLimits;
 
@@ -33,6 +34,8 @@ pub enum Setting {
 pub struct Listed {
     /// What is wanted of it.
     pub spec: Spec,
+    /// How lists show it.
+    pub row: Row,
     /// To ask and to tell it more; none of one of an earlier run that is not here yet.
     pub handle: Option<TorrentHandle>,
     /// Why it cannot be here.

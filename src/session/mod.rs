@@ -302,6 +302,14 @@ impl Session {
         self.ask(|answer| Command::Look(None, answer)).await.unwrap_or_default()
     }
 
+    /// The metadata of a torrent that a ledger keeps, read from there.
+    ///
+    /// # Errors
+    /// `Unknown`, `NoMetadata`, `Ended`.
+    pub async fn metadata(&self, id: TorrentId) -> Result<Arc<Torrent>, Error> {
+        self.ask(|answer| Command::Metadata(id, answer)).await.unwrap_or(Err(Error::Ended))
+    }
+
     /// What could not be read at the start of what was kept. The rest is as it was.
     pub fn troubles(&self) -> &[Trouble] {
         &self.health.troubles

@@ -134,15 +134,24 @@ async fn read_all(
     tell: mpsc::Sender<(TorrentId, Read)>,
 ) {
     for (id, hashes) in torrents {
-        let read = match keeping.metadata(id).await.wait().await {
-            Ok(Some(bytes)) => aside(move || parse(&bytes, &hashes)).await,
-            // It was removed meanwhile.
-            Ok(None) => continue,
-            Err(error) => Err(error.to_string()),
-        };
+        // It may have been removed meanwhile.
+        let Some(read) = read_one(&keeping, id, hashes).await else { continue };
         if tell.send((id, read)).await.is_err() {
             return;
         }
+    }
+}
+
+/// Reads the metadata of a torrent that has these hashes; none when it is not kept.
+pub(super) async fn read_one(
+    keeping: &Keeping,
+    id: TorrentId,
+    hashes: Vec<InfoHash>,
+) -> Option<Read> {
+    match keeping.metadata(id).await.wait().await {
+        Ok(Some(bytes)) => Some(aside(move || parse(&bytes, &hashes)).await),
+        Ok(None) => None,
+        Err(error) => Some(Err(error.to_string())),
     }
 }
 

@@ -2,8 +2,13 @@
 //! handed on to the torrent where that has to know. Orders that set something come the same way,
 //! whoever gives them.
 
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
 use crate::base::ids::TorrentId;
 use crate::ledger::Spec;
+use crate::metainfo::Torrent;
 use crate::roster::policy::{Goals, Input};
 use crate::torrent::command::{Command, Order};
 use crate::torrent::options::SeedLimits;
@@ -11,6 +16,8 @@ use crate::torrent::options::SeedLimits;
 use super::actor::Actor;
 use super::error::Error;
 use super::listed::{Listed, Setting};
+use super::restoring::read_one;
+use super::wanted::swarm_hashes;
 
 impl Actor {
     /// Notes an order and hands it on.
@@ -117,6 +124,28 @@ impl Actor {
         }
     }
 
+    /// Reads the metadata of a torrent, aside.
+    pub(super) fn metadata(
+        &self,
+        id: TorrentId,
+        answer: oneshot::Sender<Result<Arc<Torrent>, Error>>,
+    ) {
+        let Some(spec) = self.wanted.get(id) else {
+            let _ = answer.send(Err(Error::Unknown(id)));
+            return;
+        };
+        let (hashes, keeping) = (swarm_hashes(spec).collect(), self.wanted.keeping());
+        tokio::spawn(async move {
+            let read = match keeping {
+                Some(keeping) => read_one(&keeping, id, hashes).await,
+                None => Some(Err("no ledger keeps it".to_owned())),
+            };
+            let read = read.unwrap_or_else(|| Err("it is not known".to_owned()));
+            // Whoever asked may have gone.
+            let _ = answer.send(read.map_err(Error::NoMetadata));
+        });
+    }
+
     /// What is known of a torrent that lists show, also of one on its way out; none while it is on
     /// its way in.
     pub(super) fn listed_one(&self, id: TorrentId) -> Option<Listed> {
@@ -124,6 +153,7 @@ impl Actor {
         let leaving = self.members.get(&id).filter(|member| member.is_leaving);
         let listed = leaving.map(|member| Listed {
             spec: spec.clone(),
+            row: self.told.row(id),
             handle: Some(member.handle.clone()),
             trouble: None,
         });
@@ -132,11 +162,11 @@ impl Actor {
 
     /// None while it is on its way in or out.
     fn listing(&self, spec: &Spec) -> Option<Listed> {
-        let spec = spec.clone();
+        let (row, spec) = (self.told.row(spec.id), spec.clone());
         if let Some(absent) = self.returning.absent.get(&spec.id) {
-            return Some(Listed { spec, handle: None, trouble: absent.trouble.clone() });
+            return Some(Listed { spec, row, handle: None, trouble: absent.trouble.clone() });
         }
         let member = self.members.get(&spec.id).filter(|member| !member.is_leaving)?;
-        Some(Listed { spec, handle: Some(member.handle.clone()), trouble: None })
+        Some(Listed { spec, row, handle: Some(member.handle.clone()), trouble: None })
     }
 }

@@ -54,6 +54,11 @@ impl Told {
         }
     }
 
+    /// How lists show a torrent.
+    pub fn row(&self, id: TorrentId) -> Row {
+        self.roster.get(id).copied().unwrap_or_else(|| Row::new(id))
+    }
+
     /// Something beside a torrent's row has changed.
     pub fn touch(&mut self, id: TorrentId) {
         self.roster.touch(id);

@@ -60,6 +60,11 @@ impl Wanted {
         self.keeping.is_some()
     }
 
+    /// Who keeps them, if anybody does.
+    pub fn keeping(&self) -> Option<Keeping> {
+        self.keeping.clone()
+    }
+
     /// A torrent of an earlier run, which the ledger has.
     pub fn restore(&mut self, spec: Spec) {
         self.queue.insert((spec.place, spec.id));

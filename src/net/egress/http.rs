@@ -3,6 +3,7 @@
 //! anew, and the connections that it kept are not used.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -215,6 +216,29 @@ fn make(config: &ClientConfig, address: Option<IpAddr>) -> Result<reqwest::Clien
     // none.
     let all = builder().and_then(|it| it.tls_certs_merge(trusted.clone()).build());
     all.or_else(|_| builder()?.tls_certs_only(trusted).build()).map_err(set_up)
+}
+
+/// A client that asks a server of our own user, which may be on a Unix socket. It is no part of what
+/// leaves by the chosen way: whoever steers the program does so from where he sits. It follows no
+/// redirects, and uses no proxy.
+///
+/// # Errors
+/// `Http` when no client can be made.
+pub fn own_server(socket: Option<&Path>, connect: Duration) -> Result<reqwest::Client, Error> {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let builder = || {
+        let builder = reqwest::Client::builder()
+            .user_agent(concat!("pigeon/", env!("CARGO_PKG_VERSION")))
+            .redirect(redirect::Policy::none())
+            .no_proxy()
+            .connect_timeout(connect);
+        match socket {
+            Some(socket) => builder.unix_socket(socket),
+            None => builder,
+        }
+    };
+    // Without the system's certificates the first build fails (reqwest#2988).
+    builder().build().or_else(|_| builder().tls_certs_only([]).build()).map_err(set_up)
 }
 
 fn set_up(cause: reqwest::Error) -> Error {

@@ -24,7 +24,7 @@ mod way_out;
 pub use authorities::authorities;
 pub use device::Place;
 pub use here::{address_towards, is_own};
-pub use http::{Client, ClientConfig};
+pub use http::{Client, ClientConfig, own_server};
 pub use policy::{Policy, Purpose, Standing, State};
 pub use proxy::Proxy;
 pub(in crate::net) use relay::{Relay, RelayEnd};

@@ -1,0 +1,147 @@
+//! How a torrent comes in: as bytes, by a URL, or by a link whose metadata peers have.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use data_encoding::{BASE64, HEXLOWER};
+use tokio::task::spawn_blocking;
+
+use crate::base::addr::{Locality, Teller};
+use crate::metainfo::{Magnet, Torrent};
+use crate::net::egress::Egress;
+use crate::seek::Target;
+use crate::session::{SeedLimits, TorrentOptions, WebSeed};
+use crate::torrent::seeking::SeekRequest;
+use crate::web::{self, Fetched};
+
+use super::answer::{Kind, Refusal};
+use super::request::Addition;
+use super::view::seen_files;
+
+/// Base64 of the largest `.torrent` that is taken.
+const TORRENT_TEXT_MAX: usize = (16 << 20) / 3 * 4 + 4;
+
+/// What an addition came to.
+pub(super) enum Given {
+    /// A torrent, with the bytes of its file.
+    Torrent(Arc<Torrent>, Arc<[u8]>),
+    /// A link whose torrent only its peers have.
+    Link(Box<Magnet>),
+}
+
+/// Makes of an addition what it is. Waits for the network.
+///
+/// # Errors
+/// It is no torrent, or cannot be fetched.
+pub(super) async fn open(addition: &mut Addition, egress: &Egress) -> Result<Given, Refusal> {
+    match (addition.torrent.take(), &addition.link, &addition.url) {
+        (Some(text), None, None) => {
+            if text.len() > TORRENT_TEXT_MAX {
+                return Err(Refusal::invalid("the torrent is longer than 16 MiB"));
+            }
+            let bytes = BASE64.decode(text.as_bytes());
+            read(bytes.map_err(|_| Refusal::invalid("the torrent is not base64"))?).await
+        }
+        (None, Some(link), None) => {
+            let link = match Magnet::from_hash(link) {
+                Some(link) => link,
+                None => Magnet::parse(link).map_err(Refusal::invalid)?,
+            };
+            Ok(Given::Link(Box::new(link)))
+        }
+        (None, None, Some(url)) => {
+            // Whoever may ask us is not for that one who may ask everybody in our network.
+            let (from, limits) =
+                (Teller::Remote(Locality::Public), web::Limits::by(egress.clone()));
+            let fetched = web::fetch(url, from, &limits).await;
+            match fetched {
+                Ok(Fetched::Torrent(bytes)) => read(bytes).await,
+                Ok(Fetched::Link(link)) => Ok(Given::Link(link)),
+                Ok(Fetched::Metalink(_)) => Err(Refusal::invalid("a metalink is no torrent")),
+                Err(error) if error.is_of_network() => Err(Refusal::new(Kind::Failed, error)),
+                Err(error) => Err(Refusal::invalid(error)),
+            }
+        }
+        _ => Err(Refusal::invalid("a torrent is added by one of: torrent, link, url")),
+    }
+}
+
+async fn read(bytes: Vec<u8>) -> Result<Given, Refusal> {
+    let bytes: Arc<[u8]> = bytes.into();
+    let file = bytes.clone();
+    // Millions of files take their time.
+    let torrent = spawn_blocking(move || Torrent::parse(&file)).await;
+    let torrent = torrent.map_err(|_| Refusal::invalid("the torrent cannot be read"))?;
+    Ok(Given::Torrent(Arc::new(torrent.map_err(Refusal::invalid)?), bytes))
+}
+
+/// How a torrent is run that is added so, with its files below `dir`.
+///
+/// # Errors
+/// The addition asks for what no torrent can have.
+pub(super) fn options(addition: &Addition, dir: PathBuf) -> Result<TorrentOptions, Refusal> {
+    let ratio = addition.seed_ratio.filter(|ratio| *ratio > 0.0);
+    if addition.seed_ratio.is_some_and(|ratio| !ratio.is_finite() || ratio < 0.0) {
+        return Err(Refusal::invalid("a ratio is a number from 0 on"));
+    }
+    let web_seeds = addition.web_seeds.iter();
+    let web_seeds = web_seeds.map(WebSeed::of_user).collect();
+    let time = addition.seed_time_s.filter(|time| *time > 0).map(Duration::from_secs);
+    Ok(TorrentOptions::default()
+        .dir(dir)
+        .paused(addition.paused)
+        .labels(addition.labels.clone())
+        .sequential(addition.sequential)
+        .download_limit(addition.limit_down.filter(|limit| *limit > 0))
+        .upload_limit(addition.limit_up.filter(|limit| *limit > 0))
+        .seeding(SeedLimits { ratio, time })
+        .extra_trackers(addition.trackers.clone())
+        .web_seeds(web_seeds)
+        .waits_for_disk(true))
+}
+
+/// With these files alone, by their numbers; all when none are named.
+///
+/// # Errors
+/// There is no file of such a number.
+pub(super) fn choose(
+    options: TorrentOptions,
+    numbers: Option<&[u32]>,
+    torrent: &Torrent,
+) -> Result<TorrentOptions, Refusal> {
+    let Some(numbers) = numbers else { return Ok(options) };
+    let seen = seen_files(torrent);
+    let mut wanted: Vec<bool> = torrent.files.iter().map(|file| file.is_pad).collect();
+    for number in numbers {
+        let at = (*number as usize).checked_sub(1).and_then(|at| seen.get(at));
+        let at = at.ok_or_else(|| no_file(*number, seen.len()))?;
+        wanted[*at] = true;
+    }
+    Ok(options.wanted_files(wanted))
+}
+
+/// That there is no file of this number.
+pub(super) fn no_file(number: u32, count: usize) -> Refusal {
+    Refusal::invalid(format!("there is no file {number}: they are numbered from 1 to {count}"))
+}
+
+/// Whom to ask for the metadata of a link.
+///
+/// # Errors
+/// It has no hash.
+pub(super) fn request(link: &Magnet, options: &TorrentOptions) -> Result<SeekRequest, Refusal> {
+    let target = Target::new(link.info_hash_v1, link.info_hash_v2);
+    let target = target.ok_or_else(|| Refusal::invalid("the link names no info hash"))?;
+    let mut request = SeekRequest::of(target, link);
+    let named = options.extra_trackers.iter().map(|url| vec![url.clone()]);
+    request.trackers.extend(named);
+    Ok(request)
+}
+
+/// The hash of a link in hex.
+pub(super) fn hash_of(link: &Magnet) -> String {
+    let v1 = link.info_hash_v1.map(|hash| HEXLOWER.encode(&hash.0));
+    let v2 = || link.info_hash_v2.map(|hash| HEXLOWER.encode(&hash.0));
+    v1.or_else(v2).unwrap_or_default()
+}

@@ -1,0 +1,464 @@
+//! Who answers: a session, asked and told by values.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use data_encoding::HEXLOWER;
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+
+use crate::base::ids::{FileIndex, InfoHash, TorrentId};
+use crate::disk::Relocation;
+use crate::metainfo::Torrent;
+use crate::net::egress::Egress;
+use crate::roster::{Cursor, Flags, Phase, Row};
+use crate::session::{Error, Heads, Listed, Rank, SeedLimits, Session, Setting, WebSeed};
+use crate::torrent::handle::TorrentHandle;
+use crate::torrent::status::{State, WhyReport};
+
+use super::adding::{self, Given};
+use super::answer::{Added, Answer, Done, Kind, List, Outcome, Refusal, Standing};
+use super::happened::{Events, Happened};
+use super::request::{Addition, Deed, FilePatch, Key, Mark, Patch, Place, Request, SessionPatch};
+use super::roots::Roots;
+use super::seeking::Searches;
+use super::torrent::Limits;
+use super::view;
+
+/// How long an order waits for a torrent that comes in.
+const ARRIVE_MAX: Duration = Duration::from_secs(20);
+
+/// Words what a torrent waits for: its report, its state and number, and the download limit of all.
+pub type Speaker = fn(&WhyReport, State, TorrentId, Option<u64>) -> String;
+
+/// How a session is asked.
+#[derive(Clone, Debug)]
+pub struct ApiConfig {
+    /// Version of the program, as it is told.
+    pub version: &'static str,
+    /// Where torrents go when nothing else is said, absolute.
+    pub dir: PathBuf,
+    /// Where they may go.
+    pub roots: Roots,
+    /// By which URLs are fetched.
+    pub egress: Egress,
+    /// The limits at the start.
+    pub limits: Limits,
+    /// Who words why a torrent waits.
+    pub speaker: Speaker,
+}
+
+/// A session that is asked and told by values; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Api {
+    session: Session,
+    config: Arc<ApiConfig>,
+    began: Instant,
+    limits: watch::Sender<Limits>,
+    searches: Searches,
+}
+
+impl Api {
+    /// For this session.
+    pub fn new(session: Session, config: ApiConfig) -> Self {
+        let limits = watch::Sender::new(config.limits);
+        let (config, searches) = (Arc::new(config), Searches::start(session.clone()));
+        Self { session, config, began: Instant::now(), limits, searches }
+    }
+
+    /// The session itself.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// How far lists and events can be read, to wait for more.
+    pub fn heads(&self) -> watch::Receiver<Heads> {
+        self.session.heads()
+    }
+
+    /// Answers a request.
+    ///
+    /// # Errors
+    /// Why it is not done, as a value.
+    pub async fn answer(&self, request: Request) -> Outcome {
+        match request {
+            Request::Session => self.standing().await.map(|it| Answer::Session(Box::new(it))),
+            Request::SetSession(patch) => Ok(Answer::Done(self.set_session(patch))),
+            Request::List(since) => self.list(since).await.map(Answer::List),
+            Request::Add(addition) => self.add(*addition).await.map(Answer::Added),
+            Request::Show(key) => self.show(&key).await,
+            Request::Files(key) => self.files(&key).await,
+            Request::Peers(key, all) => {
+                let peers = self.handle(&key).await?.peers(all).await;
+                Ok(Answer::Peers(peers.iter().map(view::peer).collect()))
+            }
+            Request::Trackers(key) => {
+                let now = Instant::now();
+                let trackers = self.handle(&key).await?.look(|status| {
+                    status.trackers.iter().map(|tracker| view::tracker(tracker, now)).collect()
+                });
+                Ok(Answer::Trackers(trackers))
+            }
+            Request::Sources(key) => {
+                let sources = self.handle(&key).await?.sources().await;
+                Ok(Answer::Sources(sources.iter().map(view::source).collect()))
+            }
+            Request::Why(key) => self.why(&key).await,
+            Request::Set(key, patch) => self.set(&key, *patch).await.map(Answer::Done),
+            Request::SetFiles(key, files) => self.set_files(&key, &files).await.map(Answer::Done),
+            Request::Do(key, deed) => self.carry_out(&key, deed).await.map(Answer::Done),
+            Request::Remove(key, data) => self.remove(&key, data).await.map(Answer::Done),
+            Request::Events(since) => self.events(since).await.map(Answer::Events),
+        }
+    }
+
+    async fn standing(&self) -> Result<Standing, Refusal> {
+        let changes = self.session.changes(Cursor::default()).await.ok_or_else(Refusal::ended)?;
+        let rows = &changes.changed;
+        let count = |is_it: fn(&&Row) -> bool| rows.iter().filter(is_it).count() as u32;
+        let sum = |rate: fn(&Row) -> u64| rows.iter().map(rate).sum();
+        let dir = self.config.dir.clone();
+        let free = spawn_blocking(move || free_bytes(&dir)).await.ok().flatten();
+        let (events, limits) = (self.session.heads().borrow().events, *self.limits.borrow());
+        let dht_nodes = self.session.dht().map(|dht| dht.standing().good() as u32);
+        Ok(Standing {
+            version: self.config.version.to_owned(),
+            uptime_s: self.began.elapsed().as_secs(),
+            port: self.session.port(),
+            torrents: rows.len() as u32,
+            downloading: count(|row| row.phase == Phase::Downloading),
+            seeding: count(|row| row.phase == Phase::Complete),
+            in_trouble: count(|row| row.flags.has(Flags::IN_TROUBLE)),
+            down_rate: sum(|row| row.down_rate),
+            up_rate: sum(|row| row.up_rate),
+            limits,
+            dht_nodes,
+            dir: self.config.dir.display().to_string(),
+            free_bytes: free,
+            searches: self.searches.list().await,
+            trouble: self.session.trouble().map(|trouble| trouble.to_string()),
+            lost: self.session.troubles().iter().map(ToString::to_string).collect(),
+            rows: Mark(changes.cursor),
+            events: Mark(events),
+        })
+    }
+
+    fn set_session(&self, patch: SessionPatch) -> Done {
+        let limit = |limit: u64| Some(limit).filter(|limit| *limit > 0);
+        if let Some(down) = patch.limit_down.map(limit) {
+            self.session.limit_down(down);
+            self.limits.send_modify(|limits| limits.down = down);
+        }
+        if let Some(up) = patch.limit_up.map(limit) {
+            self.session.limit_up(up);
+            self.limits.send_modify(|limits| limits.up = up);
+        }
+        Done::default()
+    }
+
+    async fn list(&self, since: Option<Mark>) -> Result<List, Refusal> {
+        let since = since.unwrap_or_default().0;
+        let (changes, listed) = self.session.listing(since).await.ok_or_else(Refusal::ended)?;
+        let mut listed = listed.iter().peekable();
+        let mut torrents = Vec::with_capacity(changes.changed.len());
+        for row in &changes.changed {
+            // One that is on its way in has a row alone, and is told when it is here.
+            if let Some(listed) = listed.next_if(|listed| listed.spec.id == row.id) {
+                torrents.push(view::torrent(row, listed));
+            }
+        }
+        let removed = changes.removed.iter().map(|id| id.0).collect();
+        Ok(List { cursor: Mark(changes.cursor), full: changes.is_full, torrents, removed })
+    }
+
+    async fn events(&self, since: Option<Mark>) -> Result<Events, Refusal> {
+        let heads = *self.session.heads().borrow();
+        let Some(Mark(since)) = since else {
+            let (cursor, events) = (Mark(heads.events), Vec::new());
+            return Ok(Events { cursor, missed: None, has_gap: false, events });
+        };
+        let ask = |since| self.session.events(since);
+        let (missed, has_gap, told) = match ask(since).await.ok_or_else(Refusal::ended)? {
+            Ok(events) => (None, false, events),
+            Err(lost) => {
+                let rest = ask(lost.go_on).await.ok_or_else(Refusal::ended)?;
+                (lost.count, true, rest.unwrap_or_default())
+            }
+        };
+        let last = told.last().map_or(heads.events.number.min(since.number), |event| event.id);
+        let cursor = Mark(Cursor { boot: heads.events.boot, number: last });
+        Ok(Events { cursor, missed, has_gap, events: told.iter().map(Happened::from).collect() })
+    }
+
+    /// The torrent of this name.
+    async fn find(&self, key: &Key) -> Result<Listed, Refusal> {
+        let found = match key {
+            Key::Id(id) => self.session.find(TorrentId(*id)).await,
+            Key::Hash(hash) => {
+                let bytes = HEXLOWER.decode(hash.as_bytes()).unwrap_or_default();
+                let all = self.session.find_all().await;
+                { all }.into_iter().find(|listed| {
+                    let (v1, v2) = (listed.spec.info_hash, listed.spec.info_hash_v2);
+                    v1.is_some_and(|it| it.0[..] == bytes) || v2.is_some_and(|it| it.0[..] == bytes)
+                })
+            }
+        };
+        found.ok_or_else(|| Refusal::new(Kind::NotFound, format!("there is no torrent {key}")))
+    }
+
+    /// Its handle. One of an earlier run that is not here yet is waited for.
+    async fn handle(&self, key: &Key) -> Result<TorrentHandle, Refusal> {
+        let mut heads = self.session.heads();
+        let until = Instant::now() + ARRIVE_MAX;
+        loop {
+            heads.mark_unchanged();
+            let listed = self.find(key).await?;
+            if let Some(handle) = listed.handle {
+                return Ok(handle);
+            }
+            if let Some(trouble) = listed.trouble {
+                return Err(Refusal::new(Kind::Conflict, trouble));
+            }
+            let changed = tokio::time::timeout_at(until.into(), heads.changed()).await;
+            if !matches!(changed, Ok(Ok(()))) {
+                return Err(Refusal::new(Kind::Failed, "it is still being read: ask again later"));
+            }
+        }
+    }
+
+    async fn show(&self, key: &Key) -> Outcome {
+        let listed = self.find(key).await?;
+        let status = listed.handle.as_ref().map(TorrentHandle::status).unwrap_or_default();
+        let torrent = view::torrent(&listed.row, &listed);
+        Ok(Answer::Torrent(Box::new(view::details(torrent, &listed.spec, &status))))
+    }
+
+    async fn files(&self, key: &Key) -> Outcome {
+        let listed = self.find(key).await?;
+        let torrent = self.session.metadata(listed.spec.id).await.map_err(refusal)?;
+        let status = listed.handle.as_ref().map(TorrentHandle::status).unwrap_or_default();
+        Ok(Answer::Files(view::files(&torrent, &listed.spec, &status)))
+    }
+
+    async fn why(&self, key: &Key) -> Outcome {
+        let handle = self.handle(key).await?;
+        let report = handle.why().await.ok_or_else(Refusal::ended)?;
+        let limit = self.limits.borrow().down;
+        let text = (self.config.speaker)(&report, handle.state(), handle.id(), limit);
+        Ok(Answer::Why(Box::new(view::why(&report, text))))
+    }
+
+    async fn set(&self, key: &Key, patch: Patch) -> Result<Done, Refusal> {
+        let spec = self.find(key).await?.spec;
+        let limit = |limit: u64| Some(limit).filter(|limit| *limit > 0);
+        let mut settings = Vec::new();
+        settings.extend(patch.limit_down.map(|it| Setting::DownloadLimit(limit(it))));
+        settings.extend(patch.limit_up.map(|it| Setting::UploadLimit(limit(it))));
+        settings.extend(patch.labels.map(Setting::Labels));
+        if patch.seed_ratio.is_some() || patch.seed_time_s.is_some() {
+            if patch.seed_ratio.is_some_and(|ratio| !ratio.is_finite() || ratio < 0.0) {
+                return Err(Refusal::invalid("a ratio is a number from 0 on"));
+            }
+            let ratio = patch.seed_ratio.map(|ratio| Some(ratio).filter(|ratio| *ratio > 0.0));
+            let time = patch.seed_time_s.map(|time| limit(time).map(Duration::from_secs));
+            let (ratio, time) =
+                (ratio.unwrap_or(spec.goals.ratio), time.unwrap_or(spec.goals.time));
+            settings.push(Setting::Seeding(SeedLimits { ratio, time }));
+        }
+        settings.extend(patch.place.map(|place| {
+            Setting::Rank(match place {
+                Place::Top => Rank::First,
+                Place::Bottom => Rank::Last,
+                Place::Up => Rank::Up,
+                Place::Down => Rank::Down,
+                Place::At(count) => Rank::At(count as usize),
+            })
+        }));
+        for setting in settings {
+            self.session.set(spec.id, setting).await.map_err(refusal)?;
+        }
+        Ok(done(spec.id, None))
+    }
+
+    async fn set_files(&self, key: &Key, patch: &FilePatch) -> Result<Done, Refusal> {
+        let spec = self.find(key).await?.spec;
+        let torrent = self.session.metadata(spec.id).await.map_err(refusal)?;
+        let seen = view::seen_files(&torrent);
+        let known = spec.selection.as_ref().map(|selection| selection.wanted().collect());
+        let mut wanted: Vec<bool> = known.unwrap_or_else(|| vec![true; torrent.files.len()]);
+        wanted.resize(torrent.files.len(), true);
+        let skipped = patch.skip.iter().map(|number| (number, false));
+        for (number, is_wanted) in patch.want.iter().map(|number| (number, true)).chain(skipped) {
+            let at = (*number as usize).checked_sub(1).and_then(|at| seen.get(at));
+            let at = at.ok_or_else(|| adding::no_file(*number, seen.len()))?;
+            wanted[*at] = is_wanted;
+        }
+        self.session.set(spec.id, Setting::WantedFiles(wanted)).await.map_err(refusal)?;
+        Ok(done(spec.id, None))
+    }
+
+    async fn carry_out(&self, key: &Key, deed: Deed) -> Result<Done, Refusal> {
+        match deed {
+            Deed::Pause => {
+                let id = self.find(key).await?.spec.id;
+                self.session.set(id, Setting::Paused(true)).await.map_err(refusal)?;
+                Ok(done(id, None))
+            }
+            Deed::Resume => {
+                let handle = self.handle(key).await?;
+                handle.resume().await;
+                Ok(done(handle.id(), None))
+            }
+            Deed::Announce => {
+                let handle = self.handle(key).await?;
+                let note = handle.announce().await;
+                Ok(done(handle.id(), note))
+            }
+            Deed::Move { dir } => {
+                let dir = self.admit(PathBuf::from(dir)).await?;
+                self.relocate(key, Relocation::Dir(dir)).await
+            }
+            Deed::Rename { file: None, name } => {
+                self.relocate(key, Relocation::Torrent(name)).await
+            }
+            Deed::Rename { file: Some(number), name } => {
+                let spec = self.find(key).await?.spec;
+                let torrent = self.session.metadata(spec.id).await.map_err(refusal)?;
+                let seen = view::seen_files(&torrent);
+                let at = (number as usize).checked_sub(1).and_then(|at| seen.get(at));
+                let at = at.and_then(|at| u32::try_from(*at).ok());
+                let at = at.ok_or_else(|| adding::no_file(number, seen.len()))?;
+                self.relocate(key, Relocation::File(FileIndex(at), name)).await
+            }
+            Deed::AddPeer { address } => {
+                let address: SocketAddr = address.parse().map_err(|_| {
+                    Refusal::invalid("a peer is an address and a port, as 192.0.2.1:6881")
+                })?;
+                let handle = self.handle(key).await?;
+                handle.add_peer(address).await;
+                Ok(done(handle.id(), None))
+            }
+            Deed::AddSource { url } => {
+                let handle = self.handle(key).await?;
+                let added = handle.add_web_seed(WebSeed::of_user(&url)).await;
+                added.map_err(Refusal::invalid)?;
+                Ok(done(handle.id(), None))
+            }
+        }
+    }
+
+    async fn relocate(&self, key: &Key, what: Relocation) -> Result<Done, Refusal> {
+        let handle = self.handle(key).await?;
+        match handle.relocate(what).await {
+            None => Err(Refusal::new(Kind::Conflict, "it has ended")),
+            Some(Err(why)) => Err(Refusal::new(Kind::Conflict, why)),
+            Some(Ok(moving)) => {
+                let is_copying = moving.copy_bytes > 0;
+                Ok(done(handle.id(), is_copying.then(|| "its files are being copied".to_owned())))
+            }
+        }
+    }
+
+    async fn remove(&self, key: &Key, data: bool) -> Result<Done, Refusal> {
+        if data {
+            return Err(Refusal::invalid("data is not removed yet: remove the files by hand"));
+        }
+        let found = self.find(key).await;
+        if let (Key::Hash(hash), Err(_)) = (key, &found)
+            && self.searches.end(hash).await
+        {
+            return Ok(Done::default());
+        }
+        let spec = found?.spec;
+        let v2 = spec.info_hash_v2.map(|hash| InfoHash(std::array::from_fn(|at| hash.0[at])));
+        let hash = spec.info_hash.or(v2);
+        let removed = match hash {
+            Some(hash) => self.session.remove(hash).await.map_err(refusal)?,
+            None => false,
+        };
+        match removed {
+            true => Ok(done(spec.id, None)),
+            false => Err(Refusal::new(Kind::NotFound, format!("there is no torrent {key}"))),
+        }
+    }
+
+    /// The directory that files may go to.
+    async fn admit(&self, dir: PathBuf) -> Result<PathBuf, Refusal> {
+        let roots = self.config.roots.clone();
+        let admitted = spawn_blocking(move || roots.admit(&dir)).await;
+        let admitted = admitted.unwrap_or_else(|_| Err("the disk does not answer".to_owned()));
+        admitted.map_err(Refusal::invalid)
+    }
+
+    async fn add(&self, mut addition: Addition) -> Result<Added, Refusal> {
+        let dir = addition.dir.as_ref().map(PathBuf::from);
+        let dir = match dir {
+            Some(dir) => self.admit(dir).await?,
+            None => self.config.dir.clone(),
+        };
+        let given = adding::open(&mut addition, &self.config.egress).await?;
+        match given {
+            Given::Torrent(torrent, bytes) => {
+                let options = adding::options(&addition, dir)?.file(bytes);
+                let options = adding::choose(options, addition.files.as_deref(), &torrent)?;
+                let added = self.session.add(torrent.clone(), options).await;
+                match added {
+                    Ok(handle) => Ok(self.added(handle.id(), &torrent, false)),
+                    Err(Error::Duplicate { .. }) => self.known(&torrent).await,
+                    Err(error) => Err(refusal(error)),
+                }
+            }
+            Given::Link(link) => {
+                let options = adding::options(&addition, dir)?;
+                let (hash, name) = (adding::hash_of(&link), link.name.clone());
+                if let Ok(listed) = self.find(&Key::Hash(hash.clone())).await {
+                    let (id, name) = (Some(listed.spec.id.0), listed.spec.name);
+                    return Ok(Added { id, hash, name, was_there: true });
+                }
+                let was_there = !self.searches.begin(*link, options, addition.files).await?;
+                let name = name.unwrap_or_else(|| hash.clone());
+                Ok(Added { id: None, hash, name, was_there })
+            }
+        }
+    }
+
+    fn added(&self, id: TorrentId, torrent: &Torrent, was_there: bool) -> Added {
+        let v1 = torrent.info_hash_v1.map(|hash| HEXLOWER.encode(&hash.0));
+        let v2 = torrent.info_hash_v2.map(|hash| HEXLOWER.encode(&hash.0));
+        let hash = v1.or(v2).unwrap_or_default();
+        Added { id: Some(id.0), hash, name: torrent.name.clone(), was_there }
+    }
+
+    /// A torrent that is there already.
+    async fn known(&self, torrent: &Torrent) -> Result<Added, Refusal> {
+        let hash = self.added(TorrentId(0), torrent, true).hash;
+        let listed = self.find(&Key::Hash(hash)).await?;
+        Ok(Added { name: listed.spec.name, ..self.added(listed.spec.id, torrent, true) })
+    }
+}
+
+/// What a torrent was done to.
+fn done(id: TorrentId, note: Option<String>) -> Done {
+    Done { id: Some(id.0), note }
+}
+
+/// Bytes that are free where this directory is, or is to be.
+fn free_bytes(dir: &Path) -> Option<u64> {
+    let there = dir.ancestors().find(|path| path.exists())?;
+    let found = rustix::fs::statvfs(there).ok()?;
+    Some(found.f_bavail.saturating_mul(found.f_frsize))
+}
+
+/// Why the session refuses something.
+pub(super) fn refusal(error: Error) -> Refusal {
+    let kind = match &error {
+        Error::Unknown(_) => Kind::NotFound,
+        Error::Refused(_) | Error::Duplicate { .. } | Error::Taken { .. } => Kind::Conflict,
+        Error::Ended => Kind::Ended,
+        Error::Torrent(crate::torrent::Error::V2Only) => Kind::Invalid,
+        _ => Kind::Failed,
+    };
+    Refusal::new(kind, error)
+}

@@ -1,0 +1,34 @@
+//! A session as values that can be written down: [`Request`]s, [`Answer`]s and events. Prompts,
+//! programs and pages all speak this, in the process or over HTTP, and none keeps a truth of its
+//! own. Not here: how they are carried (`rpc`), and how they look on a screen (`cli`).
+//!
+//! | file | what |
+//! |---|---|
+//! | `request` | what can be asked and ordered, and how a torrent is named |
+//! | `answer` | what comes of it, refusals too |
+//! | `torrent` | a torrent in a list, and closely: files, peers, trackers, sources, why |
+//! | `happened` | events |
+//! | `view` | how those are made of what the session tells |
+//! | `adding` | how a torrent comes in: bytes, URLs, links |
+//! | `seeking` | links whose metadata is sought |
+//! | `roots` | which directories may be written to |
+//! | `desk` | who answers: [`Api`] |
+
+mod adding;
+mod answer;
+mod desk;
+mod happened;
+mod request;
+mod roots;
+mod seeking;
+#[cfg(test)]
+mod tests;
+mod torrent;
+mod view;
+
+pub use answer::{Added, Answer, Done, Kind, List, Outcome, Refusal, Search, Standing};
+pub use desk::{Api, ApiConfig, Speaker};
+pub use happened::{Events, Happened, What};
+pub use request::{Addition, Deed, FilePatch, Key, Mark, Patch, Place, Request, SessionPatch};
+pub use roots::Roots;
+pub use torrent::{Details, File, Limits, Peer, Share, Source, State, Torrent, Tracker, Why};

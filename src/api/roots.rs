@@ -1,0 +1,89 @@
+//! Which directories may be written to, whoever asks.
+
+use std::path::{Component, Path, PathBuf};
+
+/// Directories below which files may go.
+#[derive(Clone, Debug)]
+pub struct Roots(Vec<PathBuf>);
+
+impl Roots {
+    /// These, absolute, and all that is below them; without any, everything.
+    pub fn new(roots: Vec<PathBuf>) -> Self {
+        Self(roots)
+    }
+
+    /// The directory that `asked` means, if files may go there. What links on the way lead to is
+    /// what counts. Waits for the disk.
+    ///
+    /// # Errors
+    /// Why they may not, in words for people.
+    pub fn admit(&self, asked: &Path) -> Result<PathBuf, String> {
+        let is_plain = |part: Component<'_>| {
+            matches!(part, Component::Prefix(_) | Component::RootDir | Component::Normal(_))
+        };
+        if !asked.is_absolute() || !asked.components().all(is_plain) {
+            return Err(format!("{}: a directory is named from / on, without ..", asked.display()));
+        }
+        if self.0.is_empty() {
+            return Ok(asked.to_owned());
+        }
+        let real = resolved(asked);
+        let is_below = |root: &PathBuf| real.starts_with(resolved(root));
+        if self.0.iter().any(is_below) {
+            return Ok(asked.to_owned());
+        }
+        let roots: Vec<String> = self.0.iter().map(|root| root.display().to_string()).collect();
+        Err(format!(
+            "{} is outside of what may be written to: {} (--root allows another one)",
+            asked.display(),
+            roots.join(", ")
+        ))
+    }
+}
+
+/// A path with all links of what exists of it followed.
+fn resolved(path: &Path) -> PathBuf {
+    let mut rest = Vec::new();
+    let mut there = path;
+    loop {
+        if let Ok(real) = there.canonicalize() {
+            return rest.into_iter().rev().fold(real, |path, name| path.join(name));
+        }
+        match (there.parent(), there.file_name()) {
+            (Some(parent), Some(name)) => {
+                rest.push(name);
+                there = parent;
+            }
+            _ => return path.to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_go_below_the_roots_and_nowhere_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let [root, other] = ["root", "other"].map(|name| dir.path().join(name));
+        std::fs::create_dir(&root).unwrap();
+        std::fs::create_dir(&other).unwrap();
+        std::os::unix::fs::symlink(&other, root.join("out")).unwrap();
+        std::os::unix::fs::symlink(&root, dir.path().join("in")).unwrap();
+        let roots = Roots::new(vec![root.clone()]);
+        for good in [root.clone(), root.join("a/b"), dir.path().join("in/a")] {
+            assert_eq!(roots.admit(&good), Ok(good.clone()));
+        }
+        for bad in [&other, &root.join("../other"), &root.join("out"), &root.join("out/a")] {
+            assert!(roots.admit(bad).is_err(), "{}", bad.display());
+        }
+        for bad in ["a", "", "./root", "/etc", "/"] {
+            assert!(roots.admit(Path::new(bad)).is_err(), "{bad}");
+        }
+        // A name that begins alike is another one.
+        assert!(roots.admit(&dir.path().join("rooted")).is_err());
+        let all = Roots::new(Vec::new());
+        assert!(all.admit(Path::new("/srv")).is_ok() && all.admit(Path::new("srv")).is_err());
+    }
+}

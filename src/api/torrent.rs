@@ -1,0 +1,265 @@
+//! A torrent in a list, and closely. Values only. Bytes are bytes, rates bytes a second, times
+//! seconds since 1970. Names and texts are those of strangers, and not escaped.
+
+use serde::{Deserialize, Serialize};
+
+use crate::roster::Phase;
+
+/// What a torrent is doing.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Looking at data that is already on disk.
+    Checking,
+    /// Its files are on their way to another place.
+    Moving,
+    /// Waiting for its turn.
+    Queued,
+    /// Fetching.
+    Downloading,
+    /// Complete, and whoever wants it gets it.
+    Seeding,
+    /// Complete, and seeded as long as was asked for.
+    Finished,
+    /// Resting, as its user wants.
+    Paused,
+    /// On its way to the end.
+    Stopping,
+    /// Its disk fails; tried again by itself.
+    DiskTrouble,
+    /// It cannot go on.
+    Failed,
+}
+
+impl From<Phase> for State {
+    fn from(phase: Phase) -> Self {
+        match phase {
+            Phase::Checking => Self::Checking,
+            Phase::Moving => Self::Moving,
+            Phase::Queued => Self::Queued,
+            Phase::Downloading => Self::Downloading,
+            Phase::Complete => Self::Seeding,
+            Phase::Finished => Self::Finished,
+            Phase::Paused => Self::Paused,
+            Phase::Stopping => Self::Stopping,
+            Phase::DiskTrouble => Self::DiskTrouble,
+            Phase::Failed => Self::Failed,
+        }
+    }
+}
+
+/// Limits in bytes a second; none is none.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Limits {
+    /// On what is received.
+    pub down: Option<u64>,
+    /// On what is sent.
+    pub up: Option<u64>,
+}
+
+/// A torrent in a list.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Torrent {
+    /// Its number, which no other one ever gets.
+    pub id: u32,
+    /// Its hash in hex (BEP 3), where it has one.
+    pub hash: Option<String>,
+    /// Its other hash in hex (BEP 52), where it has one.
+    pub hash_v2: Option<String>,
+    /// What it is called.
+    pub name: String,
+    /// What it is doing.
+    pub state: State,
+    /// What is wrong with it, if anything is.
+    pub trouble: Option<String>,
+    /// Bytes of the files that are wanted.
+    pub wanted_bytes: u64,
+    /// Those of them that are verified and written.
+    pub done_bytes: u64,
+    /// That as a share, 0 to 1.
+    pub progress: f64,
+    /// What it receives.
+    pub down_rate: u64,
+    /// What it sends.
+    pub up_rate: u64,
+    /// Seconds until the rest is here, at its present rate.
+    pub left_s: Option<u64>,
+    /// What it has received in its life.
+    pub received_bytes: u64,
+    /// What it has sent in its life.
+    pub sent_bytes: u64,
+    /// What was sent for each byte of the wanted files.
+    pub ratio: f64,
+    /// Connected peers.
+    pub peers: u32,
+    /// Those of them that have everything.
+    pub seeds: u32,
+    /// Its own limits.
+    pub limits: Limits,
+    /// What its user sorts it under.
+    pub labels: Vec<String>,
+    /// Directory that its files are under.
+    pub dir: String,
+    /// Its user has it rest.
+    pub paused: bool,
+    /// Only its trackers name peers (BEP 27).
+    pub private: bool,
+    /// Nothing of it runs; it is woken when somebody wants something of it.
+    pub asleep: bool,
+    /// Where it stands in the queue: lower texts come first.
+    pub place: String,
+    /// When it was added.
+    pub added_at: u64,
+    /// When everything wanted was here first.
+    pub completed_at: Option<u64>,
+    /// When anything was received or sent last.
+    pub active_at: Option<u64>,
+}
+
+/// A torrent closely.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Details {
+    /// As lists show it.
+    #[serde(flatten)]
+    pub torrent: Torrent,
+    /// Its pieces, and those that are verified; 0 before that is known.
+    pub pieces: u32,
+    /// Those that are verified.
+    pub pieces_done: u32,
+    /// Bytes of the whole torrent that are missing, wanted or not.
+    pub missing_bytes: u64,
+    /// Bytes received in vain in this run.
+    pub wasted_bytes: u64,
+    /// How often a piece was wrong.
+    pub hash_failures: u32,
+    /// Addresses known.
+    pub peers_known: u32,
+    /// Servers of its files that there are connections to.
+    pub sources: u32,
+    /// All servers of its files.
+    pub sources_known: u32,
+    /// Pieces are fetched in order.
+    pub sequential: bool,
+    /// It has seeded enough when it has sent so many times its size.
+    pub seed_ratio: Option<f64>,
+    /// It has seeded enough after so many seconds.
+    pub seed_time_s: Option<u64>,
+    /// Trackers that its user named.
+    pub extra_trackers: Vec<String>,
+    /// Bytes looked at so far, while it is checked.
+    pub checked_bytes: u64,
+    /// Bytes to look at.
+    pub to_check_bytes: u64,
+    /// Bytes copied so far, while its files move.
+    pub moved_bytes: u64,
+    /// Bytes to copy.
+    pub to_move_bytes: u64,
+}
+
+/// A file of a torrent; pad files are none.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct File {
+    /// Its number, from 1.
+    pub number: u32,
+    /// Its path below the torrent's directory.
+    pub path: String,
+    /// Its bytes.
+    pub size: u64,
+    /// Those of its pieces that are verified, as a share of its bytes.
+    pub progress: f64,
+    /// Is it wanted?
+    pub wanted: bool,
+}
+
+/// A peer of a torrent.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Peer {
+    /// Its address and port.
+    pub address: String,
+    /// What it calls itself.
+    pub client: String,
+    /// Is it connected?
+    pub connected: bool,
+    /// It connected to us.
+    pub incoming: bool,
+    /// The connection is encrypted.
+    pub encrypted: bool,
+    /// Share of the pieces that it has, 0 to 1.
+    pub progress: f64,
+    /// What comes from it.
+    pub down_rate: u64,
+    /// What goes to it.
+    pub up_rate: u64,
+    /// What has come from it.
+    pub received_bytes: u64,
+    /// What has gone to it.
+    pub sent_bytes: u64,
+    /// It lets us have nothing.
+    pub choking: bool,
+    /// We let it have nothing.
+    pub choked: bool,
+    /// It was banned for wrong data.
+    pub banned: bool,
+    /// Why the last connection ended.
+    pub error: Option<String>,
+}
+
+/// A tracker of a torrent.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Tracker {
+    /// Its URL.
+    pub url: String,
+    /// Its tier, from 1.
+    pub tier: usize,
+    /// How it stands, in words.
+    pub state: String,
+    /// Seeds that it counts.
+    pub seeds: Option<u64>,
+    /// Leeches that it counts.
+    pub leeches: Option<u64>,
+    /// Peers in its last reply.
+    pub peers: Option<usize>,
+    /// Seconds until it is asked again.
+    pub next_in_s: Option<u64>,
+    /// Why it failed last.
+    pub error: Option<String>,
+    /// What it warned of last.
+    pub warning: Option<String>,
+}
+
+/// A server of a torrent's files.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Source {
+    /// Its URL, without user, password and query.
+    pub url: String,
+    /// Connections to it.
+    pub connections: u32,
+    /// Those of them with something under way.
+    pub busy: u32,
+    /// What comes from it.
+    pub down_rate: u64,
+    /// What has come from it.
+    pub received_bytes: u64,
+}
+
+/// A share of the time that a torrent waited for something.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Share {
+    /// For what.
+    pub cause: String,
+    /// 0 to 1.
+    pub share: f64,
+}
+
+/// What a torrent waits for.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Why {
+    /// The cause right now.
+    pub now: Option<String>,
+    /// The last minute, largest share first.
+    pub minute: Vec<Share>,
+    /// Its life in this run, likewise.
+    pub life: Vec<Share>,
+    /// All that in words for people, with what can be done about it.
+    pub text: String,
+}

@@ -1,0 +1,279 @@
+//! Who may ask, and how answers look: hosts, origins, tokens, kinds and sizes of bodies. Each is
+//! looked at before anything that is behind it costs anything.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Request as HttpRequest};
+use axum::http::header::{
+    ACCEPT, ALLOW, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
+};
+use axum::http::{HeaderMap, Method, StatusCode};
+use axum::middleware::map_response;
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::api::{Answer, Api, Kind, Mark, Refusal, Request};
+use crate::http::answer::{Refused, json_answer, protect};
+use crate::http::body::{BodyError, Scales, Upload, drain};
+use crate::http::origin::{is_for_us, is_foreign};
+use crate::http::token::{Guesses, Token, bearer};
+
+use super::call::{self, Media, Wrong};
+use super::{OPENAPI, metrics, stream};
+
+/// The longest body that brings a torrent: 16 MiB in base64, and what is said about it.
+const TORRENT_LEN_MAX: usize = (16 << 20) / 3 * 4 + (64 << 10);
+/// The longest of all others: a choice among a hundred thousand files.
+const BODY_LEN_MAX: usize = 1 << 20;
+/// Time for a body to arrive.
+const BODY_TIME: Duration = Duration::from_secs(60);
+/// Bytes of bodies that are held at once.
+const BODIES_BUDGET: usize = 48 << 20;
+/// Questions to the doorkeeper that wait.
+const QUESTIONS_LEN: usize = 64;
+
+/// What all requests meet.
+pub(super) struct Front {
+    api: Api,
+    hosts: Vec<String>,
+    scales: Scales,
+    door: mpsc::Sender<Question>,
+}
+
+/// Somebody shows a token.
+struct Question {
+    from: IpAddr,
+    shown: Option<String>,
+    answer: oneshot::Sender<Verdict>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Verdict {
+    /// It is the right one.
+    Welcome,
+    /// It is not.
+    Wrong,
+    /// After so many wrong ones nobody looks at it.
+    Unheard,
+}
+
+impl Front {
+    pub fn new(api: Api, token: Token, hosts: Vec<String>) -> Self {
+        let (door, questions) = mpsc::channel(QUESTIONS_LEN);
+        tokio::spawn(keep_door(token, questions));
+        Self { api, hosts, scales: Scales::new(BODIES_BUDGET), door }
+    }
+
+    /// Whether whoever asks may.
+    async fn admit(&self, from: IpAddr, headers: &HeaderMap) -> Result<(), Refused> {
+        let shown = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let shown = shown.and_then(bearer).map(str::to_owned);
+        let (answer, answered) = oneshot::channel();
+        // Without a doorkeeper nobody comes in.
+        let _ = self.door.send(Question { from, shown, answer }).await;
+        match answered.await.unwrap_or(Verdict::Wrong) {
+            Verdict::Welcome => Ok(()),
+            Verdict::Wrong => {
+                let why = "show the token: Authorization: Bearer TOKEN";
+                Err(Refused::new(StatusCode::UNAUTHORIZED, why).with(WWW_AUTHENTICATE, "Bearer"))
+            }
+            Verdict::Unheard => {
+                let why = "too many wrong tokens: wait ten seconds";
+                Err(Refused::new(StatusCode::TOO_MANY_REQUESTS, why).with(RETRY_AFTER, "10"))
+            }
+        }
+    }
+}
+
+/// Looks at tokens, one after the other, and counts the wrong ones.
+async fn keep_door(token: Token, mut questions: mpsc::Receiver<Question>) {
+    let mut guesses = Guesses::default();
+    while let Some(Question { from, shown, answer }) = questions.recv().await {
+        let now = Instant::now();
+        let verdict = if !guesses.are_heard(from, now) {
+            Verdict::Unheard
+        } else if shown.as_ref().is_some_and(|shown| token.is(shown)) {
+            Verdict::Welcome
+        } else {
+            // Who shows nothing guesses nothing.
+            if shown.is_some() {
+                guesses.note(from, now);
+            }
+            Verdict::Wrong
+        };
+        // Whoever asked may have gone.
+        let _ = answer.send(verdict);
+    }
+}
+
+/// What answers on a socket; on a `local` one whoever may open it needs no token.
+pub(super) fn router(front: Arc<Front>, local: bool) -> Router {
+    let answer = move |request: HttpRequest| async move {
+        answer(&front, request, local).await.unwrap_or_else(IntoResponse::into_response)
+    };
+    Router::new().fallback(answer).layer(map_response(protect))
+}
+
+async fn answer(front: &Front, request: HttpRequest, local: bool) -> Result<Response, Refused> {
+    let (parts, mut body) = request.into_parts();
+    let (method, path, headers) = (&parts.method, parts.uri.path(), &parts.headers);
+    if !local && !is_for_us(headers, &front.hosts) {
+        let why = "this server is asked by another name: --host allows one more";
+        return Err(Refused::new(StatusCode::FORBIDDEN, why));
+    }
+    if is_foreign(headers) {
+        return Err(Refused::new(StatusCode::FORBIDDEN, "pages of other sites may not ask"));
+    }
+    match (method, path) {
+        (&Method::GET, "/healthz") => return Ok(healthy(front)),
+        (&Method::GET, "/api/v1/openapi.json") => {
+            return Ok(([(CONTENT_TYPE, "application/json")], OPENAPI).into_response());
+        }
+        (_, "/healthz" | "/api/v1/openapi.json" | "/metrics") if method != Method::GET => {
+            return Err(wrong(&Wrong::Method(&["GET"])));
+        }
+        _ => {}
+    }
+    if !local {
+        let from = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+        let from = from.map_or(Ipv4Addr::UNSPECIFIED.into(), |remote| remote.0.ip());
+        if let Err(refused) = front.admit(from, headers).await {
+            drain(body);
+            return Err(refused);
+        }
+    }
+    if path == "/metrics" {
+        let standing = front.api.answer(Request::Session).await.map_err(refused)?;
+        return Ok(metrics::answer(&standing));
+    }
+    let routed = call::route(method, path).map_err(|error| wrong(&error))?;
+    let media = media_of(headers);
+    let bytes = receive(front, method, media, &mut body).await;
+    let bytes = match bytes {
+        Ok(bytes) => bytes,
+        Err(refused) => {
+            drain(body);
+            return Err(refused);
+        }
+    };
+    let read = call::read(&routed, method, parts.uri.query(), (media, &bytes));
+    let request = read.map_err(|error| wrong(&error))?;
+    drop(bytes);
+    if let Request::Events(since) = request
+        && wants_stream(headers)
+    {
+        let last = headers.get("last-event-id").and_then(|value| value.to_str().ok());
+        let since = last.and_then(|text| text.parse::<Mark>().ok()).or(since);
+        return Ok(stream::answer(front.api.clone(), since));
+    }
+    front.api.answer(request).await.map(answered).map_err(refused)
+}
+
+/// Reads the body of a request, as far as one may have one.
+async fn receive(
+    front: &Front,
+    method: &Method,
+    media: Media,
+    body: &mut Body,
+) -> Result<Vec<u8>, Refused> {
+    if matches!(*method, Method::GET | Method::DELETE) {
+        return Ok(Vec::new());
+    }
+    if matches!(media, Media::None | Media::Other) {
+        return Err(wrong(&Wrong::Media));
+    }
+    let len_max = if *method == Method::POST { TORRENT_LEN_MAX } else { BODY_LEN_MAX };
+    let upload = Upload { len_max, within: BODY_TIME };
+    match front.scales.receive(body, upload).await {
+        Ok((bytes, _weight)) => Ok(bytes),
+        Err(BodyError::TooLong) => {
+            let why = format!("the body is longer than {} MiB", len_max >> 20);
+            Err(Refused::new(StatusCode::PAYLOAD_TOO_LARGE, why))
+        }
+        Err(BodyError::Busy) => {
+            let why = "others send large bodies: again in ten seconds";
+            Err(Refused::new(StatusCode::SERVICE_UNAVAILABLE, why).with(RETRY_AFTER, "10"))
+        }
+        Err(BodyError::Broken) => Err(Refused::new(StatusCode::BAD_REQUEST, "the body breaks off")),
+        Err(BodyError::Late) => {
+            Err(Refused::new(StatusCode::REQUEST_TIMEOUT, "the body takes too long"))
+        }
+    }
+}
+
+fn media_of(headers: &HeaderMap) -> Media {
+    let Some(value) = headers.get(CONTENT_TYPE) else { return Media::None };
+    let text = value.to_str().unwrap_or_default();
+    match text.split(';').next().unwrap_or_default().trim() {
+        it if it.eq_ignore_ascii_case("application/json") => Media::Json,
+        it if it.eq_ignore_ascii_case("application/x-bittorrent") => Media::Torrent,
+        _ => Media::Other,
+    }
+}
+
+fn wants_stream(headers: &HeaderMap) -> bool {
+    let accepts = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    { accepts }.any(|accept| accept.contains("text/event-stream"))
+}
+
+fn healthy(front: &Front) -> Response {
+    let trouble = front.api.session().trouble();
+    // It runs, and does its work: what cannot be written is told, and is no reason to restart it.
+    let body = json!({ "ok": true, "trouble": trouble.as_deref() });
+    json_answer(StatusCode::OK, &body)
+}
+
+fn answered(answer: Answer) -> Response {
+    let status = match &answer {
+        Answer::Added(added) if added.was_there => StatusCode::OK,
+        Answer::Added(added) if added.id.is_none() => StatusCode::ACCEPTED,
+        Answer::Added(_) => StatusCode::CREATED,
+        _ => StatusCode::OK,
+    };
+    match serde_json::to_vec(&answer) {
+        Ok(mut text) => {
+            text.push(b'\n');
+            (status, [(CONTENT_TYPE, "application/json")], text).into_response()
+        }
+        Err(error) => Refused::new(StatusCode::INTERNAL_SERVER_ERROR, error).into_response(),
+    }
+}
+
+fn refused(refusal: Refusal) -> Refused {
+    let status = match refusal.code {
+        Kind::Invalid => StatusCode::BAD_REQUEST,
+        Kind::NotFound => StatusCode::NOT_FOUND,
+        Kind::Conflict => StatusCode::CONFLICT,
+        // Something that it depends on did: a disk, the network.
+        Kind::Failed => StatusCode::FAILED_DEPENDENCY,
+        Kind::Ended => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    Refused::new(status, refusal.error)
+}
+
+fn wrong(wrong: &Wrong) -> Refused {
+    match wrong {
+        Wrong::NothingHere => Refused::new(StatusCode::NOT_FOUND, "there is nothing here"),
+        Wrong::Method(methods) => {
+            let allow = match methods {
+                ["GET"] => "GET",
+                ["POST"] => "POST",
+                ["GET", "POST"] => "GET, POST",
+                ["GET", "PATCH"] => "GET, PATCH",
+                _ => "GET, PATCH, DELETE",
+            };
+            let why = format!("this takes {allow} only");
+            Refused::new(StatusCode::METHOD_NOT_ALLOWED, why).with(ALLOW, allow)
+        }
+        Wrong::Media => {
+            let why = "the body is to be of the type application/json";
+            Refused::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, why)
+        }
+        Wrong::Sense(why) => Refused::new(StatusCode::BAD_REQUEST, why),
+    }
+}

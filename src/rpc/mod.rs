@@ -1,0 +1,86 @@
+//! Doors to a session for programs: HTTP on loopback addresses and on a Unix socket, and who asks
+//! there. What is asked and answered are the values of `api`; here they only become paths and
+//! bodies, and back.
+//!
+//! | file | what |
+//! |---|---|
+//! | `call` | requests as methods, paths and bodies, both ways; the routes |
+//! | `front` | who may ask: hosts, origins, tokens, bodies; the answers |
+//! | `stream` | events as they happen (server-sent events) |
+//! | `metrics` | numbers for Prometheus |
+//! | `secret` | the file that holds the token |
+//! | `client` | the other side |
+
+mod call;
+mod client;
+mod front;
+mod metrics;
+mod secret;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::watch;
+
+use crate::api::Api;
+use crate::http::connections::{self, Counters};
+use crate::http::token::Token;
+
+pub use client::{Client, ClientError, Event, Events, Target};
+pub use secret::Secret;
+
+use front::Front;
+
+/// Connections at once, below the 1024 descriptors that a process usually may have.
+const CONNECTIONS_MAX: usize = 256;
+/// The same on the Unix socket.
+const LOCAL_MAX: usize = 64;
+/// The API as OpenAPI 3.1 has it.
+const OPENAPI: &str = include_str!("openapi.json");
+
+/// A server that is ready to run.
+pub struct Rpc {
+    /// Where it is asked by TCP, with the token.
+    pub listeners: Vec<TcpListener>,
+    /// Where it is asked by whoever may open the socket, without a token.
+    pub local: Option<UnixListener>,
+    /// What opens it.
+    pub token: Token,
+    /// Names that it may be asked by, besides loopback addresses and `localhost`.
+    pub hosts: Vec<String>,
+    /// Who answers.
+    pub api: Api,
+}
+
+impl Rpc {
+    /// Serves until `end` is ready. What is being answered then gets a second more.
+    pub async fn run(self, end: impl Future<Output = ()>) {
+        let Self { listeners, local, token, hosts, api } = self;
+        let front = Arc::new(Front::new(api, token, hosts));
+        let (stop, stopped) = watch::channel(false);
+        let until = |mut stopped: watch::Receiver<bool>| async move {
+            // Whoever holds the other end is gone: that is the end, too.
+            let _ = stopped.wait_for(|is_over| *is_over).await;
+        };
+        let counters = Arc::new(Counters::default());
+        let inside = async {
+            if let Some(local) = local {
+                let (router, told) = (front::router(front.clone(), true), counters.clone());
+                let end = until(stopped.clone());
+                connections::serve_local(local, router, LOCAL_MAX, told, end).await;
+            }
+        };
+        let (router, told) = (front::router(front.clone(), false), counters.clone());
+        let end_of_all = async {
+            end.await;
+            stop.send_replace(true);
+        };
+        let outside =
+            connections::serve(listeners, router, CONNECTIONS_MAX, told, until(stopped.clone()));
+        tokio::join!(inside, outside, end_of_all);
+    }
+}
