@@ -175,6 +175,7 @@ const UNRULED: &[&str] = &["Egress::default", "Egress::from_address"];
 const RULELESS: &[&str] = &[
     "chunk/tracker.rs",
     "cli/commands/chunk/provide.rs",
+    "cli/commands/daemon.rs",
     "cli/commands/tracker.rs",
     "cli/demo/mod.rs",
     "cli/demo/seeder.rs",

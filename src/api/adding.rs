@@ -76,11 +76,15 @@ async fn read(bytes: Vec<u8>) -> Result<Given, Refusal> {
     Ok(Given::Torrent(Arc::new(torrent.map_err(Refusal::invalid)?), bytes))
 }
 
-/// How a torrent is run that is added so, with its files below `dir`.
+/// How a torrent is run that is added so, with its files below `dir`; the rest is as for all.
 ///
 /// # Errors
 /// The addition asks for what no torrent can have.
-pub(super) fn options(addition: &Addition, dir: PathBuf) -> Result<TorrentOptions, Refusal> {
+pub(super) fn options(
+    rest: &TorrentOptions,
+    addition: &Addition,
+    dir: PathBuf,
+) -> Result<TorrentOptions, Refusal> {
     let ratio = addition.seed_ratio.filter(|ratio| *ratio > 0.0);
     if addition.seed_ratio.is_some_and(|ratio| !ratio.is_finite() || ratio < 0.0) {
         return Err(Refusal::invalid("a ratio is a number from 0 on"));
@@ -88,15 +92,20 @@ pub(super) fn options(addition: &Addition, dir: PathBuf) -> Result<TorrentOption
     let web_seeds = addition.web_seeds.iter();
     let web_seeds = web_seeds.map(WebSeed::of_user).collect();
     let time = addition.seed_time_s.filter(|time| *time > 0).map(Duration::from_secs);
-    Ok(TorrentOptions::default()
+    let seeding = match (addition.seed_ratio, addition.seed_time_s) {
+        (None, None) => rest.seeding,
+        _ => SeedLimits { ratio, time },
+    };
+    let trackers = [rest.extra_trackers.clone(), addition.trackers.clone()].concat();
+    Ok({ rest.clone() }
         .dir(dir)
         .paused(addition.paused)
         .labels(addition.labels.clone())
-        .sequential(addition.sequential)
+        .sequential(addition.sequential || rest.sequential)
         .download_limit(addition.limit_down.filter(|limit| *limit > 0))
         .upload_limit(addition.limit_up.filter(|limit| *limit > 0))
-        .seeding(SeedLimits { ratio, time })
-        .extra_trackers(addition.trackers.clone())
+        .seeding(seeding)
+        .extra_trackers(trackers)
         .web_seeds(web_seeds)
         .waits_for_disk(true))
 }

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::session::Error;
+
 use super::happened::Events;
 use super::request::Mark;
 use super::torrent::{Details, File, Limits, Peer, Source, Torrent, Tracker, Why};
@@ -175,5 +177,18 @@ impl Refusal {
     /// The session ends.
     pub fn ended() -> Self {
         Self::new(Kind::Ended, "the session has ended")
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        let kind = match &error {
+            Error::Unknown(_) => Kind::NotFound,
+            Error::Refused(_) | Error::Duplicate { .. } | Error::Taken { .. } => Kind::Conflict,
+            Error::Ended => Kind::Ended,
+            Error::Torrent(crate::torrent::Error::V2Only) => Kind::Invalid,
+            _ => Kind::Failed,
+        };
+        Self::new(kind, error)
     }
 }

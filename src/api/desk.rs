@@ -14,7 +14,9 @@ use crate::disk::Relocation;
 use crate::metainfo::Torrent;
 use crate::net::egress::Egress;
 use crate::roster::{Cursor, Flags, Phase, Row};
-use crate::session::{Error, Heads, Listed, Rank, SeedLimits, Session, Setting, WebSeed};
+use crate::session::{
+    Error, Heads, Listed, Rank, SeedLimits, Session, Setting, TorrentOptions, WebSeed,
+};
 use crate::torrent::handle::TorrentHandle;
 use crate::torrent::status::{State, WhyReport};
 
@@ -44,6 +46,8 @@ pub struct ApiConfig {
     pub roots: Roots,
     /// By which URLs are fetched.
     pub egress: Egress,
+    /// How torrents are run, as far as nothing else is said of them.
+    pub rest: TorrentOptions,
     /// The limits at the start.
     pub limits: Limits,
     /// Who words why a torrent waits.
@@ -237,7 +241,7 @@ impl Api {
 
     async fn files(&self, key: &Key) -> Outcome {
         let listed = self.find(key).await?;
-        let torrent = self.session.metadata(listed.spec.id).await.map_err(refusal)?;
+        let torrent = self.session.metadata(listed.spec.id).await.map_err(Refusal::from)?;
         let status = listed.handle.as_ref().map(TorrentHandle::status).unwrap_or_default();
         Ok(Answer::Files(view::files(&torrent, &listed.spec, &status)))
     }
@@ -277,14 +281,14 @@ impl Api {
             })
         }));
         for setting in settings {
-            self.session.set(spec.id, setting).await.map_err(refusal)?;
+            self.session.set(spec.id, setting).await.map_err(Refusal::from)?;
         }
         Ok(done(spec.id, None))
     }
 
     async fn set_files(&self, key: &Key, patch: &FilePatch) -> Result<Done, Refusal> {
         let spec = self.find(key).await?.spec;
-        let torrent = self.session.metadata(spec.id).await.map_err(refusal)?;
+        let torrent = self.session.metadata(spec.id).await.map_err(Refusal::from)?;
         let seen = view::seen_files(&torrent);
         let known = spec.selection.as_ref().map(|selection| selection.wanted().collect());
         let mut wanted: Vec<bool> = known.unwrap_or_else(|| vec![true; torrent.files.len()]);
@@ -295,7 +299,7 @@ impl Api {
             let at = at.ok_or_else(|| adding::no_file(*number, seen.len()))?;
             wanted[*at] = is_wanted;
         }
-        self.session.set(spec.id, Setting::WantedFiles(wanted)).await.map_err(refusal)?;
+        self.session.set(spec.id, Setting::WantedFiles(wanted)).await.map_err(Refusal::from)?;
         Ok(done(spec.id, None))
     }
 
@@ -303,7 +307,7 @@ impl Api {
         match deed {
             Deed::Pause => {
                 let id = self.find(key).await?.spec.id;
-                self.session.set(id, Setting::Paused(true)).await.map_err(refusal)?;
+                self.session.set(id, Setting::Paused(true)).await.map_err(Refusal::from)?;
                 Ok(done(id, None))
             }
             Deed::Resume => {
@@ -325,7 +329,7 @@ impl Api {
             }
             Deed::Rename { file: Some(number), name } => {
                 let spec = self.find(key).await?.spec;
-                let torrent = self.session.metadata(spec.id).await.map_err(refusal)?;
+                let torrent = self.session.metadata(spec.id).await.map_err(Refusal::from)?;
                 let seen = view::seen_files(&torrent);
                 let at = (number as usize).checked_sub(1).and_then(|at| seen.get(at));
                 let at = at.and_then(|at| u32::try_from(*at).ok());
@@ -375,7 +379,7 @@ impl Api {
         let v2 = spec.info_hash_v2.map(|hash| InfoHash(std::array::from_fn(|at| hash.0[at])));
         let hash = spec.info_hash.or(v2);
         let removed = match hash {
-            Some(hash) => self.session.remove(hash).await.map_err(refusal)?,
+            Some(hash) => self.session.remove(hash).await.map_err(Refusal::from)?,
             None => false,
         };
         match removed {
@@ -401,17 +405,17 @@ impl Api {
         let given = adding::open(&mut addition, &self.config.egress).await?;
         match given {
             Given::Torrent(torrent, bytes) => {
-                let options = adding::options(&addition, dir)?.file(bytes);
+                let options = adding::options(&self.config.rest, &addition, dir)?.file(bytes);
                 let options = adding::choose(options, addition.files.as_deref(), &torrent)?;
                 let added = self.session.add(torrent.clone(), options).await;
                 match added {
                     Ok(handle) => Ok(self.added(handle.id(), &torrent, false)),
                     Err(Error::Duplicate { .. }) => self.known(&torrent).await,
-                    Err(error) => Err(refusal(error)),
+                    Err(error) => Err(error.into()),
                 }
             }
             Given::Link(link) => {
-                let options = adding::options(&addition, dir)?;
+                let options = adding::options(&self.config.rest, &addition, dir)?;
                 let (hash, name) = (adding::hash_of(&link), link.name.clone());
                 if let Ok(listed) = self.find(&Key::Hash(hash.clone())).await {
                     let (id, name) = (Some(listed.spec.id.0), listed.spec.name);
@@ -449,16 +453,4 @@ fn free_bytes(dir: &Path) -> Option<u64> {
     let there = dir.ancestors().find(|path| path.exists())?;
     let found = rustix::fs::statvfs(there).ok()?;
     Some(found.f_bavail.saturating_mul(found.f_frsize))
-}
-
-/// Why the session refuses something.
-pub(super) fn refusal(error: Error) -> Refusal {
-    let kind = match &error {
-        Error::Unknown(_) => Kind::NotFound,
-        Error::Refused(_) | Error::Duplicate { .. } | Error::Taken { .. } => Kind::Conflict,
-        Error::Ended => Kind::Ended,
-        Error::Torrent(crate::torrent::Error::V2Only) => Kind::Invalid,
-        _ => Kind::Failed,
-    };
-    Refusal::new(kind, error)
 }

@@ -21,8 +21,6 @@ mod happened;
 mod request;
 mod roots;
 mod seeking;
-#[cfg(test)]
-mod tests;
 mod torrent;
 mod view;
 

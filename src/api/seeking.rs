@@ -15,7 +15,6 @@ use crate::torrent::seeking::{SeekStatus, Seeking};
 
 use super::adding;
 use super::answer::{Kind, Refusal, Search};
-use super::desk::refusal;
 
 /// Links that are sought at once.
 const SEARCHES_MAX: usize = 256;
@@ -145,7 +144,7 @@ async fn begin(session: &Session, tasks: &mut JoinSet<()>, wish: Wish) -> Result
         return Err(Refusal::new(Kind::Conflict, why));
     }
     let request = adding::request(&wish.link, &wish.options)?;
-    let seeking = session.seek(request).await.map_err(refusal)?;
+    let seeking = session.seek(request).await.map_err(Refusal::from)?;
     let name = wish.link.name.clone().unwrap_or_else(|| adding::hash_of(&wish.link));
     let (begun, status) = (Instant::now(), seeking.status());
     let task = tasks.spawn(finish(session.clone(), seeking, wish));

@@ -44,15 +44,6 @@ pub fn common_last(mut arguments: Vec<OsString>) -> Vec<OsString> {
     arguments
 }
 
-/// Words of commands that are to come: not mistaken for names of files.
-const LATER: [&str; 2] = ["daemon", "remote"];
-
-/// What to say when the first argument is a command that does not exist yet.
-pub fn not_yet(first: Option<&str>) -> Option<String> {
-    let word = LATER.into_iter().find(|word| first == Some(*word))?;
-    Some(format!("{word} is not available yet (for a file of that name: ./{word})"))
-}
-
 /// What to say when the ratio of `--seed` stands apart, where it would be taken for a torrent.
 pub fn ratio_apart(arguments: &[OsString]) -> Option<String> {
     let options = arguments.split(|word| word == "--").next().unwrap_or_default();
@@ -151,13 +142,6 @@ mod tests {
         {
             assert_eq!(moved(same), same);
         }
-    }
-
-    #[test]
-    fn commands_to_come_are_no_files() {
-        let said = not_yet(Some("daemon")).unwrap();
-        assert_eq!(said, "daemon is not available yet (for a file of that name: ./daemon)");
-        assert_eq!(not_yet(Some("info")), None);
     }
 
     #[test]

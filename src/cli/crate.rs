@@ -4,6 +4,7 @@
 #[path = "mod.rs"]
 pub mod cli;
 
+use pigeon_api::api;
 use pigeon_base::base;
 use pigeon_bencode::bencode;
 use pigeon_chunk::chunk;
@@ -15,6 +16,7 @@ use pigeon_metainfo::metainfo;
 use pigeon_metalink::metalink;
 use pigeon_net::net;
 use pigeon_os::os;
+use pigeon_rpc::rpc;
 use pigeon_seek::seek;
 use pigeon_session::session;
 use pigeon_swarm::swarm;

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use reqwest::Client as Http;
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -55,7 +54,7 @@ pub enum ClientError {
 /// Asks a server; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Client {
-    http: Http,
+    http: reqwest::Client,
     base: String,
     token: Option<HeaderValue>,
 }

@@ -24,8 +24,10 @@ use crate::http::origin::{is_for_us, is_foreign};
 use crate::http::token::{Guesses, Token, bearer};
 
 use super::call::{self, Media, Wrong};
-use super::{OPENAPI, metrics, stream};
+use super::{metrics, stream};
 
+/// The API as OpenAPI 3.1 has it.
+const OPENAPI: &str = include_str!("openapi.json");
 /// The longest body that brings a torrent: 16 MiB in base64, and what is said about it.
 const TORRENT_LEN_MAX: usize = (16 << 20) / 3 * 4 + (64 << 10);
 /// The longest of all others: a choice among a hundred thousand files.

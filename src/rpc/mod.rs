@@ -39,8 +39,6 @@ use front::Front;
 const CONNECTIONS_MAX: usize = 256;
 /// The same on the Unix socket.
 const LOCAL_MAX: usize = 64;
-/// The API as OpenAPI 3.1 has it.
-const OPENAPI: &str = include_str!("openapi.json");
 
 /// A server that is ready to run.
 pub struct Rpc {

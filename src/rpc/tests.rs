@@ -1,1 +1,1 @@
-
+//! Tests of the room are beside what they test.

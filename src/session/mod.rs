@@ -34,6 +34,7 @@ mod told;
 mod wanted;
 mod way_out;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
@@ -47,9 +48,10 @@ use crate::link::Secrecy;
 use crate::link::web::{Policy, Tls};
 use crate::metainfo::Torrent;
 use crate::net::blocklist::{self, Keeper};
-use crate::net::egress::Purpose;
+use crate::net::egress::{Egress, Purpose};
 use crate::net::limiter::Limiter;
 use crate::net::portmap::{OwnPorts, PortMap};
+use crate::net::udp::{Udp, UdpNews};
 use crate::roster::{Changes, Cursor, Event, Lost};
 use crate::torrent::handle::TorrentHandle;
 use crate::torrent::places::{Account, Shared};
@@ -140,7 +142,7 @@ impl Session {
         local: impl FnOnce(u16) -> Local,
     ) -> Result<Self, Error> {
         // Before anybody can come, and whoever is blocked.
-        let keeper = Arc::new(keep_lists(&config).await?);
+        let _keeper = Arc::new(keep_lists(&config).await?);
         let kept = restoring::take(&config).await?;
         let Ports { listening, udp, mail } = ports::open(&config)?;
         let (pool, disk) = pool_and_disk(config.memory)?;
@@ -156,17 +158,13 @@ impl Session {
         let trackers = UdpClient::over(udp.clone(), mail.tracker, network.retry_udp);
         let peer_id = PeerId::ours(rand::random());
         let announcer = announcer(peer_id, &ports, config.encryption, network, trackers)?;
-        let dht = config.dht.filter(|_| egress.off(Purpose::Dht).is_none());
-        let dht = dht.map(|DhtOptions { routers }| {
-            let file = Some(config.state_dir.join(DHT_FILE));
-            let (egress, mail) = (egress.clone(), mail.dht);
-            Dht::start(DhtConfig { egress, udp, mail, file, routers, read_only: false })
-        });
+        let file = Some(config.state_dir.join(DHT_FILE));
+        let dht = config.dht.map(|options| start_dht(options, &egress, udp, mail.dht, file));
+        let dht = dht.flatten();
         outside.tell(dht.as_ref(), &ports);
         let portmap = outside.portmap().cloned();
         let secrecy = Secrecy::new(config.encryption);
-        let listening = listener::run(egress.clone(), listening, registered, secrecy.clone());
-        tokio::spawn(listening);
+        tokio::spawn(listener::run(egress.clone(), listening, registered, secrecy.clone()));
         let bell = Arc::new(Notify::new());
         let (patient, patience) = watch::channel(false);
         let resources = Resources {
@@ -188,14 +186,12 @@ impl Session {
             bell,
         };
         let (commands, orders) = mpsc::channel(COMMANDS_LEN);
-        let resources = Arc::new(resources);
         let most = Most { active: config.max_active, awake: config.awake_max };
         let (wanted, health) = restoring::begin(kept, config.restored);
-        let local = local(port);
+        let (resources, local) = (Arc::new(resources), local(port));
         let (actor, ringing, heads) =
             Actor::new(resources, registrations, most, local, outside, wanted);
         tokio::spawn(actor.run(orders, ringing));
-        let _keeper = keeper;
         Ok(Self {
             commands,
             port,
@@ -423,6 +419,19 @@ fn web_policy(config: &SessionConfig, limiter: &Limiter) -> Policy {
         limiter: limit.map(|limit| Arc::new(Limiter::beside(limiter, Some(limit)))),
         ..Policy::default()
     }
+}
+
+/// Takes part in the DHT, unless nothing of it may leave; its nodes are kept in `file`.
+fn start_dht(
+    options: DhtOptions,
+    egress: &Egress,
+    udp: Udp,
+    mail: mpsc::Receiver<UdpNews>,
+    file: Option<PathBuf>,
+) -> Option<Dht> {
+    let (egress, routers) = (egress.clone(), options.routers);
+    let may = egress.off(Purpose::Dht).is_none();
+    may.then(|| Dht::start(DhtConfig { egress, udp, mail, file, routers, read_only: false }))
 }
 
 /// The blocks of all torrents, and the workers that they go through.

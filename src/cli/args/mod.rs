@@ -2,6 +2,7 @@
 //! default. What options mean together is checked in [`super::config`] and the commands.
 
 mod conduct;
+mod daemon;
 mod options;
 
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ use super::values::{self, Listen};
 use crate::tracker::find::FIND_PORT;
 
 pub use conduct::{Blocklists, Common, ConfigChoice};
+pub use daemon::DaemonArgs;
 pub use options::{Allocate, Encryption, Options};
 
 const EXAMPLES: &str = "\
@@ -181,6 +183,9 @@ pub enum Command {
     },
     /// Try it out: a tracker, three seeders and a download, all on this machine
     Demo(DemoArgs),
+    /// Run without a prompt, keep the torrents between runs, and be asked by driver remote and HTTP
+    #[command(after_long_help = daemon::DAEMON_NOTES)]
+    Daemon(Box<DaemonArgs>),
     /// Show what a .torrent contains, or what a magnet link says
     Info(InfoArgs),
     /// Make a .torrent of a file or directory

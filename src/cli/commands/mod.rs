@@ -4,6 +4,7 @@
 pub mod chunk;
 mod config;
 pub mod create;
+mod daemon;
 pub mod dht;
 pub mod download;
 mod fetch;
@@ -26,7 +27,7 @@ use clap::CommandFactory as _;
 use crate::base::digest;
 
 use super::args::{Cli, Command};
-use super::argv::{color_of, common_last, not_yet, print_help, ratio_apart, refuse_mistyped};
+use super::argv::{color_of, common_last, print_help, ratio_apart, refuse_mistyped};
 use super::config::{Refusal, Settings};
 use super::exit::{Exit, Failure, Outcome, from_io};
 use super::out;
@@ -39,9 +40,6 @@ pub fn main() -> ExitCode {
     out::choose_color(color_of(&arguments));
     if arguments.len() == 1 && std::io::stdin().is_terminal() && std::io::stdout().is_terminal() {
         arguments.push("menu".into());
-    }
-    if let Some(why) = not_yet(arguments.get(1).and_then(|word| word.to_str())) {
-        return report(Err(Failure::usage(why)));
     }
     if let Some(why) = ratio_apart(&arguments) {
         return report(Err(Failure::usage(why)));
@@ -86,6 +84,7 @@ fn run(mut settings: Settings) -> Outcome {
         }
         Some(Command::Menu { options }) => super::menu::run(*options, &common),
         Some(Command::Seed { paths, options }) => seed::run(&paths, *options, &common),
+        Some(Command::Daemon(arguments)) => daemon::run(&arguments, &common),
         Some(Command::Demo(arguments)) => super::demo::run(&arguments, &common),
         Some(Command::Dht { command }) => dht::run(&command, &common),
         Some(Command::Chunk { command }) => chunk::run(&command, &common),

@@ -218,9 +218,9 @@ fn make(config: &ClientConfig, address: Option<IpAddr>) -> Result<reqwest::Clien
     all.or_else(|_| builder()?.tls_certs_only(trusted).build()).map_err(set_up)
 }
 
-/// A client that asks a server of our own user, which may be on a Unix socket. It is no part of what
-/// leaves by the chosen way: whoever steers the program does so from where he sits. It follows no
-/// redirects, and uses no proxy.
+/// A client that asks a server of our own user, which may be on a Unix socket. It is no part of
+/// what leaves by the chosen way: whoever steers the program does so from where he sits. It follows
+/// no redirects, and uses no proxy.
 ///
 /// # Errors
 /// `Http` when no client can be made.

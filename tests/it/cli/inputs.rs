@@ -94,7 +94,6 @@ fn usage_errors_are_code_2() {
         (&["x.torrent", "verify"], "a command stands first: driver verify"),
         (&["help", "verfy"], "there is no command verfy - did you mean verify?"),
         (&["man", "chunk", "gett"], "there is no command gett - did you mean get?"),
-        (&["daemon", "x"], "not available yet"),
         (&["--select", "3", "x.torrent"], "there is no file 3: the torrent has 2 files"),
         (&["--select", "1", "x.torrent", "x.torrent"], "the download of one torrent"),
     ] {

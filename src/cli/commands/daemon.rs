@@ -1,0 +1,278 @@
+//! `driver daemon`: a session without a prompt that outlives its runs, and is asked by HTTP and at
+//! a Unix socket.
+
+use std::io::IsTerminal as _;
+use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::net::{UnixListener as StdUnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use sd_notify::NotifyState;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::warn;
+
+use crate::api::{Api, ApiConfig, Limits, Request, Roots, SessionPatch};
+use crate::base::ids::TorrentId;
+use crate::cli::args::{Common, DaemonArgs, Options};
+use crate::cli::config::{Settings, state_dir};
+use crate::cli::engine::failure;
+use crate::cli::escape::escape;
+use crate::cli::exit::{Exit, Failure, Outcome, from_io};
+use crate::cli::job::in_runtime;
+use crate::cli::live::End;
+use crate::cli::out;
+use crate::cli::repl::Talk;
+use crate::cli::values::Listen;
+use crate::cli::why::{Around, why_screen};
+use crate::http::token::Token;
+use crate::net::egress::Egress;
+use crate::net::{self, tcp};
+use crate::rpc::{Rpc, Secret};
+use crate::session::Session;
+use crate::torrent::status::{State, WhyReport};
+
+use super::download::{session_config, torrent_options};
+
+/// Whoever shows words breaks their lines.
+const ONE_LINE: usize = 1 << 16;
+
+/// Runs it until it is told to end.
+///
+/// # Errors
+/// Another one has the state directory, a port or socket is taken, or the token cannot be read.
+pub fn run(arguments: &DaemonArgs, common: &Common) -> Outcome {
+    refuse_others(&arguments.options)?;
+    let state_dir = state_dir()?;
+    let own = state_dir.join("daemon");
+    in_runtime(common, Talk::Progress, &state_dir, async |stopper| {
+        let dir = std::path::absolute(
+            arguments.options.dir.first().map_or("downloads".as_ref(), PathBuf::as_path),
+        )
+        .map_err(|error| from_io("cannot tell where downloads go", &error))?;
+        let rest = torrent_options(&arguments.options).waits_for_disk(true).checks_room(false);
+        let config =
+            session_config(&arguments.options, common)?.ledger(true).restored(rest.clone());
+        let limits = Limits { down: config.download_limit, up: config.upload_limit };
+        let egress = config.egress.clone();
+        let session = Session::start(config).await.map_err(failure)?;
+        for trouble in session.troubles() {
+            out::talk_wrapped(&format!("driver: {}", escape(&trouble.to_string())));
+        }
+        let mut roots = vec![dir.clone()];
+        roots.extend(arguments.root.iter().cloned());
+        let api = Api::new(
+            session.clone(),
+            ApiConfig {
+                version: env!("CARGO_PKG_VERSION"),
+                dir: dir.clone(),
+                roots: Roots::new(roots),
+                egress,
+                rest,
+                limits,
+                speaker: speak,
+            },
+        );
+        let opened = open(arguments, &own);
+        let ran = match opened {
+            Ok(doors) => {
+                greet(&doors, session.find_all().await.len(), &dir);
+                let reload = reload_on_hangup(api.clone());
+                let token = Token::new(doors.secret.text());
+                let Doors { listeners, local, .. } = doors;
+                let rpc = Rpc { listeners, local, token, hosts: arguments.host.clone(), api };
+                tell(&[NotifyState::Ready]);
+                rpc.run(stopper.asked()).await;
+                reload.abort();
+                Ok(End::Complete)
+            }
+            Err(failure) => Err(failure),
+        };
+        tell(&[NotifyState::Stopping]);
+        session.stop().await;
+        ran
+    })
+}
+
+/// Options that are of a download that somebody waits for.
+fn refuse_others(options: &Options) -> Result<(), Failure> {
+    let others = [
+        ("--select", options.select.is_some()),
+        ("--exclude", options.exclude.is_some()),
+        ("--save-torrent", options.save_torrent.is_some()),
+        ("--peer", !options.peer.is_empty()),
+        ("--web-seed", !options.web_seed.is_empty()),
+        ("--chunk-tracker", options.chunk_tracker.is_some()),
+        ("--chunk-config", options.chunk_config.is_some()),
+        ("--timeout", options.timeout.is_some()),
+        ("--repl", options.repl),
+    ];
+    match others.iter().find(|(_, is_given)| *is_given) {
+        Some((name, _)) => Err(Failure::usage(format!(
+            "{name} is of one download: say it of a torrent when you add it (driver remote add)"
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// What a torrent waits for, in words.
+fn speak(report: &WhyReport, state: State, id: TorrentId, limit_of_all: Option<u64>) -> String {
+    let around = Around { state, number: id.0 as usize, is_several: true, limit_of_all };
+    why_screen(report, &around, ONE_LINE)
+}
+
+/// Where it is asked.
+struct Doors {
+    listeners: Vec<TcpListener>,
+    local: Option<UnixListener>,
+    /// The path of the socket.
+    socket: Option<PathBuf>,
+    secret: Secret,
+    token_file: PathBuf,
+}
+
+fn open(arguments: &DaemonArgs, own: &Path) -> Result<Doors, Failure> {
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(own);
+    made.map_err(|error| from_io(&format!("cannot make {}", shown(own)), &error))?;
+    let token_file = arguments.token_file.clone().unwrap_or_else(|| own.join("token"));
+    let secret = Secret::at(&token_file).map_err(|error| {
+        Failure::bad_input(format!("the token file {}: {error}", shown(&token_file)))
+    })?;
+    let given = Given::take().map_err(|error| from_io("cannot take the sockets given", &error))?;
+    let (listeners, local, socket) = match given {
+        Some(Given { listeners, local }) => (listeners, local, None),
+        None => {
+            let listeners = if arguments.no_http { Vec::new() } else { listen(arguments.http)? };
+            let socket = arguments.socket.clone().unwrap_or_else(|| own.join("socket"));
+            (listeners, Some(bind(&socket)?), Some(socket))
+        }
+    };
+    Ok(Doors { listeners, local, socket, secret, token_file })
+}
+
+/// Sockets that the service manager has opened (sd_listen_fds(3)).
+struct Given {
+    listeners: Vec<TcpListener>,
+    local: Option<UnixListener>,
+}
+
+impl Given {
+    /// None when it has opened none.
+    fn take() -> std::io::Result<Option<Self>> {
+        let mut all = listenfd::ListenFd::from_env();
+        let mut given = Self { listeners: Vec::new(), local: None };
+        for at in 0..all.len() {
+            // What is of another kind stays where it is.
+            if let Ok(Some(listener)) = all.take_tcp_listener(at) {
+                listener.set_nonblocking(true)?;
+                given.listeners.push(TcpListener::from_std(listener)?);
+            } else if let Ok(Some(listener)) = all.take_unix_listener(at) {
+                listener.set_nonblocking(true)?;
+                given.local = Some(UnixListener::from_std(listener)?);
+            }
+        }
+        let is_any = !given.listeners.is_empty() || given.local.is_some();
+        Ok(is_any.then_some(given))
+    }
+}
+
+fn listen(Listen { ip, port }: Listen) -> Result<Vec<TcpListener>, Failure> {
+    let listening = tcp::listen(&Egress::from_address(ip), Some(port));
+    let listening = listening.map_err(|error| match error {
+        net::Error::PortTaken { port } => Failure::new(
+            Exit::InUse,
+            format!("TCP port {port} is taken: choose another one (--http), or none (--no-http)"),
+        ),
+        other => Failure::new(Exit::Network, escape(&other.to_string())),
+    })?;
+    Ok(listening.listeners)
+}
+
+/// Opens a Unix socket for its owner alone. One that nobody listens at any more is replaced.
+fn bind(path: &Path) -> Result<UnixListener, Failure> {
+    let is_socket = path.symlink_metadata().is_ok_and(|facts| facts.file_type().is_socket());
+    if is_socket && UnixStream::connect(path).is_ok() {
+        let why = format!("{} is in use: another daemon is asked there", shown(path));
+        return Err(Failure::new(Exit::InUse, format!("{why} (--socket chooses another one)")));
+    }
+    if is_socket {
+        // Where that fails, so does what follows.
+        let _ = std::fs::remove_file(path);
+    }
+    let bound = StdUnixListener::bind(path).and_then(|listener| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+        listener.set_nonblocking(true)?;
+        UnixListener::from_std(listener)
+    });
+    bound.map_err(|error| from_io(&format!("cannot open the socket {}", shown(path)), &error))
+}
+
+fn greet(doors: &Doors, torrents: usize, dir: &Path) {
+    let are = if torrents == 1 { "1 torrent".to_owned() } else { format!("{torrents} torrents") };
+    out::talk_wrapped(&format!("{are}; new ones go to {}", shown(dir)));
+    for listener in &doors.listeners {
+        let Ok(address) = listener.local_addr() else { continue };
+        let token = shown(&doors.token_file);
+        out::talk_wrapped(&format!("Asked at http://{address}/api/v1, with the token in {token}"));
+        if !address.ip().is_loopback() {
+            out::talk_wrapped(
+                "The token and all answers cross the network as they are: an HTTPS \
+                               proxy or ssh before it hides them",
+            );
+        }
+    }
+    if let Some(socket) = &doors.socket {
+        out::talk_wrapped(&format!("Asked at the socket {}: driver remote list", shown(socket)));
+    }
+    if std::io::stderr().is_terminal() {
+        out::talk("Ctrl-C stops it.");
+    }
+}
+
+/// Reads the limits of the settings again on SIGHUP; a terminal's SIGHUP means the end instead.
+fn reload_on_hangup(api: Api) -> tokio::task::AbortHandle {
+    let hangups = signal(SignalKind::hangup()).ok().filter(|_| !std::io::stdin().is_terminal());
+    let task = tokio::spawn(async move {
+        let Some(mut hangups) = hangups else { return };
+        while hangups.recv().await.is_some() {
+            match daemon_args() {
+                Ok(options) => {
+                    let (down, up) = (options.download_limit.0, options.upload_limit.0);
+                    let patch = SessionPatch {
+                        limit_down: Some(down.unwrap_or(0)),
+                        limit_up: Some(up.unwrap_or(0)),
+                    };
+                    // A session that ends sets nothing any more.
+                    let _ = api.answer(Request::SetSession(patch)).await;
+                    out::talk("the limits of the settings are in force again");
+                }
+                Err(why) => out::talk_wrapped(&format!("{why}; nothing is changed")),
+            }
+        }
+    });
+    task.abort_handle()
+}
+
+/// The options of this run, with the config file as it is now.
+fn daemon_args() -> Result<Options, String> {
+    use crate::cli::args::Command;
+    use crate::cli::config::Refusal;
+    match Settings::read(std::env::args_os().collect()) {
+        Ok(Settings { cli, .. }) => match cli.command {
+            Some(Command::Daemon(arguments)) => Ok(arguments.options),
+            _ => Err("the arguments are of another command".to_owned()),
+        },
+        Err(Refusal::Failure(failure)) => Err(failure.to_string()),
+        Err(Refusal::Clap(error)) => Err(error.to_string()),
+    }
+}
+
+/// Tells the service manager, if there is one.
+fn tell(state: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        warn!(%error, "the service manager is not told");
+    }
+}
+
+fn shown(path: &Path) -> String {
+    escape(&path.display().to_string())
+}
