@@ -50,6 +50,7 @@
 //! | floor | rooms |
 //! |---|---|
 //! | 7 roof | `main`, `cli` |
+//! | 6 doors | `rpc` |
 //! | 5 keepers | [`api`], [`session`], [`torrent`] |
 //! | 4 carriers | [`link`], [`web`], `dht::task`, `tracker::{task, server}`, roles of [`chunk`] |
 //! | 3 workshop | [`disk`], [`ledger`], [`os`], [`net`], `http`, files of [`chunk`] |
