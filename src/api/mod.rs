@@ -21,6 +21,8 @@ mod happened;
 mod request;
 mod roots;
 mod seeking;
+#[cfg(test)]
+mod tests;
 mod torrent;
 mod view;
 

@@ -65,7 +65,8 @@ impl FromStr for Mark {
         let wrong = || "a cursor is what an earlier answer gave, as 1f3a-2c".to_owned();
         let (boot, number) = text.split_once('-').ok_or_else(wrong)?;
         let read = |digits: &str| {
-            let is_plain = !digits.is_empty() && digits.bytes().all(|it| it.is_ascii_hexdigit());
+            let is_plain =
+                (1..=16).contains(&digits.len()) && digits.bytes().all(|it| it.is_ascii_hexdigit());
             u64::from_str_radix(digits, 16).ok().filter(|_| is_plain).ok_or_else(wrong)
         };
         Ok(Self(Cursor { boot: read(boot)?, number: read(number)? }))

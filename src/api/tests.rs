@@ -1,0 +1,209 @@
+//! A whole session, asked and told by values alone.
+
+use std::path::Path;
+use std::time::Duration;
+
+use data_encoding::BASE64;
+
+use super::*;
+use crate::net::egress::Egress;
+use crate::session::{Session, SessionConfig, TorrentOptions};
+
+/// Longest wait for something that must come.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// A torrent of two files with a pad file between, of 3 pieces that nobody has.
+fn torrent(name: &str) -> String {
+    let files = "d6:lengthi20000e4:pathl1:aeed4:attr1:p6:lengthi12768e4:pathl4:.pad1:0ee\
+                 d6:lengthi40000e4:pathl1:bee";
+    let mut bytes = format!(
+        "d4:infod5:filesl{files}e4:name{}:{name}12:piece lengthi32768e6:pieces60:",
+        name.len()
+    )
+    .into_bytes();
+    bytes.extend([b'x'; 60]);
+    bytes.extend(b"ee");
+    BASE64.encode(&bytes)
+}
+
+fn addition(name: &str) -> Addition {
+    Addition { torrent: Some(torrent(name)), ..Addition::default() }
+}
+
+async fn api(dir: &Path) -> Api {
+    let rest = TorrentOptions::default().use_trackers(false);
+    let config = SessionConfig::default().state_dir(dir.join("state")).listen(false).ledger(true);
+    let session = Session::start(config.restored(rest.clone())).await.unwrap();
+    let downloads = dir.join("downloads");
+    Api::new(
+        session,
+        ApiConfig {
+            version: "1",
+            dir: downloads.clone(),
+            roots: Roots::new(vec![downloads]),
+            egress: Egress::default(),
+            rest,
+            limits: Limits::default(),
+            speaker: |_, _, id, _| format!("it is torrent {}", id.0),
+        },
+    )
+}
+
+async fn list(api: &Api, since: Option<Mark>) -> List {
+    match api.answer(Request::List(since)).await {
+        Ok(Answer::List(list)) => list,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn add(api: &Api, addition: Addition) -> Added {
+    match api.answer(Request::Add(Box::new(addition))).await {
+        Ok(Answer::Added(added)) => added,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn show(api: &Api, id: u32) -> Details {
+    match api.answer(Request::Show(Key::Id(id))).await {
+        Ok(Answer::Torrent(details)) => *details,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Waits until a torrent does that.
+async fn until(api: &Api, id: u32, state: State) {
+    let mut heads = api.heads();
+    let reached = async {
+        while show(api, id).await.torrent.state != state {
+            heads.changed().await.unwrap();
+        }
+    };
+    tokio::time::timeout(LIMIT, reached).await.expect("it gets there");
+}
+
+fn kind(outcome: Outcome) -> Kind {
+    outcome.expect_err("it is refused").code
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_torrent_lives_by_values_alone_and_outlives_its_session() {
+    let home = tempfile::tempdir().unwrap();
+    let api_1 = api(home.path()).await;
+    let empty = list(&api_1, None).await;
+    assert!(empty.full && empty.torrents.is_empty());
+    let Ok(Answer::Events(start)) = api_1.answer(Request::Events(None)).await else { panic!() };
+    let added = add(&api_1, Addition { labels: vec!["x".into()], ..addition("one") }).await;
+    assert_eq!((added.id, &*added.name, added.was_there), (Some(1), "one", false));
+    let again = add(&api_1, addition("one")).await;
+    assert_eq!(again, Added { was_there: true, ..added.clone() }, "who tries again harms nothing");
+    assert_eq!(add(&api_1, Addition { paused: true, ..addition("two") }).await.id, Some(2));
+    until(&api_1, 1, State::Downloading).await;
+    until(&api_1, 2, State::Paused).await;
+
+    // Changes alone are told, each to who asks by either name.
+    let before = list(&api_1, None).await;
+    assert_eq!(before.torrents.iter().map(|it| it.id).collect::<Vec<_>>(), [1, 2]);
+    let patch = Patch {
+        limit_down: Some(1000),
+        labels: Some(vec!["a".into(), "b".into()]),
+        seed_ratio: Some(2.0),
+        place: Some(Place::Top),
+        ..Patch::default()
+    };
+    let by_hash = Key::Hash(before.torrents[1].hash.clone().unwrap());
+    api_1.answer(Request::Set(by_hash, Box::new(patch))).await.unwrap();
+    let changes = list(&api_1, Some(before.cursor)).await;
+    assert!(!changes.full && changes.removed.is_empty());
+    let changed = changes.torrents.iter().find(|it| it.id == 2).unwrap();
+    assert_eq!((changed.limits.down, &*changed.labels[1]), (Some(1000), "b"));
+    assert_eq!(list(&api_1, None).await.torrents[0].id, 2, "it is at the top");
+
+    // Files are numbered without those that nobody sees.
+    let choice = FilePatch { want: vec![2], skip: vec![1] };
+    api_1.answer(Request::SetFiles(Key::Id(1), choice)).await.unwrap();
+    let Ok(Answer::Files(files)) = api_1.answer(Request::Files(Key::Id(1))).await else { panic!() };
+    let seen: Vec<_> = files.iter().map(|it| (it.number, it.size, it.wanted)).collect();
+    assert_eq!(seen, [(1, 20_000, false), (2, 40_000, true)]);
+    let wrong = FilePatch { want: vec![3], ..FilePatch::default() };
+    assert_eq!(kind(api_1.answer(Request::SetFiles(Key::Id(1), wrong)).await), Kind::Invalid);
+    let Ok(Answer::Why(why)) = api_1.answer(Request::Why(Key::Id(1))).await else { panic!() };
+    assert_eq!(why.text, "it is torrent 1");
+
+    let Ok(Answer::Events(told)) = api_1.answer(Request::Events(Some(start.cursor))).await else {
+        panic!()
+    };
+    let added: Vec<_> = told.events.iter().filter(|it| it.what == What::Added).collect();
+    assert_eq!(added.iter().map(|it| it.id).collect::<Vec<_>>(), [1, 2]);
+    assert!(!told.has_gap);
+    api_1.session().stop().await;
+    drop(api_1);
+
+    let api_2 = api(home.path()).await;
+    let Ok(Answer::Events(told)) = api_2.answer(Request::Events(Some(told.cursor))).await else {
+        panic!()
+    };
+    assert!(told.has_gap && told.missed.is_none(), "it is another run");
+    assert!(list(&api_2, Some(changes.cursor)).await.full);
+    until(&api_2, 2, State::Paused).await;
+    let second = show(&api_2, 2).await;
+    assert_eq!((second.torrent.labels.len(), second.seed_ratio), (2, Some(2.0)));
+    api_2.answer(Request::Do(Key::Id(2), Deed::Resume)).await.unwrap();
+    until(&api_2, 2, State::Downloading).await;
+    let before = list(&api_2, None).await;
+    api_2.answer(Request::Remove(Key::Id(1), false)).await.unwrap();
+    assert_eq!(list(&api_2, Some(before.cursor)).await.removed, [1]);
+    assert_eq!(kind(api_2.answer(Request::Show(Key::Id(1))).await), Kind::NotFound);
+    assert_eq!(kind(api_2.answer(Request::Remove(Key::Id(1), false)).await), Kind::NotFound);
+    api_2.session().stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_link_is_sought_once_and_can_be_given_up() {
+    let home = tempfile::tempdir().unwrap();
+    let api = api(home.path()).await;
+    let hash = "ab".repeat(20);
+    let link = format!("magnet:?xt=urn:btih:{hash}&dn=film");
+    let link = || Addition { link: Some(link.clone()), ..Addition::default() };
+    let added = add(&api, link()).await;
+    assert_eq!((added.id, &*added.hash, &*added.name), (None, &*hash, "film"));
+    assert!(!added.was_there && add(&api, link()).await.was_there);
+    let searches = async || match api.answer(Request::Session).await {
+        Ok(Answer::Session(standing)) => standing.searches,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(searches().await.iter().map(|it| &*it.name).collect::<Vec<_>>(), ["film"]);
+    api.answer(Request::Remove(Key::Hash(hash.clone()), false)).await.unwrap();
+    assert!(searches().await.is_empty());
+    let gone = api.answer(Request::Remove(Key::Hash(hash), false)).await;
+    assert_eq!(kind(gone), Kind::NotFound);
+    assert!(!add(&api, link()).await.was_there, "it can be sought again");
+    api.session().stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_added_is_refused_with_a_reason() {
+    let home = tempfile::tempdir().unwrap();
+    let api = api(home.path()).await;
+    let bytes = |text: &str| Addition { torrent: Some(text.into()), ..Addition::default() };
+    let url = |url: &str| Addition { url: Some(url.into()), ..Addition::default() };
+    for wrong in [
+        Addition::default(),
+        bytes("no base64!"),
+        bytes(&BASE64.encode(b"d4:infodee")),
+        Addition { link: Some("magnet:?x".into()), ..addition("one") },
+        Addition { link: Some("magnet:?dn=film".into()), ..Addition::default() },
+        Addition { dir: Some("/etc".into()), ..addition("one") },
+        Addition { dir: Some("downloads".into()), ..addition("one") },
+        Addition { files: Some(vec![0]), ..addition("one") },
+        Addition { seed_ratio: Some(-1.0), ..addition("one") },
+        url("file:///etc/passwd"),
+        url("http://169.254.169.254/latest/x.torrent"),
+        url("http://127.0.0.1:1/"),
+    ] {
+        let refused = api.answer(Request::Add(Box::new(wrong.clone()))).await;
+        let refused = refused.expect_err("it is no torrent");
+        assert_eq!(refused.code, Kind::Invalid, "{wrong:?}: {refused}");
+    }
+    assert!(list(&api, None).await.torrents.is_empty());
+    api.session().stop().await;
+}
