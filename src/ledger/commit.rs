@@ -50,6 +50,8 @@ pub(super) struct Standing {
 #[derive(Debug)]
 pub(super) struct Append {
     pub batch: Gathered,
+    /// The next number, where that is to be told: it is not by what is added.
+    pub next: Option<Option<TorrentId>>,
     /// Where the metadata of those lies that bring no other.
     pub packed: BTreeMap<TorrentId, Packed>,
     pub ledger: Arc<dyn Medium>,
@@ -130,6 +132,9 @@ impl Append {
 
     fn entries(&self, written: &mut Written) -> Standing {
         let mut standing = Standing::default();
+        if let Some(next) = self.next {
+            written.add(Kind::Next, TorrentId(0), &next_body(next));
+        }
         for (id, change) in &self.batch.changes {
             let now = match change {
                 Change::Removed => {

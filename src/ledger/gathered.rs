@@ -32,6 +32,8 @@ pub(super) enum Metadata {
 pub(super) struct Gathered {
     pub changes: BTreeMap<TorrentId, Change>,
     pub tallies: BTreeMap<TorrentId, Tally>,
+    /// Numbers were given that no change tells of.
+    pub has_next: bool,
 }
 
 impl Gathered {
@@ -46,6 +48,7 @@ impl Gathered {
 
     /// Takes back what could not be written, which is older than what is here.
     pub fn take_back(&mut self, older: Self) {
+        self.has_next |= older.has_next;
         for (id, older) in older.changes {
             let newer = self.changes.remove(&id);
             let change = match newer {
@@ -71,12 +74,16 @@ impl Gathered {
         }
     }
 
-    /// All that is to be written now.
+    /// All that is to be written now; without others the counts of those that come with metadata:
+    /// what was counted before they came is there as soon as they are.
     pub fn take(&mut self, with_tallies: bool) -> Self {
         let changes = std::mem::take(&mut self.changes);
-        let tallies =
-            if with_tallies { std::mem::take(&mut self.tallies) } else { BTreeMap::new() };
-        Self { changes, tallies }
+        let is_new = |id: &TorrentId| {
+            matches!(changes.get(id), Some(Change::Wanted { metadata: Some(_), .. }))
+        };
+        let is_due = |id: &TorrentId, _: &mut Tally| with_tallies || is_new(id);
+        let tallies = self.tallies.extract_if(.., is_due).collect();
+        Self { changes, tallies, has_next: std::mem::take(&mut self.has_next) }
     }
 }
 

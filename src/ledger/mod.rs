@@ -22,6 +22,7 @@
 //! | `device` | files, or a test's model of them |
 //! | `pace` | when to commit |
 //! | `task` | the hand that does, for a session |
+//! | `threads` | which it has for what waits for the device |
 
 mod commit;
 mod device;
@@ -34,6 +35,7 @@ mod spec;
 pub mod task;
 #[cfg(test)]
 mod tests;
+mod threads;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -257,7 +259,7 @@ impl Ledger {
     /// `Unknown` when it was never added, `TooMuch`; what was is kept then.
     pub fn put(&mut self, spec: &Spec) -> Result<(), Error> {
         let id = spec.id;
-        match self.known.contains(&id) || self.removed.contains(&id) {
+        match self.knows(id) {
             true => self.gather(spec, None),
             false => Err(Error::Unknown { id }),
         }
@@ -291,6 +293,20 @@ impl Ledger {
         let metadata = torrent.map(Metadata::Bytes);
         self.gathered.change(id, Change::Wanted { spec: body, metadata });
         Ok(())
+    }
+
+    /// A number was given to a torrent that may never be added: no other one gets it.
+    pub fn used(&mut self, id: TorrentId) {
+        if self.next.is_some_and(|next| next <= id) {
+            self.next = id.0.checked_add(1).map(TorrentId);
+            self.ticket += 1;
+            self.gathered.has_next = true;
+        }
+    }
+
+    /// Is there, or was there in its life, a torrent of this number?
+    pub fn knows(&self, id: TorrentId) -> bool {
+        self.known.contains(&id) || self.removed.contains(&id)
     }
 
     /// Removes a torrent. Its number is not used again.
@@ -333,7 +349,7 @@ impl Ledger {
 
     /// Is there anything to be written but counts?
     pub fn has_changes(&self) -> bool {
-        !self.gathered.changes.is_empty()
+        !self.gathered.changes.is_empty() || self.gathered.has_next
     }
 
     /// Are there counts to be written?
@@ -365,10 +381,12 @@ impl Ledger {
 
     fn appending(&mut self, with_tallies: bool) -> Append {
         let batch = self.gathered.take(with_tallies);
+        let next = batch.has_next.then_some(self.next);
         let packed = batch.changes.keys();
         let packed = packed.filter_map(|id| Some((*id, self.live.get(id)?.packed?))).collect();
         Append {
             batch,
+            next,
             packed,
             ledger: self.ledger.clone(),
             ledger_len: self.ledger_len,
@@ -428,7 +446,7 @@ impl Ledger {
                 // Not again at each change: half a disk's worth may be written for nothing.
                 let grown = self.ledger_len + self.pack.len;
                 self.rewritten_at = grown + grown / 8;
-                Err(self.io("write", what, source))
+                Err(self.io(what, self.last_pack, source))
             }
         }
     }
@@ -449,7 +467,7 @@ impl Ledger {
             }
             Appended::Failed(what, source) => {
                 self.gathered.take_back(work.batch);
-                Err(self.io("write", what, source))
+                Err(self.io(what, self.pack.number, source))
             }
         }
     }
@@ -503,9 +521,10 @@ impl Ledger {
         self.fresh_bytes -= bytes.map_or(0, |bytes| bytes.len() as u64);
     }
 
-    fn io(&self, operation: &'static str, what: &str, source: io::Error) -> Error {
-        let name = if what == LEDGER { LEDGER.to_owned() } else { pack_name(self.pack.number) };
-        Error::Io { operation, path: self.dir.join(name), source }
+    /// The failure of the ledger, or of the pack of this number.
+    fn io(&self, what: &str, pack: u32, source: io::Error) -> Error {
+        let name = if what == LEDGER { LEDGER.to_owned() } else { pack_name(pack) };
+        Error::Io { operation: "write", path: self.dir.join(name), source }
     }
 
     /// Writes all that was gathered; it is on the device when this returns. Waits for the device.

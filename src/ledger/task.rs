@@ -1,16 +1,17 @@
 //! The hand that commits: at once for who waits, for all of them together; a second later for
-//! whoever does not. Only a thread that may wait touches the device, one at a time; while it does,
+//! whoever does not. Only threads of its own touch the device, and one of them writes; while it does,
 //! what is said is gathered. After a failure the changes stay, and it is tried again.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
 use crate::base::ids::TorrentId;
 
 use super::pace::Pace;
+use super::threads::Threads;
 use super::{Error, Ledger, Ran, Spec, Tally};
 
 /// Orders that wait while the hand gathers; it never waits for the device in between.
@@ -32,6 +33,11 @@ pub struct NotKept(Arc<str>);
 impl NotKept {
     fn ended() -> Self {
         Self("the session has ended".into())
+    }
+
+    /// What it means, before why.
+    pub fn meaning(&self, words: &str) -> Self {
+        Self(format!("{words}: {self}").into())
     }
 }
 
@@ -62,7 +68,8 @@ type Reading = oneshot::Sender<Result<Option<Arc<[u8]>>, NotKept>>;
 
 #[derive(Debug)]
 enum Order {
-    Add { spec: Box<Spec>, torrent: Option<Arc<[u8]>>, waiting: Waiting },
+    Add { spec: Box<Spec>, torrent: Option<Arc<[u8]>>, before: Tally, waiting: Waiting },
+    Used(TorrentId),
     Put(Box<Spec>),
     Remove { id: TorrentId, waiting: Waiting },
     Tally { id: TorrentId, tally: Tally },
@@ -73,12 +80,32 @@ enum Order {
 impl Keeping {
     /// Keeps it from now on. The numbers of torrents that are added go on from
     /// [`Ledger::next_id`].
-    pub fn start(ledger: Ledger) -> Self {
+    ///
+    /// # Errors
+    /// `Io` when the system gives no thread.
+    pub fn start(ledger: Ledger) -> Result<Self, Error> {
+        match Threads::start() {
+            Ok(threads) => Ok(Self::over(ledger, threads)),
+            Err(source) => {
+                Err(Error::Io { operation: "start threads for", path: ledger.dir, source })
+            }
+        }
+    }
+
+    /// The same, with these threads.
+    pub(super) fn over(ledger: Ledger, threads: Threads) -> Self {
         let (orders, ordered) = mpsc::channel(ORDERS_LEN);
         let (tell, trouble) = watch::channel(None);
         let last_word = tell.clone();
-        let hand =
-            Hand { ledger, pace: Pace::default(), waiting: Vec::new(), under_way: None, tell };
+        let hand = Hand {
+            ledger,
+            threads,
+            pace: Pace::default(),
+            waiting: Vec::new(),
+            refused: BTreeSet::new(),
+            under_way: None,
+            tell,
+        };
         let hand = tokio::spawn(hand.run(ordered));
         tokio::spawn(async move {
             if hand.await.is_err_and(|error| error.is_panic()) {
@@ -89,10 +116,28 @@ impl Keeping {
     }
 
     /// Adds a torrent, with its metadata if that is known. Returns when it is gathered; the answer
-    /// comes when it is on the device.
+    /// comes when it is on the device. Where that fails it is tried again, but not there any more
+    /// when this has ended well.
     pub async fn add(&self, spec: Spec, torrent: Option<Arc<[u8]>>) -> Answer<()> {
+        self.add_with(spec, torrent, Tally::default()).await
+    }
+
+    /// The same, of one that has done something before.
+    pub async fn add_with(
+        &self,
+        spec: Spec,
+        torrent: Option<Arc<[u8]>>,
+        before: Tally,
+    ) -> Answer<()> {
         let spec = Box::new(spec);
-        self.ask(|waiting| Order::Add { spec, torrent, waiting }).await
+        self.ask(|waiting| Order::Add { spec, torrent, before, waiting }).await
+    }
+
+    /// A number was given to a torrent that may never be added: no other one gets it, also in later
+    /// runs.
+    pub async fn used(&self, id: TorrentId) {
+        // Whoever stopped it gives no numbers any more.
+        let _ = self.orders.send(Order::Used(id)).await;
     }
 
     /// Keeps what is wanted of a torrent now. Nobody hears when.
@@ -108,7 +153,7 @@ impl Keeping {
 
     /// Keeps what a torrent has done, within a minute.
     pub async fn tally(&self, id: TorrentId, tally: Tally) {
-        // As above.
+        // As there.
         let _ = self.orders.send(Order::Tally { id, tally }).await;
     }
 
@@ -140,18 +185,29 @@ impl Keeping {
     }
 }
 
+/// Whoever waits.
+struct Waiter {
+    /// The ticket of the last change of theirs.
+    ticket: u64,
+    /// A torrent that was not known before, if that is the change.
+    added: Option<TorrentId>,
+    waiting: Waiting,
+}
+
 struct Hand {
     ledger: Ledger,
+    threads: Threads,
     pace: Pace,
-    /// Whoever waits, with the ticket of the last change of theirs.
-    waiting: Vec<(u64, Waiting)>,
+    waiting: Vec<Waiter>,
+    /// Torrents whose addition could not be written when somebody waited for it, who was told so.
+    refused: BTreeSet<TorrentId>,
     under_way: Option<UnderWay>,
     tell: watch::Sender<Option<Arc<str>>>,
 }
 
 /// A commit that a thread runs.
 struct UnderWay {
-    running: JoinHandle<Ran>,
+    running: oneshot::Receiver<Ran>,
     with_tallies: bool,
     /// It only makes files shorter: that may fail.
     is_shortening: bool,
@@ -181,7 +237,7 @@ impl Hand {
         // Whoever hears that it has ended may open it again.
         let Self { ledger, waiting, .. } = self;
         drop(ledger);
-        for (_, waiting) in waiting {
+        for Waiter { waiting, .. } in waiting {
             let _ = waiting.send(last.clone());
         }
         if let Some(waiting) = stopped {
@@ -193,17 +249,21 @@ impl Hand {
     fn on_order(&mut self, order: Order) {
         let now = Instant::now().into_std();
         match order {
-            Order::Add { spec, torrent, waiting } => match self.ledger.add(&spec, torrent) {
-                Ok(()) => self.gathered(Some(waiting)),
-                Err(error) => drop(waiting.send(Err(error.into()))),
-            },
+            Order::Add { spec, torrent, before, waiting } => {
+                self.add(&spec, torrent, before, waiting);
+            }
+            Order::Used(id) => {
+                self.ledger.used(id);
+                // Nobody waits, but somebody may have seen it.
+                self.pace.on_change(true, now);
+            }
             Order::Put(spec) => match self.ledger.put(&spec) {
-                Ok(()) => self.gathered(None),
+                Ok(()) => self.pace.on_change(false, now),
                 Err(error) => tracing::warn!(%error, "a change is not kept"),
             },
             Order::Remove { id, waiting } => {
                 self.ledger.remove(id);
-                self.gathered(Some(waiting));
+                self.gathered(None, waiting);
             }
             Order::Tally { id, tally } => {
                 self.ledger.tally(id, tally);
@@ -212,18 +272,36 @@ impl Hand {
             Order::Read { id, reading } => match self.ledger.locate(id) {
                 None => drop(reading.send(Ok(None))),
                 Some(located) => {
-                    let read = move || reading.send(located.read().map(Some).map_err(Into::into));
-                    drop(tokio::task::spawn_blocking(read));
+                    let read =
+                        move || drop(reading.send(located.read().map(Some).map_err(Into::into)));
+                    let threads = self.threads.clone();
+                    // There are as many as callers that wait for one.
+                    tokio::spawn(async move { threads.read(read).await });
                 }
             },
-            Order::Stop { waiting } => self.gathered(Some(waiting)),
+            Order::Stop { waiting } => self.gathered(None, waiting),
         }
     }
 
-    /// A change was gathered, and this one waits for it.
-    fn gathered(&mut self, waiting: Option<Waiting>) {
-        self.pace.on_change(waiting.is_some(), Instant::now().into_std());
-        self.waiting.extend(waiting.map(|waiting| (self.ledger.ticket(), waiting)));
+    fn add(&mut self, spec: &Spec, torrent: Option<Arc<[u8]>>, before: Tally, waiting: Waiting) {
+        let id = spec.id;
+        let is_new = !self.ledger.knows(id) || self.refused.contains(&id);
+        match self.ledger.add(spec, torrent) {
+            Ok(()) => {
+                if before != Tally::default() {
+                    self.ledger.tally(id, before);
+                    self.pace.on_count(Instant::now().into_std());
+                }
+                self.gathered(is_new.then_some(id), waiting);
+            }
+            Err(error) => drop(waiting.send(Err(error.into()))),
+        }
+    }
+
+    /// A change was gathered, perhaps a torrent added, and this one waits for it.
+    fn gathered(&mut self, added: Option<TorrentId>, waiting: Waiting) {
+        self.pace.on_change(true, Instant::now().into_std());
+        self.waiting.push(Waiter { ticket: self.ledger.ticket(), added, waiting });
     }
 
     /// Begins what is due.
@@ -243,7 +321,7 @@ impl Hand {
         }
         let is_shortening = commit.is_none();
         if let Some(commit) = commit.or_else(|| self.ledger.shorten()) {
-            let running = tokio::task::spawn_blocking(|| commit.run());
+            let running = self.threads.write(|| commit.run());
             self.under_way = Some(UnderWay { running, with_tallies, is_shortening });
         }
     }
@@ -287,8 +365,14 @@ impl Hand {
     /// Answers those whose changes are on the device; all of them when they are not.
     fn answer(&mut self, how: &Result<(), NotKept>) {
         let committed = self.ledger.committed();
-        let is_due = |ticket: u64| how.is_err() || ticket <= committed;
-        for (_, waiting) in self.waiting.extract_if(.., |(ticket, _)| is_due(*ticket)) {
+        let is_due = |it: &mut Waiter| how.is_err() || it.ticket <= committed;
+        for Waiter { added, waiting, .. } in self.waiting.extract_if(.., is_due) {
+            if let Some(id) = added {
+                match how {
+                    Ok(()) => self.refused.remove(&id),
+                    Err(_) => self.refused.insert(id),
+                };
+            }
             // They may have gone.
             let _ = waiting.send(how.clone());
         }
@@ -300,8 +384,12 @@ impl Hand {
             let ran = ran(&mut self.under_way).await;
             self.on_ran(ran);
         }
+        // Whoever was told that it is not kept may have had no time to remove it.
+        for id in std::mem::take(&mut self.refused) {
+            self.ledger.remove(id);
+        }
         while let Some(commit) = self.ledger.begin(true) {
-            let running = tokio::task::spawn_blocking(|| commit.run());
+            let running = self.threads.write(|| commit.run());
             self.under_way = Some(UnderWay { running, with_tallies: true, is_shortening: false });
             let (ran, ..) = ran(&mut self.under_way).await;
             self.ledger.end(ran)?;
@@ -316,7 +404,8 @@ async fn ran(under_way: &mut Option<UnderWay>) -> (Ran, bool, bool) {
         return std::future::pending().await;
     };
     let (with_tallies, is_shortening) = (*with_tallies, *is_shortening);
-    let ran = running.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+    // The thread has told of its panic.
+    let Ok(ran) = running.await else { panic!("a commit has no end") };
     *under_way = None;
     (ran, with_tallies, is_shortening)
 }

@@ -187,7 +187,7 @@ impl Session {
         };
         let (commands, orders) = mpsc::channel(COMMANDS_LEN);
         let most = Most { active: config.max_active, awake: config.awake_max };
-        let (wanted, health) = restoring::begin(kept, config.restored);
+        let (wanted, health) = restoring::begin(kept, config.restored)?;
         let (resources, local) = (Arc::new(resources), local(port));
         let (actor, ringing, heads) =
             Actor::new(resources, registrations, most, local, outside, wanted);

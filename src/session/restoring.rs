@@ -86,14 +86,17 @@ pub(super) async fn take(config: &SessionConfig) -> Result<Option<(Ledger, Resto
 
 /// What a session begins with, of what its ledger says, if it has one. Those that come back are run
 /// as `rest` says, beside what is kept of each.
+///
+/// # Errors
+/// The system gives no threads.
 pub(super) fn begin(
     kept: Option<(Ledger, Restored)>,
     rest: TorrentOptions,
-) -> ((Wanted, Returning), Health) {
+) -> Result<((Wanted, Returning), Health), Error> {
     let (ledger, restored) = kept.unzip();
     let Restored { torrents, troubles } = restored.unwrap_or_default();
     let next = ledger.as_ref().map_or(Some(TorrentId(1)), Ledger::next_id);
-    let keeping = ledger.map(Keeping::start);
+    let keeping = ledger.map(Keeping::start).transpose()?;
     let mut wanted = Wanted::new(keeping.clone(), next);
     let mut absent = BTreeMap::new();
     let mut readable = Vec::new();
@@ -124,7 +127,7 @@ pub(super) fn begin(
         tokio::spawn(read_all(keeping, readable, tell));
     }
     let returning = Returning { absent, read, rest };
-    ((wanted, returning), Health { troubles: troubles.into(), trouble })
+    Ok(((wanted, returning), Health { troubles: troubles.into(), trouble }))
 }
 
 /// Reads the metadata of these torrents, which have these hashes, in this order.

@@ -3,11 +3,26 @@
 use tokio::time::{Instant, advance};
 
 use super::super::task::Keeping;
+use super::super::threads::Threads;
 use super::*;
+
+/// Keeps it, with threads for which virtual time stands still.
+fn kept_from(ledger: Ledger) -> Keeping {
+    let threads = Threads::with(|_, mut jobs| {
+        tokio::spawn(async move {
+            while let Some(job) = jobs.recv().await {
+                // A panic is told by the runtime.
+                let _ = tokio::task::spawn_blocking(job).await;
+            }
+        });
+        Ok(())
+    });
+    Keeping::over(ledger, threads.unwrap())
+}
 
 async fn start() -> (Arc<Model>, Keeping) {
     let (model, ledger) = with_torrents(2);
-    (model, Keeping::start(ledger))
+    (model, kept_from(ledger))
 }
 
 /// What the next start finds.
@@ -122,7 +137,7 @@ async fn metadata_is_read_and_what_is_wrong_with_it_told() {
     }
     keeping.stop().await.wait().await.unwrap();
     model.set_bytes("torrents-1.pack", &[0; 5000]);
-    let keeping = Keeping::start(open_model(&model).unwrap().0);
+    let keeping = kept_from(open_model(&model).unwrap().0);
     let refused = keeping.metadata(TorrentId(2)).await.wait().await.unwrap_err();
     assert_eq!(refused.to_string(), "the metadata of torrent 2 is damaged");
 }
@@ -143,4 +158,70 @@ async fn it_makes_files_shorter_when_it_has_time() {
     assert!(model.bytes(LEDGER).len() < 3000, "{} bytes", model.bytes(LEDGER).len());
     assert_eq!(ids(&kept(&model)), [1, 2]);
     assert_eq!(keeping.metadata(TorrentId(2)).await.wait().await.unwrap(), Some(torrent(2)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_said_not_to_be_kept_is_not_there_after_the_end() {
+    let (model, keeping) = start().await;
+    model.limit(Some(0));
+    keeping.add(spec(3), Some(torrent(3))).await.wait().await.unwrap_err();
+    // Whoever was there before stays, whatever is not written of it.
+    keeping.add(spec(2), Some(torrent(2))).await.wait().await.unwrap_err();
+    model.limit(None);
+    // This one is added again before the end, and that goes well.
+    model.limit(Some(0));
+    keeping.add(spec(4), Some(torrent(4))).await.wait().await.unwrap_err();
+    model.limit(None);
+    keeping.add(spec(4), Some(torrent(4))).await.wait().await.unwrap();
+    keeping.stop().await.wait().await.unwrap();
+    assert_eq!(ids(&kept(&model)), [1, 2, 4]);
+    let (ledger, _) = open_model(&model).unwrap();
+    assert_eq!(ledger.next_id(), Some(TorrentId(5)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_number_that_was_given_is_given_to_no_other_though_nothing_was_added() {
+    let (model, keeping) = start().await;
+    keeping.used(TorrentId(3)).await;
+    keeping.used(TorrentId(2)).await;
+    settle(&keeping).await;
+    // Without an end.
+    let next = |model: &Arc<Model>| open_model(&Arc::new(model.copy())).unwrap().0.next_id();
+    assert_eq!(next(&model), Some(TorrentId(4)));
+    keeping.used(TorrentId(u32::MAX)).await;
+    keeping.stop().await.wait().await.unwrap();
+    assert_eq!((next(&model), ids(&kept(&model))), (None, vec![1, 2]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_torrent_did_before_it_was_added_is_kept_with_it() {
+    let (model, keeping) = start().await;
+    keeping.add_with(spec(3), Some(torrent(3)), tally(7)).await.wait().await.unwrap();
+    assert_eq!(kept(&model).torrents[2].tally, tally(7));
+}
+
+/// A disk that hangs has all threads of the runtime's that may wait.
+#[test]
+fn it_waits_behind_no_other_disk() {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.max_blocking_threads(1).enable_all().build().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let (ledger, _) = Ledger::open(dir.path()).unwrap();
+    let (thaw, frozen) = std::sync::mpsc::channel::<()>();
+    runtime.block_on(async {
+        let hangs = tokio::task::spawn_blocking(move || frozen.recv());
+        let keeping = Keeping::start(ledger).unwrap();
+        let all = async {
+            keeping.add(spec(1), Some(torrent(1))).await.wait().await.unwrap();
+            // Of which nothing is in memory any more.
+            let bytes = keeping.metadata(TorrentId(1)).await.wait().await.unwrap();
+            assert_eq!(bytes, Some(torrent(1)));
+            keeping.stop().await.wait().await.unwrap();
+        };
+        let done = tokio::time::timeout(Duration::from_secs(20), all).await;
+        drop(thaw);
+        hangs.await.unwrap().unwrap_err();
+        done.expect("it waits for nobody");
+    });
+    assert_eq!(ids(&Ledger::open(dir.path()).unwrap().1), [1]);
 }
