@@ -68,7 +68,8 @@ pub struct Spec {
 pub struct Goals {
     /// Bytes sent in its life for each byte that it has.
     pub ratio: Option<f64>,
-    /// Time that it seeds.
+    /// Time since it was complete, rests included: in this run, and [`Tally::seeding_s`] of
+    /// earlier ones.
     pub time: Option<Duration>,
 }
 

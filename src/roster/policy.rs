@@ -23,7 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub struct Goals {
     /// Bytes sent in its life for each byte that it has.
     pub ratio: Option<f64>,
-    /// Time since it was complete in this run.
+    /// Time since it was first seen complete, rests included; whoever says this takes off what
+    /// counts of before.
     pub time: Option<Duration>,
 }
 

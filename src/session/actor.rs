@@ -28,6 +28,7 @@ use crate::torrent::places::{Account, LINKS_MAX};
 use crate::torrent::resources::{Resources, Turn};
 use crate::torrent::seeking::{self, Contacts, SeekRequest, Seeking};
 use crate::torrent::share::Share;
+use crate::tracker::tiers::MAX_TRACKERS;
 
 use super::answers::Answers;
 use super::claims::{Claims, Taken};
@@ -39,7 +40,7 @@ use super::local::Local;
 use super::member::{AddAnswer, Arriving, Facts, Member, RemoveAnswer, Spent, trouble_of};
 use super::opening::{self, Coming, Opened, in_turn, open};
 use super::outside::Outside;
-use super::persist::News;
+use super::persist::{Kept, News};
 use super::places::{Standing, divide};
 use super::restoring::Returning;
 use super::searches::Searches;
@@ -458,6 +459,11 @@ impl Actor {
         if let Some(name) = self.name_of(torrent.swarm_hashes()) {
             return Err(Error::Duplicate { name });
         }
+        if options.extra_trackers.len() > MAX_TRACKERS {
+            let count = options.extra_trackers.len();
+            let why = format!("{count} trackers, where a torrent has {MAX_TRACKERS} at most");
+            return Err(Error::Refused(why));
+        }
         let id = self.wanted.next_id().ok_or(Error::NoNumber)?;
         self.claim(id, torrent, options)?;
         Ok(id)
@@ -507,8 +513,13 @@ impl Actor {
         let Some(arriving) = self.arriving.remove(&task) else { return };
         let Arriving { facts, info_hash, takes_peers, answer, removal } = arriving;
         let (id, hashes) = (facts.id, [info_hash, facts.second_hash]);
-        let Some(mut opened) = opened else { return self.forget(id, hashes) };
-        let file = opened.file.take();
+        let Some(mut opened) = opened else {
+            self.forget(id, hashes);
+            return is_gone(removal);
+        };
+        let (file, record) = (opened.file.take(), opened.record.clone());
+        let before = Tally { uploaded: opened.kept.uploaded, ..Tally::default() };
+        let imported = record.filter(|_| opened.kept != Kept::default());
         if self.wanted.get(id).is_some_and(|spec| spec.selection.is_none()) {
             self.wanted.select(id, opened.wanted.as_deref());
         }
@@ -517,7 +528,7 @@ impl Actor {
             Err(error) => {
                 self.forget(id, hashes);
                 let _ = answer.send(Err(error.into()));
-                return;
+                return is_gone(removal);
             }
         };
         let info_hash = hashes.into_iter().flatten().next();
@@ -529,11 +540,11 @@ impl Actor {
             return;
         }
         let kept = match file.filter(|_| removal.is_none()) {
-            Some(file) => self.wanted.add(id, file).await,
+            Some(file) => self.wanted.add(id, file, before).await,
             None => None,
         };
         // The one who asked may have gone; the torrent runs all the same.
-        self.answers.on_added(id, answer, handle, kept);
+        self.answers.on_added(id, answer, handle, kept, imported);
         if let (Some(removal), Some(info_hash)) = (removal, info_hash) {
             self.remove(info_hash, removal).await;
         }
@@ -687,6 +698,12 @@ impl Actor {
         let over: Vec<_> = over.map(|(member, _)| member.facts.id).collect();
         self.downloading.retain(|id| !over.contains(id));
     }
+}
+
+/// One that was to be removed when it is here never came.
+fn is_gone(removal: Option<RemoveAnswer>) {
+    // The one who asked may have gone.
+    removal.into_iter().for_each(|answer| drop(answer.send(Ok(true))));
 }
 
 /// Seconds since 1970.

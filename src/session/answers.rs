@@ -2,14 +2,16 @@
 //! the next start, and one that was removed is not.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, spawn_blocking};
 
 use crate::base::ids::TorrentId;
 use crate::ledger::task::Answer;
 use crate::torrent::handle::TorrentHandle;
 
 use super::member::{AddAnswer, RemoveAnswer};
+use super::persist;
 
 /// Those that wait.
 #[derive(Debug, Default)]
@@ -21,13 +23,15 @@ pub(super) struct Answers {
 }
 
 impl Answers {
-    /// A torrent is here, and the ledger has been asked to keep it, if there is one.
+    /// A torrent is here, and the ledger has been asked to keep it, if there is one, with what was
+    /// kept beside the `imported` record before: that is of no use then.
     pub fn on_added(
         &mut self,
         id: TorrentId,
         answer: AddAnswer,
         handle: TorrentHandle,
         kept: Option<Answer<()>>,
+        imported: Option<PathBuf>,
     ) {
         let Some(kept) = kept else {
             // The one who asked may have gone, here and below.
@@ -37,7 +41,12 @@ impl Answers {
         self.waiting.spawn(async move {
             let kept = kept.wait().await;
             let lost = kept.is_err().then_some(id);
+            let kept = kept.map_err(|why| why.meaning("it cannot be kept"));
             let _ = answer.send(kept.map(|()| handle).map_err(Into::into));
+            if let Some(record) = imported.filter(|_| lost.is_none()) {
+                // A panic is told by the runtime.
+                let _ = spawn_blocking(move || persist::forget(&record)).await;
+            }
             lost
         });
     }
@@ -55,6 +64,9 @@ impl Answers {
         };
         self.waiting.spawn(async move {
             let kept = kept.wait().await;
+            let kept = kept.map_err(|why| {
+                why.meaning("it has left, but may be there again at the next start")
+            });
             let _ = answer.send(kept.map(|()| true).map_err(Into::into));
             None
         });

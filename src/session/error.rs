@@ -25,7 +25,7 @@ pub enum Error {
     #[error(transparent)]
     Ledger(#[from] crate::ledger::Error),
     /// Somebody was promised that it outlives the session, and that cannot be.
-    #[error("it cannot be kept: {0}")]
+    #[error(transparent)]
     NotKept(#[from] crate::ledger::task::NotKept),
     /// No torrent has this number.
     #[error("there is no torrent {}", .0.0)]

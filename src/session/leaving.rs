@@ -164,7 +164,11 @@ impl Actor {
             }
         }
         while ends.join_next().await.is_some() {}
-        while self.leaving.join_next().await.is_some() {}
+        while let Some(left) = self.leaving.join_next().await {
+            if let Ok((id, answer)) = left {
+                self.on_left(id, answer).await;
+            }
+        }
         // What came of their last moves, too.
         for id in self.members.keys().copied().collect::<Vec<_>>() {
             self.look_at(id);

@@ -264,9 +264,11 @@ impl Session {
     /// the ledger has given it up.
     ///
     /// # Errors
-    /// `NotKept`: it has left, but may be there at the next start.
+    /// `NotKept`: it has left, but may be there at the next start. `Ended`: the session has, and
+    /// it is not known what came of it.
     pub async fn remove(&self, info_hash: InfoHash) -> Result<bool, Error> {
-        self.ask(|answer| Command::Remove { info_hash, answer }).await.unwrap_or(Ok(false))
+        let removed = self.ask(|answer| Command::Remove { info_hash, answer }).await;
+        removed.unwrap_or(Err(Error::Ended))
     }
 
     /// Sets something of a torrent, also of one that only waits. A ledger has it within a second.
@@ -281,7 +283,8 @@ impl Session {
                 return Ok(());
             }
             // It has many orders to read.
-            if let Some(Listed { handle: Some(handle), .. }) = self.find(id).await {
+            let listed = self.find(id).await.ok_or(Error::Unknown(id))?;
+            if let Some(handle) = listed.handle {
                 drop(handle.room().await);
             }
         }

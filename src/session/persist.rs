@@ -1,7 +1,8 @@
 //! What of a torrent outlives a run beside its data: how much it sent in its life, so that a
 //! ratio is about the torrent and not about one run, and which of its files its user wants.
 //! `<info-hash>.stats` beside its record, a bencoded dictionary, written under another name and
-//! renamed; a lost or broken file costs the count and the choice, never the download.
+//! renamed; a lost or broken file costs the count and the choice, never the download. A ledger has
+//! both itself: it takes over what is here when a torrent is added, once.
 
 use std::fs;
 use std::io;
@@ -114,6 +115,18 @@ fn encode(kept: &Kept) -> Vec<u8> {
 fn keep(record: &Path, kept: &Kept) -> io::Result<()> {
     // The torrent's record is locked by this process: nobody else writes here.
     whole::replace(&path(record), &encode(kept), How::QUICK.alone())
+}
+
+/// A ledger has what was kept of the torrent with this record.
+pub(super) fn forget(record: &Path) {
+    let path = path(record);
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            let path = path.display();
+            tracing::warn!(%path, %error, "what was sent counts again if it is added again");
+        }
+        _ => {}
+    }
 }
 
 /// What is to be kept of a torrent from now on.

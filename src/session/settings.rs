@@ -54,6 +54,9 @@ impl Actor {
     /// Sets something of a torrent. False when that has no room for it now: then nothing is set.
     pub(super) fn set(&mut self, id: TorrentId, setting: Setting) -> Result<bool, Error> {
         let member = self.members.get(&id);
+        if member.is_some_and(|member| member.is_leaving) {
+            return Err(Error::Unknown(id));
+        }
         if member.is_none() && !self.returning.absent.contains_key(&id) {
             return Err(Error::Unknown(id));
         }

@@ -40,6 +40,8 @@ pub(super) struct Wanted {
     kept: BTreeSet<TorrentId>,
     /// Those of them that it has not as they are now.
     changed: BTreeSet<TorrentId>,
+    /// The last number that was given and that it has not heard of: it may never be added.
+    given: Option<TorrentId>,
 }
 
 impl Wanted {
@@ -52,6 +54,7 @@ impl Wanted {
             keeping,
             kept: BTreeSet::new(),
             changed: BTreeSet::new(),
+            given: None,
         }
     }
 
@@ -80,7 +83,7 @@ impl Wanted {
     /// A new torrent of this number at the end of the queue, added at this second since 1970. The
     /// ledger has it when it is [added](Self::add).
     pub fn begin(&mut self, id: TorrentId, torrent: &Torrent, options: &TorrentOptions, now: u64) {
-        self.next = id.0.checked_add(1).map(TorrentId);
+        (self.next, self.given) = (id.0.checked_add(1).map(TorrentId), Some(id));
         // Where there is no room it goes in front, and is moved at once.
         let last = self.queue.last().map(|(place, _)| *place);
         let behind = Place::between(last, None);
@@ -224,11 +227,17 @@ impl Wanted {
         order.into_iter().map(|(_, id)| id).collect()
     }
 
-    /// Has a new torrent kept, with the bytes of its `.torrent`; none where nobody does.
-    pub async fn add(&mut self, id: TorrentId, file: Arc<[u8]>) -> Option<Answer<()>> {
+    /// Has a new torrent kept, with the bytes of its `.torrent` and what it has done before; none
+    /// where nobody does.
+    pub async fn add(
+        &mut self,
+        id: TorrentId,
+        file: Arc<[u8]>,
+        before: Tally,
+    ) -> Option<Answer<()>> {
         let (keeping, spec) = self.keeping.as_ref().zip(self.specs.get(&id))?;
         self.kept.insert(id);
-        Some(keeping.add(spec.clone(), Some(file)).await)
+        Some(keeping.add_with(spec.clone(), Some(file), before).await)
     }
 
     /// Has the ledger give up a torrent; none when it does not have it.
@@ -248,6 +257,9 @@ impl Wanted {
     /// Gives the ledger what has changed.
     pub async fn keep(&mut self) {
         let Some(keeping) = &self.keeping else { return };
+        if let Some(id) = self.given.take() {
+            keeping.used(id).await;
+        }
         while let Some(id) = self.changed.pop_first() {
             if let Some(spec) = self.specs.get(&id) {
                 keeping.put(spec.clone()).await;

@@ -241,8 +241,8 @@ impl Actor {
         let ends = Ends { known, waits, ..Ends::new(commands, incoming, status, news, share) };
         let ends = Box::new(ends);
         let Self { gone, move_order, disk_events: closing, trackers, seats, .. } = self;
-        let dormant =
-            sleeps.then(|| Box::new(Dormant { trackers, seats, reserved: None, closing: None }));
+        let dormant = Dormant { trackers, seats, reserved: None, closing: None, is_paused: false };
+        let dormant = sleeps.then(|| Box::new(dormant));
         (ends, Rested { wanted_files, gone, move_order, dormant, orders, closing })
     }
 

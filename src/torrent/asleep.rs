@@ -1,9 +1,11 @@
 //! A torrent that has everything and nobody to give it to: it lets go of its brain, files and
-//! links, and keeps its place with trackers and in the DHT. It wakes when somebody connects, is
-//! named by one of them, or is to be told something that only a running torrent can do. What others
+//! links, and keeps its place with trackers and in the DHT, unless it is paused. It wakes when
+//! somebody connects, when one of them names somebody whom it has not met as a seed lately, or when
+//! it is to be told something that only a running torrent can do. What others
 //! do to its files meanwhile, and whether its device is there, is seen when it wakes. Who is to
 //! sleep is the session's to decide.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use tokio::time::{sleep as sleep_for, timeout};
@@ -20,9 +22,10 @@ use super::birth;
 use super::command::Command;
 use super::ends::{Dormant, Ends};
 use super::handle::News;
+use super::incoming::Incoming;
 use super::meanwhile::{blocking, meanwhile};
 use super::options::CheckMode;
-use super::parked::{EARLY_MAX, rest};
+use super::parked::rest;
 use super::parts::{Parts, store_config, wanted_of};
 use super::publish::payload_of;
 use super::seats::Needs;
@@ -160,31 +163,35 @@ pub(super) async fn sleep(
         status.trackers.clone_from(&dormant.trackers.status);
     });
     let mut ports = parts.resources.ports.clone();
-    let mut is_seated = dormant.seats.take(SEED);
-    let mut last = None;
-    if !early.is_empty() {
-        // It came while its files were closed.
-        ends.dormant = Some(dormant);
-        return Rise::Wakes;
+    let (mut is_seated, mut is_paused, mut last) = (false, false, None);
+    let mut rise = None;
+    // It came while its files were closed.
+    for order in std::mem::take(early) {
+        match rise {
+            None => rise = on_command(parts, ends, &mut dormant, order, early).await,
+            Some(_) => early.push(order),
+        }
     }
     let rise = loop {
-        let rise = tokio::select! {
+        if let Some(rise) = rise {
+            break rise;
+        }
+        if is_paused != dormant.is_paused {
+            (is_paused, is_seated) = (dormant.is_paused, false);
+        }
+        if !is_seated {
+            is_seated = dormant.seats.take(Needs { takes_part: !is_paused, ..SEED });
+        }
+        rise = tokio::select! {
             command = ends.commands.recv() => match command {
                 Some(Command::Stop(answer)) => {
                     last = Some(answer);
                     Some(Rise::Ends)
                 }
-                Some(command) => on_command(parts, ends, &dormant, command, early).await,
+                Some(command) => on_command(parts, ends, &mut dormant, command, early).await,
                 None => Some(Rise::Ends),
             },
-            Some(incoming) = ends.incoming.recv() => {
-                // Where many knock at once some are sent away: they come again.
-                ends.knocks.turn = parts.resources.waking.clone().try_acquire_owned().ok();
-                ends.knocks.turn.is_some().then(|| {
-                    ends.knocks.incoming = Some(incoming);
-                    Rise::Wakes
-                })
-            }
+            Some(incoming) = ends.incoming.recv() => on_incoming(parts, ends, incoming, is_paused),
             event = dormant.trackers.next() => on_tracker(ends, &mut dormant, event),
             news = dormant.seats.next() => on_dht(ends, &dormant, news),
             () = ports.changed() => {
@@ -193,13 +200,11 @@ pub(super) async fn sleep(
             }
             () = sleep_for(SEAT_AGAIN), if !is_seated => None,
         };
-        if let Some(rise) = rise {
-            break rise;
-        }
-        if !is_seated {
-            is_seated = dormant.seats.take(SEED);
-        }
     };
+    if dormant.is_paused && rise == Rise::Wakes {
+        // What wakes it is no reason to go on.
+        early.insert(0, Command::Pause);
+    }
     ends.dormant = Some(dormant);
     if let Some(answer) = last {
         ends.end(answer).await;
@@ -207,11 +212,30 @@ pub(super) async fn sleep(
     rise
 }
 
+/// Somebody connected.
+fn on_incoming(
+    parts: &Parts,
+    ends: &mut Ends,
+    incoming: Box<Incoming>,
+    is_paused: bool,
+) -> Option<Rise> {
+    if is_paused {
+        // Nobody is let in: dropping it closes the connection.
+        return None;
+    }
+    // Where many knock at once some are sent away: they come again.
+    ends.knocks.turn = parts.resources.waking.clone().try_acquire_owned().ok();
+    ends.knocks.turn.is_some().then(|| {
+        ends.knocks.incoming = Some(incoming);
+        Rise::Wakes
+    })
+}
+
 /// What an order changes; what only a running torrent can do wakes it.
 async fn on_command(
     parts: &Parts,
     ends: &Ends,
-    dormant: &Dormant,
+    dormant: &mut Dormant,
     command: Command,
     early: &mut Vec<Command>,
 ) -> Option<Rise> {
@@ -232,22 +256,37 @@ async fn on_command(
         }
         // Nobody is connected.
         Command::Peers { all: false, answer } => drop(answer.send(Vec::new())),
-        // It does so already.
-        Command::Sleep | Command::Start { .. } | Command::Resume | Command::Unpause => {}
+        Command::Pause => pause(ends, dormant, true),
+        Command::Resume | Command::Unpause => pause(ends, dormant, false),
+        // It does so already; and who announces itself to all in the network hears us do so.
+        Command::Sleep | Command::Start { .. } | Command::LocalPeer(_) => {}
         order => {
-            if early.len() < EARLY_MAX {
-                early.push(order);
-            }
+            early.push(order);
             return Some(Rise::Wakes);
         }
     }
     None
 }
 
+/// Trackers and the DHT are left, or joined again; nothing else of it takes part in anything.
+fn pause(ends: &Ends, dormant: &mut Dormant, is_paused: bool) {
+    if dormant.is_paused == is_paused {
+        return;
+    }
+    dormant.is_paused = is_paused;
+    dormant.trackers.pause(is_paused);
+    let state = if is_paused { State::Paused } else { State::Complete };
+    ends.status.change(|status| status.state = state);
+}
+
 fn on_tracker(ends: &mut Ends, dormant: &mut Dormant, event: TrackerEvent) -> Option<Rise> {
     match event {
         // How many lack something is told next.
-        TrackerEvent::Peers { .. } => ends.knocks.tracker = Some(event),
+        TrackerEvent::Peers { ref addresses } => {
+            if is_anybody_new(ends, dormant, addresses) {
+                ends.knocks.tracker = Some(event);
+            }
+        }
         TrackerEvent::Warning { url, text } => tell_tracker(ends, &url, "warns", &text),
         TrackerEvent::Failure { url, text } => tell_tracker(ends, &url, "failed", &text),
         TrackerEvent::ExternalIp(ip) => ends.knocks.our_address = Some(ip),
@@ -270,15 +309,23 @@ fn on_tracker(ends: &mut Ends, dormant: &mut Dormant, event: TrackerEvent) -> Op
     None
 }
 
+/// Does it wake for these? Seeds that it has met lately are seeds still.
+fn is_anybody_new(ends: &Ends, dormant: &Dormant, addresses: &[SocketAddr]) -> bool {
+    !dormant.is_paused && ends.known.brings(addresses, Instant::now())
+}
+
 fn tell_tracker(ends: &Ends, url: &str, verb: &str, text: &str) {
     ends.news.send(News::Tracker(trouble_words(url, verb, text)));
 }
 
 fn on_dht(ends: &mut Ends, dormant: &Dormant, news: DhtNews) -> Option<Rise> {
     match news {
-        DhtNews::Peers(_) => {
-            ends.knocks.dht = Some(news);
-            Some(Rise::Wakes)
+        DhtNews::Peers(ref addresses) => {
+            let wakes = is_anybody_new(ends, dormant, addresses);
+            wakes.then(|| {
+                ends.knocks.dht = Some(news);
+                Rise::Wakes
+            })
         }
         DhtNews::Announced { nodes } => {
             ends.news.send(News::Announced { nodes });

@@ -122,13 +122,14 @@ fn introduced(
         seats: seats.unwrap_or_else(|| no_seats(parts)),
         reserved: None,
         closing: None,
+        is_paused: false,
     }
 }
 
 /// Trackers and the DHT of a torrent that has everything, and sleeps from the start.
 pub(super) fn dormant(parts: &Parts) -> Dormant {
     let trackers = start_trackers(parts, true, (0, 0));
-    Dormant { trackers, seats: no_seats(parts), reserved: None, closing: None }
+    Dormant { trackers, seats: no_seats(parts), reserved: None, closing: None, is_paused: false }
 }
 
 /// Announces, with so many bytes of the torrent, and wanted bytes, missing.

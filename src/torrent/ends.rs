@@ -28,6 +28,8 @@ pub(super) struct Dormant {
     pub reserved: Option<Reserved>,
     /// Ends when the disk workers have let go of its files, if they had them a moment ago.
     pub closing: Option<mpsc::Receiver<DiskEvent>>,
+    /// By its user: it takes part in nothing.
+    pub is_paused: bool,
 }
 
 /// What woke a torrent, for the actor that it gets.

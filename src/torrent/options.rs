@@ -55,7 +55,8 @@ pub enum FoundBytes {
 pub struct SeedLimits {
     /// Bytes sent in its life for each byte that it has.
     pub ratio: Option<f64>,
-    /// Time since it was complete in this run.
+    /// Time since it was complete, rests included: in this run, and what a ledger says that it
+    /// seeded in earlier ones.
     pub time: Option<Duration>,
 }
 

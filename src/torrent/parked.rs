@@ -5,8 +5,9 @@ use super::command::{Command, MoveOrder};
 use super::ends::Ends;
 use super::status::{State, Status};
 
-/// Orders kept until the torrent runs; further ones are dropped.
-pub(super) const EARLY_MAX: usize = 32;
+/// Peers, providers and servers kept until the torrent runs, as many as it knows addresses then; of
+/// more the first ones are dropped. Of what is set there is one order of a kind.
+const EARLY_MAX: usize = 3000;
 
 /// What a wait ends with.
 #[derive(Debug)]
@@ -89,11 +90,45 @@ pub(super) async fn wait(
     }
 }
 
-/// Keeps an order for the running torrent, if it will have a meaning.
+/// Keeps an order for the running torrent, if it will have a meaning, in the place of those that it
+/// makes void.
 pub(super) fn keep(early: &mut Vec<Command>, order: Command) {
-    if has_meaning_later(&order) && early.len() < EARLY_MAX {
-        early.push(order);
+    if !has_meaning_later(&order) {
+        return;
     }
+    for void in early.extract_if(.., |before| makes_void(&order, before)) {
+        if let Command::Move(MoveOrder { answer, .. }) = void {
+            // The one who asked may have gone.
+            let _ = answer.send(Err("they were to be moved elsewhere since".to_owned()));
+        }
+    }
+    let mut named = early.iter().enumerate().filter(|(_, it)| names_somebody(it));
+    if let (Some((first, _)), EARLY_MAX..) = (named.next(), named.count() + 1) {
+        early.remove(first);
+    }
+    early.push(order);
+}
+
+/// Does it set the same, or name the same one?
+fn makes_void(order: &Command, before: &Command) -> bool {
+    match (order, before) {
+        (
+            Command::Pause | Command::Resume | Command::Unpause,
+            Command::Pause | Command::Resume | Command::Unpause,
+        )
+        | (Command::LimitDown(_), Command::LimitDown(_))
+        | (Command::LimitUp(_), Command::LimitUp(_))
+        | (Command::SelectFiles(_), Command::SelectFiles(_))
+        | (Command::Move(_), Command::Move(_))
+        | (Command::Sources(_), Command::Sources(_)) => true,
+        (Command::AddPeer(now), Command::AddPeer(before)) => now == before,
+        (Command::AddWebSeed(now), Command::AddWebSeed(before)) => now.url == before.url,
+        _ => false,
+    }
+}
+
+fn names_somebody(order: &Command) -> bool {
+    matches!(order, Command::AddPeer(_) | Command::AddWebSeed(_) | Command::AddProviders { .. })
 }
 
 /// Leaves out orders that have no meaning any more when the torrent runs some day: what only a
@@ -217,11 +252,40 @@ mod tests {
     }
 
     #[test]
+    fn of_what_is_set_early_the_last_order_of_each_kind_counts() {
+        let mut early = Vec::new();
+        let (answer, mut answered) = oneshot::channel();
+        let what = crate::disk::Relocation::Dir("there".into());
+        keep(&mut early, Command::Move(MoveOrder { what: what.clone(), answer }));
+        for nth in 0..100 {
+            keep(&mut early, Command::Pause);
+            keep(&mut early, Command::LimitDown(Some(nth)));
+            keep(&mut early, Command::LimitUp(Some(nth)));
+            keep(&mut early, Command::AddPeer(([10, 0, 0, nth as u8 % 50], 1).into()));
+            keep(&mut early, Command::SelectFiles(vec![nth == 99]));
+            keep(&mut early, Command::Unpause);
+        }
+        keep(&mut early, Command::Move(MoveOrder { what, answer: oneshot::channel().0 }));
+        let count = |is_it: fn(&Command) -> bool| early.iter().filter(|it| is_it(it)).count();
+        assert_eq!(count(|it| matches!(it, Command::AddPeer(_))), 50);
+        assert_eq!(count(|it| matches!(it, Command::LimitDown(Some(99)))), 1);
+        assert_eq!(count(|it| matches!(it, Command::LimitUp(Some(99)))), 1);
+        assert_eq!(count(|it| matches!(it, Command::SelectFiles(files) if *files == [true])), 1);
+        assert_eq!(count(|it| matches!(it, Command::Unpause)), 1);
+        assert_eq!(early.len(), 50 + 5);
+        let refused = answered.try_recv().unwrap().unwrap_err();
+        assert_eq!(refused, "they were to be moved elsewhere since");
+    }
+
+    #[test]
     fn a_flood_of_orders_is_bounded() {
         let mut early = Vec::new();
-        for _ in 0..100 {
-            keep(&mut early, Command::Pause);
+        keep(&mut early, Command::Pause);
+        for nth in 0..4000 {
+            keep(&mut early, Command::AddPeer(([10, 0, 0, 1], nth).into()));
         }
-        assert_eq!(early.len(), EARLY_MAX);
+        assert_eq!(early.len(), 1 + EARLY_MAX);
+        let last = Command::AddPeer(([10, 0, 0, 1], 3999).into());
+        assert!(matches!(early[0], Command::Pause) && makes_void(&last, &early[EARLY_MAX]));
     }
 }

@@ -90,6 +90,15 @@ impl Trackers {
         }
     }
 
+    /// Tells the announcer whether the torrent takes part at all; the rest is as before.
+    pub fn pause(&mut self, is_paused: bool) {
+        let stats = TransferStats { is_paused, ..self.stats };
+        if let Some(entry) = self.entry.as_ref().filter(|_| self.stats != stats) {
+            entry.publish(stats);
+        }
+        self.stats = stats;
+    }
+
     /// Announces now, as far as they allow; one line for people.
     pub async fn announce(&self) -> String {
         let (reply, replied) = oneshot::channel();

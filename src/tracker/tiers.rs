@@ -282,6 +282,16 @@ impl Tiers {
         }
     }
 
+    /// How many of these are not asked, since there are [`MAX_TRACKERS`] before them, and the
+    /// first one.
+    pub fn beyond<'a, U: AsRef<str>>(&self, tiers: &'a [Vec<U>]) -> Option<(usize, &'a str)> {
+        let is_asked = |url: &str| self.trackers.iter().any(|tracker| *tracker.url == *url);
+        let urls = tiers.iter().flatten().map(|url| url.as_ref().trim());
+        let mut beyond = urls.filter(|url| !url.is_empty() && !is_asked(url));
+        let first = beyond.next()?;
+        Some((1 + beyond.count(), first))
+    }
+
     /// Takes a fact in; afterwards [`Tiers::poll_output`] is to be drained.
     pub fn handle(&mut self, input: Input, now: Instant) {
         match input {

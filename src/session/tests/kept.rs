@@ -375,8 +375,13 @@ async fn what_the_state_directory_does_not_take_is_refused_and_what_was_kept_sta
     let refused = session.add(torrent(2), options(home.path())).await.unwrap_err();
     assert!(matches!(refused, Error::NotKept(_)), "{refused}");
     assert!(session.trouble().is_some_and(|why| why.contains("cannot write")));
+    let words = refused.to_string();
+    assert!(words.starts_with("it cannot be kept: cannot write "), "{words}");
     let refused = session.remove(torrent(1).info_hash_v1.unwrap()).await.unwrap_err();
     assert!(matches!(refused, Error::NotKept(_)), "{refused}");
+    let words = refused.to_string();
+    let expected = "it has left, but may be there again at the next start: cannot write ";
+    assert!(words.starts_with(expected) && words.contains("/state/"), "{words}");
     assert_eq!(ids(&specs(&session).await), [1]);
     std::fs::remove_file(&state).unwrap();
     std::fs::rename(&away, &state).unwrap();
@@ -509,5 +514,130 @@ async fn one_that_was_renamed_comes_back_beside_one_that_has_its_name_now() {
     assert!(session.remove(namesake_hash).await.unwrap());
     until(&first, State::Downloading).await;
     assert!(first.look(|it| it.home.as_ref().is_some_and(|it| is_renamed(it))));
+    session.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_number_names_one_torrent_though_the_first_was_never_kept() {
+    let home = tempfile::tempdir().unwrap();
+    let session = started(home.path(), 1).await;
+    // It only sends, and there is nothing.
+    let options = options(home.path());
+    std::fs::write(home.path().join("file"), "").unwrap();
+    let bad = options.clone().dir(home.path().join("file"));
+    session.add(torrent(0), bad).await.unwrap_err();
+    let ended = session.add(torrent(1), options.clone()).await.unwrap();
+    assert_eq!(ended.id(), TorrentId(2));
+    assert!(session.remove(torrent(1).info_hash_v1.unwrap()).await.unwrap());
+    let bad = options.clone().dir(home.path().join("file"));
+    session.add(torrent(2), bad).await.unwrap_err();
+    session.stop().await;
+    let session = started(home.path(), 1).await;
+    assert_eq!(session.add(torrent(3), options).await.unwrap().id(), TorrentId(4));
+    session.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_sent_without_a_ledger_is_taken_over_once() {
+    let home = tempfile::tempdir().unwrap();
+    let hash = torrent(1).info_hash_v1.unwrap();
+    let stats = home.path().join("state").join(format!("{hash}.stats"));
+    std::fs::create_dir_all(home.path().join("state")).unwrap();
+    std::fs::write(&stats, "d8:uploadedi77e7:versioni2ee").unwrap();
+    let session = started(home.path(), 1).await;
+    session.add(torrent(1), options(home.path())).await.unwrap();
+    session.stop().await;
+    assert!(!stats.exists(), "the ledger has it");
+    let (ledger, kept) = Ledger::open(&home.path().join("state")).unwrap();
+    assert_eq!(kept.torrents[0].tally.uploaded, 77);
+    drop(ledger);
+    let session = started(home.path(), 1).await;
+    let handle = back(&session, 1).await;
+    assert_eq!(handle.status().uploaded_in_all(), 77);
+    // It is forgotten with its torrent.
+    assert!(session.remove(hash).await.unwrap());
+    let again = session.add(torrent(1), options(home.path())).await.unwrap();
+    assert_eq!(again.status().uploaded_in_all(), 0);
+    session.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_has_one_removed_while_the_session_ends_hears_that_it_has_left() {
+    let home = tempfile::tempdir().unwrap();
+    let session = started(home.path(), 1).await;
+    let hash = |number| torrent(number).info_hash_v1.unwrap();
+    for number in 0..20 {
+        session.add(torrent(number), options(home.path())).await.unwrap();
+    }
+    let mut removals = tokio::task::JoinSet::new();
+    for number in 0..20 {
+        let session = session.clone();
+        removals.spawn(async move { session.remove(hash(number)).await });
+    }
+    while session.list().await.len() > 10 {}
+    session.stop().await;
+    while let Some(removed) = removals.join_next().await {
+        match removed.unwrap() {
+            Ok(is_removed) => assert!(is_removed),
+            Err(error) => assert!(matches!(error, Error::NotKept(_) | Error::Ended), "{error}"),
+        }
+    }
+    drop(session);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_was_to_be_removed_when_it_is_there_and_never_comes_is_removed() {
+    let home = tempfile::tempdir().unwrap();
+    let session = started(home.path(), 1).await;
+    let hurdle = Hurdle::before(home.path(), 0);
+    std::fs::write(home.path().join("file"), "").unwrap();
+    let bad = options(home.path()).dir(home.path().join("file"));
+    let opening = session.begin(torrent(0), bad, None).await;
+    let mut removal = std::pin::pin!(session.remove(torrent(0).info_hash_v1.unwrap()));
+    let asked = tokio::time::timeout(Duration::from_millis(50), &mut removal).await;
+    let early = asked.ok();
+    hurdle.end();
+    opening.opened().await.unwrap_err();
+    let removed = match early {
+        Some(removed) => removed,
+        None => removal.await,
+    };
+    assert!(matches!(removed, Ok(true)), "{removed:?}");
+    session.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_set_of_one_that_leaves() {
+    let home = tempfile::tempdir().unwrap();
+    let session = started(home.path(), 1).await;
+    let handle = session.add(torrent(0), options(home.path())).await.unwrap();
+    // Its mailbox is full, and it reads none of it.
+    let rooms: Vec<_> = std::iter::from_fn(|| handle.room_now()).collect();
+    let (hash, id) = (torrent(0).info_hash_v1.unwrap(), handle.id());
+    let removal = {
+        let session = session.clone();
+        tokio::spawn(async move { session.remove(hash).await })
+    };
+    while session.find(id).await.is_some() {}
+    let refused = session.set(id, Setting::Paused(true));
+    let refused = tokio::time::timeout(Duration::from_secs(10), refused).await;
+    let refused = refused.expect("it is answered").unwrap_err();
+    assert!(matches!(refused, Error::Unknown(_)), "{refused}");
+    drop(rooms);
+    assert!(removal.await.unwrap().unwrap());
+    session.stop().await;
+}
+
+#[tokio::test]
+async fn more_trackers_than_a_torrent_asks_are_refused() {
+    let home = tempfile::tempdir().unwrap();
+    let session = started(home.path(), 1).await;
+    let named = |count: usize| -> TorrentOptions {
+        let urls = (0..count).map(|nth| format!("http://127.0.0.1:1/{nth}")).collect();
+        options(home.path()).extra_trackers(urls)
+    };
+    let refused = session.add(torrent(0), named(101)).await.unwrap_err().to_string();
+    assert_eq!(refused, "that cannot be set: 101 trackers, where a torrent has 100 at most");
+    session.add(torrent(0), named(100)).await.unwrap();
     session.stop().await;
 }

@@ -1,5 +1,8 @@
 //! Whom a torrent knows, while it has no crowd. Not here: who is connected.
 
+use std::net::SocketAddr;
+use std::time::Instant;
+
 use super::candidates::Candidates;
 use super::debts::Debts;
 
@@ -21,6 +24,11 @@ impl Acquaintances {
     /// all but the best hundred candidates. Bans and debts stay.
     pub fn keep_best(&mut self) {
         self.candidates.keep_best(KEPT_MAX);
+    }
+
+    /// Would any of these be dialled now?
+    pub fn brings(&self, addresses: &[SocketAddr], now: Instant) -> bool {
+        addresses.iter().any(|address| !self.candidates.is_left_alone(*address, now))
     }
 
     /// Of whom a crowd knew.

@@ -457,6 +457,15 @@ impl Candidates {
             || self.banned_addresses.contains(&address)
     }
 
+    /// Is this address not to be dialled now, however often it is named: banned, our own, or left
+    /// alone for a while, as a seed is by a seed?
+    pub fn is_left_alone(&self, address: SocketAddr, now: Instant) -> bool {
+        let rests = |it: &Candidate| matches!(it.place, Place::Resting(until) if until > now);
+        self.is_banned(address)
+            || self.ours.contains(&address)
+            || self.known.get(&address).is_some_and(rests)
+    }
+
     /// Addresses known, busy ones included.
     pub fn known_count(&self) -> usize {
         self.known.len()

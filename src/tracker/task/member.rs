@@ -21,7 +21,7 @@ use super::news::{TrackerEvent, TransferStats};
 use crate::base::addr::{Locality, Teller, is_usable_peer};
 use crate::base::ids::InfoHash;
 use crate::tracker::announce::{AnnounceReply, AnnounceRequest, Error, Event, Family};
-use crate::tracker::tiers::{Call, Input, Standing, Tiers, Timing, TrackerIndex};
+use crate::tracker::tiers::{Call, Input, MAX_TRACKERS, Standing, Tiers, Timing, TrackerIndex};
 use crate::tracker::turns::{Class, Turn};
 
 /// An announce that waits or is on its way.
@@ -74,6 +74,8 @@ impl Member {
     /// With these trackers. It enters its swarm now.
     pub fn new(newcomer: Newcomer, tiers: Vec<Vec<Arc<str>>>, timing: Arc<Timing>) -> Self {
         let Newcomer { config, stats, events } = newcomer;
+        let count: usize = tiers.iter().map(Vec::len).sum();
+        let all = (count > MAX_TRACKERS).then(|| tiers.clone());
         let mut tiers = Tiers::new(tiers, timing, StdRng::seed_from_u64(config.rng_seed));
         let standing = stats.standing();
         tiers.handle(Input::Started { standing, was_complete: config.was_complete }, now());
@@ -101,7 +103,18 @@ impl Member {
             wake: None,
         };
         member.on_stats(stats);
+        all.into_iter().for_each(|all| member.tell_refused(&all));
         member
+    }
+
+    /// Says which trackers are not asked, if there are too many.
+    fn tell_refused(&mut self, tiers: &[Vec<Arc<str>>]) {
+        let Some((count, first)) = self.tiers.beyond(tiers) else { return };
+        let text = format!(
+            "it is not asked: a torrent has {MAX_TRACKERS} trackers at most, and {count} more are \
+             named"
+        );
+        self.tell(TrackerEvent::Failure { url: first.to_owned(), text });
     }
 
     /// Who goes before it, when it wants to announce with this event.
