@@ -17,6 +17,7 @@ use crate::base::units::BLOCK_LEN;
 use super::config::StoreConfig;
 use super::device;
 use super::error::Error;
+use super::gates::{Gates, Leave};
 use super::handles::raise_fd_limit;
 use super::job::DiskEvent;
 use super::lane::{Kit, Lane};
@@ -58,6 +59,7 @@ pub struct Disk {
     check_bytes: usize,
     next_id: AtomicU64,
     workers: Vec<JoinHandle<()>>,
+    gates: Gates,
 }
 
 /// Threads at most when nothing is asked for: hashing in lanes feeds any disk with fewer.
@@ -114,7 +116,14 @@ impl Disk {
             check_bytes: config.check_bytes,
             next_id: AtomicU64::new(1),
             workers,
+            gates: Gates::new(),
         })
+    }
+
+    /// Waits until a thread that others share may wait for the file system of this directory, to
+    /// open or to look at what is there; few may at once. The thread is to hold the leave.
+    pub async fn leave(&self, dir: &Path) -> Leave {
+        self.gates.leave(dir).await
     }
 
     /// Opens a torrent: looks for its files, locks its record and reads it. Waits for the

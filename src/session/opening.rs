@@ -92,7 +92,9 @@ pub(super) async fn open(resources: Arc<Resources>, coming: Coming) -> Opened {
         (Some(kept), _) => (None, kept),
         (None, Some(hash)) => {
             let (state_dir, dir) = (resources.state_dir.clone(), options.dir.clone());
+            let leave = resources.disk.leave(&dir).await;
             let read = spawn_blocking(move || {
+                let _leave = leave;
                 let record = record_of(&state_dir, hash, &dir);
                 let kept = persist::kept(&record);
                 (Some(record), kept)

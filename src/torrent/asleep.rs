@@ -23,7 +23,7 @@ use super::command::Command;
 use super::ends::{Dormant, Ends};
 use super::handle::News;
 use super::incoming::Incoming;
-use super::meanwhile::{blocking, meanwhile};
+use super::meanwhile::{at_disk, meanwhile};
 use super::options::CheckMode;
 use super::parked::rest;
 use super::parts::{Parts, store_config, wanted_of};
@@ -68,7 +68,8 @@ pub(super) async fn find_at_rest(parts: &Parts) -> Option<AtRest> {
     let config = store_config(parts).await;
     // What others made is as safe as they left it.
     let is_safe = |found: &AtRest| parts.options.seed_only || found.is_durable;
-    blocking(move || at_rest(config)).await.filter(is_safe)
+    let dir = config.dir.clone();
+    at_disk(&parts.resources.disk, &dir, move || at_rest(config)).await.filter(is_safe)
 }
 
 /// The first sleep of a torrent that is at rest: trackers hear of it.
@@ -109,7 +110,9 @@ pub(super) async fn lie_down(
     let _ = meanwhile(ends, early, timeout(LET_GO, closed)).await?;
     let home = ends.status.reader().borrow().home.clone();
     let (record, info_hash) = (parts.record().await, parts.info_hash);
-    let reserving = blocking(move || home.and_then(|home| reserve(&record, info_hash, &home.dir)));
+    let dir = home.as_ref().map_or(&parts.options.dir, |home| &home.dir).clone();
+    let work = move || home.and_then(|home| reserve(&record, info_hash, &home.dir));
+    let reserving = at_disk(&parts.resources.disk, &dir, work);
     let reserved = meanwhile(ends, early, reserving).await?;
     if let Some(dormant) = &mut ends.dormant {
         dormant.reserved = reserved;

@@ -1,11 +1,14 @@
 //! Waiting for work that may wait for a disk, with an ear for orders: a torrent whose disk hangs
 //! can still be told to end. What the work is does not matter here.
 
+use std::path::Path;
 use std::pin::pin;
 use std::time::Duration;
 
 use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::timeout;
+
+use crate::disk::Disk;
 
 use super::command::Command;
 use super::ends::Ends;
@@ -23,6 +26,21 @@ pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
         // The runtime ends, and this task with it.
         Err(Err(_)) => std::future::pending().await,
     }
+}
+
+/// The same for work that waits for the file system of this directory, once it has leave to.
+pub(super) async fn at_disk<T: Send + 'static>(
+    disk: &Disk,
+    dir: &Path,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> T {
+    let leave = disk.leave(dir).await;
+    let held = move || {
+        // As long as the thread waits, whoever waits for it.
+        let _leave = leave;
+        work()
+    };
+    blocking(held).await
 }
 
 /// Waits for `work`. Orders that come meanwhile are kept in `early`. None when the torrent is to

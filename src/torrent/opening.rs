@@ -15,7 +15,7 @@ use super::away::Away;
 use super::command::Command;
 use super::ends::Ends;
 use super::handle::News;
-use super::meanwhile::{blocking, meanwhile};
+use super::meanwhile::{at_disk, meanwhile};
 use super::parts::{Parts, store_config};
 use super::status::State;
 
@@ -61,7 +61,8 @@ pub(super) async fn open(parts: &Parts, after: Before) -> Result<Opened, Error> 
     let (events, disk_events) = mpsc::channel(DISK_EVENTS_LEN);
     let config = store_config(parts).await;
     let disk = parts.resources.disk.clone();
-    let store = blocking(move || disk.open(config, events)).await?;
+    let (disks, dir) = (disk.clone(), config.dir.clone());
+    let store = at_disk(&disks, &dir, move || disk.open(config, events)).await?;
     Ok(Opened { store, disk_events, after })
 }
 
@@ -148,7 +149,9 @@ async fn come_back(parts: &mut Parts, gone: Option<Gone>, away: &mut Away<'_>) -
         parts.wanted_files.clone_from(away.wanted_files);
         if let Some(gone) = gone.clone() {
             let config = store_config(parts).await;
-            if !away.during(blocking(move || gone.is_over(&config))).await? {
+            let (disk, dir) = (parts.resources.disk.clone(), config.dir.clone());
+            let looking = at_disk(&disk, &dir, move || gone.is_over(&config));
+            if !away.during(looking).await? {
                 continue;
             }
         }

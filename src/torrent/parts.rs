@@ -12,7 +12,7 @@ use crate::disk::{StoreConfig, StoreFile, record_of};
 use crate::metainfo::Torrent;
 use crate::net::limiter::Limiter;
 
-use super::meanwhile::blocking;
+use super::meanwhile::at_disk;
 use super::options::TorrentOptions;
 use super::places::Account;
 use super::publish::{SoFar, wanted_pieces};
@@ -47,7 +47,11 @@ impl Parts {
         }
         let state_dir = self.resources.state_dir.clone();
         let (info_hash, dir) = (self.info_hash, self.options.dir.clone());
-        let record = blocking(move || record_of(&state_dir, info_hash, &dir)).await;
+        let find = {
+            let dir = dir.clone();
+            move || record_of(&state_dir, info_hash, &dir)
+        };
+        let record = at_disk(&self.resources.disk, &dir, find).await;
         self.record.get_or_init(|| record).clone()
     }
 }

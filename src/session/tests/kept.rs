@@ -641,3 +641,32 @@ async fn more_trackers_than_a_torrent_asks_are_refused() {
     session.add(torrent(0), named(100)).await.unwrap();
     session.stop().await;
 }
+
+/// Nobody else may wait then, neither for names nor for other disks.
+#[test]
+fn a_disk_that_hangs_takes_few_of_the_threads_that_all_share() {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.worker_threads(2).max_blocking_threads(16).enable_all();
+    let runtime = runtime.build().unwrap();
+    let home = tempfile::tempdir().unwrap();
+    runtime.block_on(async {
+        let session = started(home.path(), 1).await;
+        let hurdles: Vec<_> = (0..32).map(|nth| Hurdle::before(home.path(), nth)).collect();
+        let mut openings = Vec::new();
+        for number in 0..32 {
+            openings.push(session.begin(torrent(number), options(home.path()), None).await);
+        }
+        // Those that may wait do so by then.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let other = tokio::task::spawn_blocking(|| ());
+        let is_free = tokio::time::timeout(Duration::from_secs(10), other).await.is_ok();
+        for hurdle in hurdles {
+            hurdle.end();
+        }
+        for opening in openings {
+            opening.opened().await.unwrap();
+        }
+        session.stop().await;
+        assert!(is_free);
+    });
+}

@@ -179,3 +179,60 @@ async fn a_sleeping_torrent_keeps_its_record_and_its_place() {
     other.add(torrent, options).await.unwrap();
     other.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sleeper_is_paused_in_its_sleep_and_wakes_as_such() {
+    let home = tempfile::tempdir().unwrap();
+    let (session, handles) = seeds(home.path(), 1, 0).await;
+    let sleeper = &handles[0];
+    asleep(sleeper).await;
+    let mut seen = sleeper.watch();
+    let never_woke = tokio::spawn(async move {
+        let woke = seen.wait_for(|status| !status.is_asleep).await;
+        woke.is_err()
+    });
+    for _ in 0..3 {
+        sleeper.pause().await;
+        when(sleeper, "paused", |it| it.state == State::Paused && it.is_asleep).await;
+        // Nobody is let in.
+        let peer = tokio::net::TcpStream::connect(("127.0.0.1", session.port())).await.unwrap();
+        drop(peer);
+        sleeper.unpause().await;
+        asleep(sleeper).await;
+    }
+    sleeper.pause().await;
+    when(sleeper, "paused", |it| it.state == State::Paused).await;
+    assert!(!never_woke.is_finished(), "it woke");
+    assert!(sleeper.why().await.is_some(), "it wakes for that");
+    when(sleeper, "awake", |it| it.state == State::Paused && !it.is_asleep).await;
+    assert!(!never_woke.await.unwrap());
+    sleeper.resume().await;
+    asleep(sleeper).await;
+    fetched(&session, 0, held(0, &options(home.path()))).await;
+    session.stop().await;
+}
+
+/// BEP 14: it announces itself to them, too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_announces_itself_in_the_local_network_wakes_nobody() {
+    let home = tempfile::tempdir().unwrap();
+    let (commands, _ordered) = mpsc::channel(16);
+    let (heard, peers) = mpsc::channel(16);
+    let local = |_| Local::with(Some(crate::net::lsd::Lsd { commands, peers }));
+    let session = Session::start_among(config(home.path(), 5).awake_max(0), local).await.unwrap();
+    let options = options(home.path()).seed_only(true);
+    let torrent = held(0, &options);
+    let sleeper = session.add(torrent.clone(), options).await.unwrap();
+    asleep(&sleeper).await;
+    let (info_hash, address) = (torrent.info_hash_v1.unwrap(), ([127, 0, 0, 1], 9).into());
+    heard.send(crate::net::lsd::LocalPeer { info_hash, address }).await.unwrap();
+    while heard.capacity() < heard.max_capacity() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    // What comes behind it is heard in its sleep.
+    session.list().await;
+    sleeper.limit_up(Some(1000)).await;
+    when(&sleeper, "limited", |status| status.limit_up == Some(1000)).await;
+    assert!(sleeper.look(|status| status.is_asleep));
+    session.stop().await;
+}

@@ -41,3 +41,30 @@ impl Acquaintances {
         (self.candidates, self.debts, self.met_anybody)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rand::SeedableRng as _;
+    use rand::rngs::StdRng;
+
+    use super::super::candidates::Choice;
+    use super::*;
+    use crate::swarm::event::Source;
+
+    #[test]
+    fn who_was_left_alone_lately_or_is_banned_is_nobody_to_dial() {
+        let (now, mut rng) = (Instant::now(), StdRng::seed_from_u64(1));
+        let [seed, liar, other] = [1, 2, 3].map(|port| SocketAddr::from(([10, 0, 0, 1], port)));
+        let mut candidates = Candidates::default();
+        candidates.learn(seed, Source::Dht, &mut rng);
+        assert_eq!(candidates.next(Choice::ANY, now), Some(seed));
+        candidates.rest(seed, Duration::from_secs(60), now);
+        candidates.ban(liar);
+        let known = Acquaintances::new(candidates, Debts::default(), true);
+        assert!(!known.brings(&[], now) && !known.brings(&[seed, liar], now));
+        assert!(known.brings(&[seed, other], now));
+        assert!(known.brings(&[seed], now + Duration::from_secs(60)));
+    }
+}

@@ -622,3 +622,19 @@ fn map(told: &watch::Sender<OutsidePorts>, port: u16) {
     };
     told.send_modify(|all| all.note(true, 6881, &State::Mapped(mapping)));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn trackers_beyond_the_most_are_told_of() {
+    let urls: Vec<String> = (0..103).map(|nth| format!("http://127.0.0.1:1/{nth}")).collect();
+    let again = urls[..7].to_vec();
+    let network = NetworkTiming::by(Egress::default());
+    let mut torrent = Torrent::with(&[&urls, &again], network, Timing::default(), 6881);
+    let (url, text) = torrent
+        .event(|event| match event {
+            TrackerEvent::Failure { url, text } if text.contains("not asked") => Some((url, text)),
+            _ => None,
+        })
+        .await;
+    assert_eq!(url, urls[100]);
+    assert_eq!(text, "it is not asked: a torrent has 100 trackers at most, and 3 more are named");
+}
