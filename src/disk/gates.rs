@@ -1,9 +1,10 @@
-//! Leave to open or to look at files on one of the threads that all who may wait share: of each file
-//! system a few have it at once, so that one that hangs does not take all threads from the others.
-//! Not here: what is open, which its lane reads and writes with threads of its own.
+//! Leave to open or to look at files on one of the threads that all who may wait share: of each
+//! file system a few have it at once, so that one that hangs does not take all threads from the
+//! others. Not here: what is open, which its lane reads and writes with threads of its own.
 //!
 //! Which file system that is must not be asked of itself: the system's table says so (proc(5),
-//! `mountinfo`), by the path as it is spelled. A directory behind a link counts as where the link is.
+//! `mountinfo`), by the path as it is spelled. A directory behind a link counts as where the link
+//! is.
 
 use std::collections::HashMap;
 use std::ffi::OsString;

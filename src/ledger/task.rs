@@ -1,6 +1,6 @@
 //! The hand that commits: at once for who waits, for all of them together; a second later for
-//! whoever does not. Only threads of its own touch the device, and one of them writes; while it does,
-//! what is said is gathered. After a failure the changes stay, and it is tried again.
+//! whoever does not. Only threads of its own touch the device, and one of them writes; while it
+//! does, what is said is gathered. After a failure the changes stay, and it is tried again.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -207,7 +207,7 @@ fn it_waits_behind_no_other_disk() {
     let runtime = runtime.max_blocking_threads(1).enable_all().build().unwrap();
     let dir = tempfile::tempdir().unwrap();
     let (ledger, _) = Ledger::open(dir.path()).unwrap();
-    let (thaw, frozen) = std::sync::mpsc::channel::<()>();
+    let (thaw, frozen) = std::sync::mpsc::sync_channel::<()>(1);
     runtime.block_on(async {
         let hangs = tokio::task::spawn_blocking(move || frozen.recv());
         let keeping = Keeping::start(ledger).unwrap();
