@@ -62,6 +62,11 @@ impl Extents {
         self.begin_of(file.0 as usize)..self.ends[file.0 as usize]
     }
 
+    /// Is this file padding? One that does not exist is none.
+    pub fn is_pad(&self, file: FileIndex) -> bool {
+        self.pads.get(file.0 as usize).copied().unwrap_or(false)
+    }
+
     /// The parts of files that `len` bytes from `offset` are made of, in order. Files
     /// without bytes are left out, and so is what lies behind the end.
     pub fn slices(&self, offset: u64, len: u64) -> impl Iterator<Item = FileSlice> + '_ {

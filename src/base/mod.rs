@@ -6,6 +6,7 @@ pub mod bitfield;
 pub mod checksum;
 pub mod digest;
 pub mod extents;
+pub mod file_priority;
 pub mod hashes;
 pub mod ids;
 pub mod layout;

@@ -12,6 +12,7 @@ use crate::base::pool::Block;
 use crate::wire::mse::Ways;
 
 use super::link::{CloseReason, Endpoint, LinkCaps, LinkCommand, LinkEvent};
+use super::urgency::Urgency;
 
 /// A fact for [`Swarm::handle`](super::Swarm::handle).
 #[derive(Debug)]
@@ -100,6 +101,17 @@ pub enum Input {
     DiskAnswers,
     /// The user changed which pieces are wanted.
     Wanted(Bitfield),
+    /// Pieces are so urgent from now on; at first all are alike.
+    Urgency(Urgency),
+    /// Whether pieces of one urgency come in order instead of rarest first.
+    Sequential(bool),
+    /// Most links, dials included. What is above that ends.
+    PeersMax(usize),
+    /// Most peers that are served at once; as many as the upload limit suggests when none.
+    SlotsMax(Option<usize>),
+    /// Whether peers tell each other of others (BEP 11), unless the torrent is private. Those that
+    /// are connected already may have to connect again for that.
+    ExchangesPeers(bool),
     /// The user pauses (true) or resumes (false).
     Pause(bool),
     /// How long the disk workers hashed and wrote since the last such report.
@@ -113,6 +125,13 @@ pub enum Input {
     Limited(bool),
     /// Servers that files of the torrent may be fetched from, besides those told before.
     Sources(Vec<WebSource>),
+    /// Whether the user will have nothing from these sources, or whatever they bring.
+    SourcesBarred {
+        /// Which.
+        sources: Vec<SourceId>,
+        /// Nothing.
+        are_barred: bool,
+    },
     /// No connection to the source is to be had at present.
     SourceWaits {
         /// Which.

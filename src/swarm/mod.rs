@@ -20,6 +20,7 @@ mod sources;
 #[cfg(test)]
 mod tests;
 mod transfer;
+pub mod urgency;
 pub mod waits;
 
 use std::net::SocketAddr;
@@ -154,6 +155,9 @@ impl Swarm {
                     self.out.stir();
                 }
             }
+            Input::PeersMax(_) | Input::SlotsMax(_) | Input::ExchangesPeers(_) => {
+                self.on_bounds(input, now);
+            }
             Input::Starved(starved) => self.load.starved = starved,
             Input::DiskLoad { hashing, writing } => self.load.note(hashing, writing),
             Input::Limited(limited) => self.load.limited = limited,
@@ -169,10 +173,32 @@ impl Swarm {
             | Input::DiskSilent(_)
             | Input::DiskAnswers
             | Input::Sources(_)
+            | Input::SourcesBarred { .. }
             | Input::SourceWaits { .. }
+            | Input::Urgency(_)
+            | Input::Sequential(_)
             | Input::Wanted(_) => self.transfer.on_input(input, now, &mut self.out),
         }
         self.carry(now);
+    }
+
+    /// What the user lets the crowd do is other than before.
+    fn on_bounds(&mut self, input: Input, now: Instant) {
+        match input {
+            Input::PeersMax(most) => {
+                let usage = |link| self.transfer.usage(link, now);
+                self.crowd.set_peers_max(most, usage, now, &mut self.out);
+            }
+            Input::SlotsMax(most) => {
+                if self.crowd.set_slots_max(most, now) {
+                    self.out.stir();
+                }
+            }
+            Input::ExchangesPeers(exchanges) => {
+                self.crowd.set_exchange(exchanges, now, &mut self.out);
+            }
+            _ => debug_assert!(false, "a fact of the transfer went to the crowd"),
+        }
     }
 
     /// Draws the conclusions from all facts noted since the last time: who is served, who is

@@ -98,7 +98,15 @@ impl Sources {
     /// Is it never to be asked again?
     pub(super) fn is_off(&self, source: SourceId) -> bool {
         let known = self.known.get(&source);
-        known.is_none_or(|it| it.off.as_ref().is_some_and(Off::is_for_good))
+        known.is_none_or(|it| it.is_barred || it.off.as_ref().is_some_and(Off::is_for_good))
+    }
+
+    /// Whether the user will have nothing of it.
+    pub(super) fn bar(&mut self, source: SourceId, is_barred: bool) {
+        if let Some(source) = self.known.get_mut(&source) {
+            source.is_barred = is_barred;
+            self.version += 1;
+        }
     }
 
     /// The pieces that it can bring in runs at present, in order.

@@ -142,7 +142,7 @@ impl Choker {
         rng: &mut StdRng,
     ) -> BTreeSet<LinkId> {
         let optimistic = (round.slots / OPTIMISTIC_SHARE).max(1);
-        let regular = round.slots.saturating_sub(optimistic).max(1);
+        let regular = round.slots.saturating_sub(optimistic).max(1).min(round.slots);
         let gives = |it: &&Standing| it.down_rate > 0 && !it.snubbed;
         // Even so, who is served already stays: a change costs both sides a round trip.
         wanting.sort_by_key(|it| (std::cmp::Reverse(it.down_rate), !it.unchoked, it.link));
@@ -156,7 +156,10 @@ impl Choker {
         chosen.extend(trusted.iter().take(left).map(|it| it.link));
         let rest: Vec<&Standing> =
             wanting.into_iter().filter(|it| !chosen.contains(&it.link)).collect();
-        chosen.extend(self.optimists(&rest, optimistic, rotate, now, rng));
+        // A single place goes to who gives, if anybody does.
+        let room = round.slots - chosen.len();
+        let optimists = self.optimists(&rest, optimistic.min(room), rotate, now, rng);
+        chosen.extend(optimists.into_iter().take(room));
         chosen
     }
 

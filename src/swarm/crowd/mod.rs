@@ -271,6 +271,27 @@ impl Crowd {
         self.candidates.forget_unnamed();
     }
 
+    /// Whether peers tell each other of others from now on, unless the torrent is private. A link
+    /// that was born without that, or was told to stop, stays so.
+    pub(super) fn set_exchange(&mut self, exchanges: bool, now: Instant, out: &mut Effects) {
+        if std::mem::replace(&mut self.config.exchanges_peers, exchanges) == exchanges
+            || self.config.is_private
+        {
+            return;
+        }
+        if exchanges {
+            self.exchange = Exchange::default();
+            for (link, peer) in &self.peers {
+                self.exchange.joined(*link, peer.address(), now);
+            }
+            return;
+        }
+        self.exchange.stop();
+        for link in self.peers.keys().chain(self.arriving.keys()) {
+            out.send(*link, PeerCommand::StopExchange);
+        }
+    }
+
     /// The link delivered.
     pub(super) fn worked(&mut self, address: SocketAddr) {
         self.candidates.worked(address);
@@ -309,6 +330,11 @@ impl Crowd {
 
     pub(super) fn upload_limit(&self) -> Option<u64> {
         self.unchoking.limit()
+    }
+
+    /// Is this another bound on upload slots than before? All are given anew then.
+    pub(super) fn set_slots_max(&mut self, most: Option<usize>, now: Instant) -> bool {
+        self.unchoking.set_most(most, now)
     }
 
     /// When upload slots are to be given anew, if anybody wants one.

@@ -7,7 +7,7 @@ use crate::base::addr::{Locality, host_key};
 use crate::base::ids::LinkId;
 use crate::swarm::effects::Effects;
 use crate::swarm::event::{Exit, Output, Room};
-use crate::swarm::link::CloseReason;
+use crate::swarm::link::{CloseReason, LinkCommand};
 
 use super::candidates::Choice;
 use super::newcomer::Refusal;
@@ -154,6 +154,31 @@ impl Crowd {
             }
         }
         let excess = self.taken().saturating_sub(room.most);
+        if excess > 0 {
+            let links = self.least_useful(excess, usage, now);
+            links.for_each(|(_, link)| out.close(link, CloseReason::Replaced));
+        }
+    }
+
+    /// Most links, dials included, from now on. Those above that end: dials and arrivals first, and
+    /// then the least useful.
+    pub(in crate::swarm) fn set_peers_max(
+        &mut self,
+        most: usize,
+        usage: impl Fn(LinkId) -> Usage,
+        now: Instant,
+        out: &mut Effects,
+    ) {
+        self.config.max_peers = most;
+        let excess = self.taken().saturating_sub(most);
+        let coming: Vec<_> = self.arriving.keys().rev().copied().take(excess).collect();
+        for link in coming {
+            let Some(arriving) = self.arriving.remove(&link) else { continue };
+            out.send(link, LinkCommand::Close(CloseReason::Replaced));
+            self.candidates.released(arriving.address);
+            self.not_taken(arriving);
+        }
+        let excess = self.taken().saturating_sub(most);
         if excess > 0 {
             let links = self.least_useful(excess, usage, now);
             links.for_each(|(_, link)| out.close(link, CloseReason::Replaced));

@@ -17,6 +17,8 @@ pub(super) struct Unchoking {
     is_wanted: bool,
     /// The user's limit in bytes per second.
     limit: Option<u64>,
+    /// Most slots that the user allows.
+    most: Option<usize>,
 }
 
 /// Who is to be choked, and who is to be served.
@@ -28,7 +30,8 @@ pub(in crate::swarm) struct Slots {
 
 impl Unchoking {
     pub(super) fn new(now: Instant) -> Self {
-        Self { choker: Choker::default(), next_round: now + ROUND, is_wanted: false, limit: None }
+        let (choker, next_round) = (Choker::default(), now + ROUND);
+        Self { choker, next_round, is_wanted: false, limit: None, most: None }
     }
 
     pub(super) fn limit(&self) -> Option<u64> {
@@ -38,6 +41,15 @@ impl Unchoking {
     /// Is this another limit than before?
     pub(super) fn set_limit(&mut self, limit: Option<u64>) -> bool {
         std::mem::replace(&mut self.limit, limit) != limit
+    }
+
+    /// Is this another bound than before? The round is over then.
+    pub(super) fn set_most(&mut self, most: Option<usize>, now: Instant) -> bool {
+        let is_new = std::mem::replace(&mut self.most, most) != most;
+        if is_new {
+            self.next_round = now;
+        }
+        is_new
     }
 
     /// When slots are to be given anew, if anybody wants one.
@@ -67,6 +79,8 @@ impl Unchoking {
         now: Instant,
         rng: &mut StdRng,
     ) -> Slots {
+        let slots = self.most.map_or(round.slots, |most| round.slots.min(most));
+        let round = Round { slots, ..round };
         let chosen = self.choker.choose(standings, round, is_over, now, rng);
         // Who wants nothing at the moment keeps its slot until the round is over, or until
         // somebody else needs it.

@@ -19,6 +19,10 @@ impl Sources {
     pub(in crate::swarm) fn state(&self, source: SourceId, now: Instant) -> Option<SourceState> {
         let source = self.known.get(&source)?;
         let left = |until: Option<Instant>| until.map(|at| at.saturating_duration_since(now));
+        if source.is_barred {
+            let why = "its user has switched off the servers that the torrent names".to_owned();
+            return Some(SourceState::Off { why });
+        }
         if let Some(off) = source.off.as_ref().filter(|off| off.holds(now)) {
             let why = off.why.to_string();
             return Some(match off.until {

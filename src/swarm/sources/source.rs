@@ -93,6 +93,8 @@ pub(super) struct Stuck {
 pub(super) struct Source {
     pub(super) told: WebSource,
     pub(super) off: Option<Off>,
+    /// The user will have nothing of it.
+    pub(super) is_barred: bool,
     /// No connection is to be had; told by whoever makes them.
     pub(super) waits: Option<(Option<Instant>, String)>,
     /// It is far slower than others until then.
@@ -136,6 +138,7 @@ impl Source {
         Self {
             told,
             off: None,
+            is_barred: false,
             waits: None,
             slow_until: None,
             files: BTreeMap::new(),
@@ -176,7 +179,7 @@ impl Source {
     }
 
     pub(super) fn is_fit(&self, now: Instant) -> bool {
-        self.off.as_ref().is_none_or(|off| !off.holds(now))
+        !self.is_barred && self.off.as_ref().is_none_or(|off| !off.holds(now))
     }
 
     pub(super) fn is_slow(&self, now: Instant) -> bool {
@@ -229,7 +232,7 @@ impl Source {
             let off = self.files.get(&file).and_then(|it| it.off.as_ref());
             self.has(file) && !off.is_some_and(Off::is_for_good)
         };
-        let is_off = self.off.as_ref().is_some_and(Off::is_for_good);
+        let is_off = self.is_barred || self.off.as_ref().is_some_and(Off::is_for_good);
         !is_off && self.is_for(piece, ground) && ground.files_of(piece).all(is_there)
     }
 

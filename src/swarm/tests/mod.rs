@@ -15,6 +15,7 @@ mod seeker;
 mod talk;
 mod twins;
 mod upload;
+mod urgency;
 mod whole;
 
 use std::collections::BTreeMap;

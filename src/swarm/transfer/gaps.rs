@@ -15,9 +15,28 @@ pub(super) fn gaps<'a>(
     ranges: &'a [Range<u32>],
     crumbs: &'a [u32],
 ) -> impl Iterator<Item = Range<u32>> + 'a {
+    gaps_where(picker, ranges, crumbs, |_| true)
+}
+
+/// The same of the pieces of one grade of urgency.
+pub(super) fn gaps_of<'a>(
+    grade: usize,
+    picker: &'a Picker,
+    ranges: &'a [Range<u32>],
+    crumbs: &'a [u32],
+) -> impl Iterator<Item = Range<u32>> + 'a {
+    gaps_where(picker, ranges, crumbs, move |number| picker.grade(number) == grade)
+}
+
+fn gaps_where<'a>(
+    picker: &'a Picker,
+    ranges: &'a [Range<u32>],
+    crumbs: &'a [u32],
+    is_meant: impl Fn(u32) -> bool + Copy + 'a,
+) -> impl Iterator<Item = Range<u32>> + 'a {
     let is_free = move |number: u32| {
         let is_left = || crumbs.binary_search(&number).is_ok() && picker.is_at_hand(number);
-        picker.is_free(number) && !is_left()
+        picker.is_free(number) && is_meant(number) && !is_left()
     };
     ranges.iter().flat_map(move |range| {
         let (mut at, end) = (range.start, range.end);

@@ -55,6 +55,21 @@ impl Transfer {
         self.look_at_sources(out);
     }
 
+    /// The user will have nothing of these, or whatever they bring.
+    pub(in crate::swarm) fn bar_sources(
+        &mut self,
+        sources: &[SourceId],
+        are_barred: bool,
+        now: Instant,
+        out: &mut Effects,
+    ) {
+        for source in sources {
+            self.sources.bar(*source, are_barred);
+            self.part_with_off(*source, now, out);
+        }
+        self.look_at_sources(out);
+    }
+
     /// No connection to the source is to be had at present.
     pub(in crate::swarm) fn on_source_waits(
         &mut self,

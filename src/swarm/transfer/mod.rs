@@ -299,6 +299,9 @@ impl Transfer {
             Input::PiecesLost(pieces) => self.on_pieces_lost(pieces, out),
             Input::PiecesFound(pieces) => self.on_pieces_found(pieces, now, out),
             Input::Sources(told) => self.on_sources(told, out),
+            Input::SourcesBarred { sources, are_barred } => {
+                self.bar_sources(&sources, are_barred, now, out);
+            }
             Input::SourceWaits { source, until, why } => {
                 self.on_source_waits(source, until, &why, out);
             }
@@ -306,6 +309,8 @@ impl Transfer {
             Input::DiskSilent(why) => self.disk_silent(why, out),
             Input::DiskAnswers => self.disk_answers(now, out),
             Input::Wanted(wanted) => self.on_wanted(wanted, now, out),
+            Input::Urgency(urgency) => self.picker.set_urgency(urgency),
+            Input::Sequential(sequential) => self.sequential = sequential,
             _ => debug_assert!(false, "a fact of the crowd went to the transfer"),
         }
     }

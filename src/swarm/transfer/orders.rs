@@ -16,7 +16,7 @@ use crate::swarm::sources::{Ground, is_in};
 
 use super::Transfer;
 use super::assembly::{Received, Sharing};
-use super::gaps::{Want, choose, gaps};
+use super::gaps::{Want, choose, gaps_of};
 use super::runs::Kind;
 use super::trade::Trade;
 
@@ -91,9 +91,12 @@ impl Transfer {
         let want = Want::new(self.run_pieces(link, now), next, is_ahead, self.sequential);
         let ranges = self.sources.ranges(source, ground, now).to_vec();
         let crumbs = if leaves { self.sources.crumbs() } else { &[] };
-        let rows = gaps(&self.picker, &ranges, crumbs);
+        let (picker, rng) = (&self.picker, &mut self.rng);
         let follows = |piece| self.runs.come_to(piece);
-        match choose(rows, want, follows, &mut self.rng) {
+        let chosen = picker
+            .grades()
+            .find_map(|grade| choose(gaps_of(grade, picker, &ranges, crumbs), want, follows, rng));
+        match chosen {
             Some(pieces) => self.send_run(link, pieces, now, out),
             None => {
                 if let Some(it) = self.runs.link_mut(link) {

@@ -1,10 +1,10 @@
-//! Which piece to begin next: rarest first, ties at random, the first few at random
-//! (BEP 3). It knows pieces and how many peers have each; it knows no blocks, no links and
-//! no data. Pieces that are begun, verified or unwanted are not in it.
+//! Which piece to begin next: the most urgent ones first, of those the rarest, ties at random, the
+//! first few at random (BEP 3). It knows pieces and how many peers have each; it knows no blocks,
+//! no links and no data. Pieces that are begun, verified or unwanted are not in it.
 //!
-//! All candidates stand in one array sorted by availability, so that one more or one fewer
-//! peer of a piece is a swap at the border of its bucket. Whole bitfields only mark the
-//! array stale; it is sorted again, by counting, at the next pick.
+//! The candidates of each grade of urgency stand in one array sorted by availability, so that one
+//! more or one fewer peer of a piece is a swap at the border of its bucket. Whole bitfields only
+//! mark the arrays stale; each is sorted again, by counting, at the next pick that looks at it.
 //!
 //! Of equally rare pieces that are short, neighbours are taken in runs: a disk writes (and later
 //! reads) a MiB at once far cheaper than sixty-four places of it, and file systems keep a note of
@@ -16,6 +16,7 @@ use rand::{Rng, RngExt};
 
 use crate::base::bitfield::Bitfield;
 use crate::base::layout::{Layout, PieceIndex};
+use crate::swarm::urgency::{GRADES, Urgency};
 
 const ABSENT: u32 = u32::MAX;
 /// Equally rare pieces of which the best ranked one is taken: with thirty rivals, one of so many
@@ -88,23 +89,32 @@ pub enum Order {
     Sequential,
 }
 
-/// The pieces that may be begun, by rarity.
+/// The pieces of one grade that may be begun, by rarity.
+#[derive(Debug, Default)]
+struct Grade {
+    /// Ascending by availability, unless stale.
+    sorted: Vec<u32>,
+    /// `ends[a]`: one past the last of the pieces with availability `a` or less.
+    ends: Vec<u32>,
+    is_fresh: bool,
+    /// No piece before this one may be begun.
+    lowest: u32,
+}
+
+/// The pieces that may be begun, by urgency and rarity.
 #[derive(Debug)]
 pub struct Picker {
     layout: Layout,
+    urgency: Urgency,
     /// Peers that have the piece, those with everything not counted.
     availability: Vec<u16>,
     seeds: u32,
-    /// Pieces that may be begun, ascending by availability, unless stale.
-    sorted: Vec<u32>,
-    /// Where a piece stands in `sorted`, or `ABSENT`.
+    grades: [Grade; GRADES],
+    /// How many stand in all of them.
+    count: u32,
+    /// Where a piece stands in its grade, or `ABSENT`.
     position: Vec<u32>,
-    /// `ends[a]`: one past the last of the pieces with availability `a` or less.
-    ends: Vec<u32>,
-    stale: bool,
     generation: u64,
-    /// No piece before this one may be begun.
-    lowest: u32,
     /// Pieces of a run.
     run_len: u32,
     /// What was picked last by rarity, and the availability that it had.
@@ -114,27 +124,54 @@ pub struct Picker {
 }
 
 impl Picker {
-    /// A picker that may begin the pieces in `pickable`.
+    /// A picker that may begin the pieces in `pickable`, all of them alike urgent.
     pub fn new(layout: Layout, pickable: &Bitfield) -> Self {
-        let mut position = vec![ABSENT; layout.piece_count() as usize];
-        let sorted: Vec<u32> = pickable.iter_ones().collect();
-        for (at, piece) in sorted.iter().enumerate() {
-            position[*piece as usize] = at as u32;
-        }
-        Self {
+        let mut picker = Self {
             layout,
+            urgency: Urgency::default(),
             availability: vec![0; layout.piece_count() as usize],
             seeds: 0,
-            sorted,
-            position,
-            ends: Vec::new(),
-            stale: true,
+            grades: Default::default(),
+            count: 0,
+            position: vec![ABSENT; layout.piece_count() as usize],
             generation: 0,
-            lowest: 0,
             run_len: run_len(&layout),
             last: None,
             toward_ends: false,
+        };
+        pickable.iter_ones().for_each(|number| picker.put(number));
+        picker
+    }
+
+    /// Pieces are so urgent from now on. Costs a pass over those that may be begun.
+    pub fn set_urgency(&mut self, urgency: Urgency) {
+        if urgency == self.urgency {
+            return;
         }
+        self.urgency = urgency;
+        let before = std::mem::take(&mut self.grades);
+        (self.count, self.last) = (0, None);
+        before.iter().flat_map(|grade| &grade.sorted).for_each(|number| self.put(*number));
+    }
+
+    /// The grades of which pieces may be begun, the most urgent first.
+    pub fn grades(&self) -> impl Iterator<Item = usize> + use<> {
+        let is_there = self.grades.each_ref().map(|grade| !grade.sorted.is_empty());
+        (0..GRADES).filter(move |grade| is_there[*grade])
+    }
+
+    /// The grade of the piece with this number.
+    pub fn grade(&self, number: u32) -> usize {
+        self.urgency.grade(number)
+    }
+
+    fn put(&mut self, number: u32) {
+        let grade = &mut self.grades[self.urgency.grade(number)];
+        self.position[number as usize] = grade.sorted.len() as u32;
+        grade.sorted.push(number);
+        grade.is_fresh = false;
+        grade.lowest = grade.lowest.min(number);
+        self.count += 1;
     }
 
     /// Whether servers of files fetch gaps from their beginnings: then equally rare pieces are
@@ -151,7 +188,7 @@ impl Picker {
 
     /// How many pieces may be begun.
     pub fn pickable_count(&self) -> u32 {
-        self.sorted.len() as u32
+        self.count
     }
 
     /// May this piece be begun?
@@ -174,11 +211,12 @@ impl Picker {
         self.seeds + u32::from(self.availability[piece.index()])
     }
 
-    /// How many pieces that may be begun nobody has but seeds, if this is one of them. As of the
-    /// last pick by rarity.
+    /// How many pieces as urgent as this one may be begun and nobody has them but seeds, if it is
+    /// one of them. As of the last pick by rarity.
     pub fn left_at_seeds(&self, piece: PieceIndex) -> Option<usize> {
         let is_rare = self.availability[piece.index()] == 0;
-        is_rare.then(|| self.ends.first().map_or(0, |end| *end as usize))
+        let grade = &self.grades[self.urgency.grade(piece.number())];
+        is_rare.then(|| grade.ends.first().map_or(0, |end| *end as usize))
     }
 
     /// A peer with these pieces is there.
@@ -197,7 +235,7 @@ impl Picker {
             PeerPieces::Some(set) if set.ones() == 0 => {}
             PeerPieces::Some(set) => {
                 set.iter_ones().for_each(|piece| step(&mut self.availability[piece as usize]));
-                self.stale = true;
+                self.grades.iter_mut().for_each(|grade| grade.is_fresh = false);
             }
         }
     }
@@ -205,19 +243,19 @@ impl Picker {
     /// A peer that was counted by its set has one piece more.
     pub fn peer_gained(&mut self, piece: PieceIndex) {
         let index = piece.index();
-        if self.stale || self.position[index] == ABSENT {
-            self.availability[index] = self.availability[index].saturating_add(1);
+        let bucket = usize::from(self.availability[index]);
+        self.availability[index] = self.availability[index].saturating_add(1);
+        let grade = &mut self.grades[self.urgency.grade(piece.number())];
+        if !grade.is_fresh || self.position[index] == ABSENT {
             return;
         }
-        let bucket = usize::from(self.availability[index]);
         // The last of its bucket becomes the first of the next one.
-        let last = self.ends[bucket] - 1;
-        self.swap(self.position[index], last);
-        self.ends[bucket] = last;
-        if self.ends.len() <= bucket + 1 {
-            self.ends.push(self.sorted.len() as u32);
+        let (at, last) = (self.position[index], grade.ends[bucket] - 1);
+        grade.swap(&mut self.position, at, last);
+        grade.ends[bucket] = last;
+        if grade.ends.len() <= bucket + 1 {
+            grade.ends.push(grade.sorted.len() as u32);
         }
-        self.availability[index] = self.availability[index].saturating_add(1);
     }
 
     /// A peer that was counted by its old pieces has others now. Costs what differs, unless that
@@ -248,37 +286,35 @@ impl Picker {
         if hole == ABSENT {
             return;
         }
-        if !self.stale {
+        let grade = &mut self.grades[self.urgency.grade(piece.number())];
+        if grade.is_fresh {
             // The hole moves up through the ends of all buckets above.
-            for bucket in usize::from(self.availability[piece.index()])..self.ends.len() {
-                let last = self.ends[bucket] - 1;
-                self.swap(hole, last);
-                self.ends[bucket] = last;
+            for bucket in usize::from(self.availability[piece.index()])..grade.ends.len() {
+                let last = grade.ends[bucket] - 1;
+                grade.swap(&mut self.position, hole, last);
+                grade.ends[bucket] = last;
                 hole = last;
             }
         }
-        let last = self.sorted.len() as u32 - 1;
-        self.swap(hole, last);
-        self.sorted.pop();
+        let last = grade.sorted.len() as u32 - 1;
+        grade.swap(&mut self.position, hole, last);
+        grade.sorted.pop();
+        self.count -= 1;
         self.position[piece.index()] = ABSENT;
     }
 
     /// The piece may be begun (again).
     pub fn insert(&mut self, piece: PieceIndex) {
-        if self.position[piece.index()] != ABSENT {
-            return;
+        if self.position[piece.index()] == ABSENT {
+            self.put(piece.number());
+            self.generation += 1;
         }
-        self.position[piece.index()] = self.sorted.len() as u32;
-        self.sorted.push(piece.number());
-        self.stale = true;
-        self.generation += 1;
-        self.lowest = self.lowest.min(piece.number());
     }
 
     /// The next piece to begin from a peer with these pieces; none when it has nothing that
-    /// may be begun. Of equally rare ones it is the neighbour of what was picked last, or the
-    /// first of a run: that with the lowest `rank` of a few chosen at random, or any. The caller
-    /// removes the piece when it begins it.
+    /// may be begun. Of the most urgent ones that are equally rare it is the neighbour of what was
+    /// picked last, or the first of a run: that with the lowest `rank` of a few chosen at random,
+    /// or any. The caller removes the piece when it begins it.
     pub fn pick(
         &mut self,
         pieces: &PeerPieces,
@@ -286,27 +322,39 @@ impl Picker {
         rank: Option<impl Fn(PieceIndex) -> Rank>,
         rng: &mut StdRng,
     ) -> Option<PieceIndex> {
-        if self.sorted.is_empty() {
-            return None;
-        }
-        let number = match order {
-            Order::Sequential => self.first_in_order(pieces)?,
+        let mut grades = self.grades();
+        let number = grades.find_map(|at| self.pick_of(at, pieces, order, rank.as_ref(), rng))?;
+        self.layout.piece(number)
+    }
+
+    /// The same of those of one grade, of which there are some.
+    fn pick_of(
+        &mut self,
+        at: usize,
+        pieces: &PeerPieces,
+        order: Order,
+        rank: Option<&impl Fn(PieceIndex) -> Rank>,
+        rng: &mut StdRng,
+    ) -> Option<u32> {
+        let count = self.grades[at].sorted.len();
+        match order {
+            Order::Sequential => self.first_in_order(at, pieces),
             Order::Random => {
-                let from = rng.random_range(0..self.sorted.len());
-                self.scan(pieces, from).or_else(|| self.scan_until(pieces, from))?
+                let from = rng.random_range(0..count);
+                let sorted = &self.grades[at].sorted;
+                self.scan(pieces, &sorted[from..]).or_else(|| self.scan(pieces, &sorted[..from]))
             }
             Order::RarestFirst => {
-                self.sort(rng);
+                self.grades[at].sort(&self.availability, &mut self.position, rng);
                 match pieces {
                     // A peer with few pieces: its own list is shorter than ours.
-                    PeerPieces::Some(set) if (set.ones() as usize) < self.sorted.len() / 16 => {
-                        self.rarest_of(set)?
+                    PeerPieces::Some(set) if (set.ones() as usize) < count / 16 => {
+                        self.rarest_of(at, set)
                     }
-                    _ => self.equally_rare(pieces, rank, rng)?,
+                    _ => self.equally_rare(at, pieces, rank, rng),
                 }
             }
-        };
-        self.layout.piece(number)
+        }
     }
 
     /// What was picked last is left to others; was it part of a run? Another pick finds another.
@@ -314,18 +362,21 @@ impl Picker {
         self.run_len > 1 && self.last.take().is_some()
     }
 
-    /// One of the rarest, of which a run goes on or begins.
+    /// One of the rarest of a grade, of which a run goes on or begins.
     fn equally_rare(
         &mut self,
+        at: usize,
         pieces: &PeerPieces,
-        rank: Option<impl Fn(PieceIndex) -> Rank>,
+        rank: Option<&impl Fn(PieceIndex) -> Rank>,
         rng: &mut StdRng,
     ) -> Option<u32> {
-        let first = self.scan(pieces, self.first_of(pieces))?;
+        let grade = &self.grades[at];
+        let first = self.scan(pieces, &grade.sorted[grade.first_of(pieces)..])?;
         let rarity = self.availability[first as usize];
         let fits = |number: u32| {
             self.position.get(number as usize).is_some_and(|at| *at != ABSENT)
                 && self.availability[number as usize] == rarity
+                && self.urgency.grade(number) == at
                 && self.peer_has(pieces, number)
         };
         // After a piece that another leecher has, the next one may still be only the seed's, and
@@ -334,7 +385,7 @@ impl Picker {
         let next = last.map(|(last, _)| last + 1);
         let goes_on = next.filter(|next| next % self.run_len != 0 && fits(*next));
         let number = goes_on.unwrap_or_else(|| {
-            let mut chosen = self.best_ranked(pieces, first, rank.as_ref(), rng);
+            let mut chosen = self.best_ranked(grade, pieces, first, rank, rng);
             if self.toward_ends && rank.is_none() {
                 let row = (chosen + 1..).take(SLIDE_MAX).take_while(|next| fits(*next));
                 chosen = row.last().unwrap_or(chosen);
@@ -354,6 +405,7 @@ impl Picker {
     /// Of those that are as rare as the `first` one.
     fn best_ranked(
         &self,
+        grade: &Grade,
         pieces: &PeerPieces,
         first: u32,
         rank: Option<&impl Fn(PieceIndex) -> Rank>,
@@ -361,11 +413,11 @@ impl Picker {
     ) -> u32 {
         let begin = self.position[first as usize];
         let bucket = usize::from(self.availability[first as usize]);
-        let end = self.ends.get(bucket).copied().unwrap_or(begin + 1);
+        let end = grade.ends.get(bucket).copied().unwrap_or(begin + 1);
         let from = rng.random_range(begin..end.max(begin + 1));
         let round = (from..end).chain(begin..from);
         let mut pieces_here = round
-            .map(|at| self.sorted[at as usize])
+            .map(|at| grade.sorted[at as usize])
             .filter(|number| self.peer_has(pieces, *number))
             .filter_map(|number| self.layout.piece(number));
         let best = match rank {
@@ -375,6 +427,35 @@ impl Picker {
         best.map_or(first, PieceIndex::number)
     }
 
+    fn scan(&self, pieces: &PeerPieces, numbers: &[u32]) -> Option<u32> {
+        numbers.iter().copied().find(|number| self.peer_has(pieces, *number))
+    }
+
+    fn peer_has(&self, pieces: &PeerPieces, number: u32) -> bool {
+        self.layout.piece(number).is_some_and(|piece| pieces.has(piece))
+    }
+
+    fn rarest_of(&self, at: usize, set: &Bitfield) -> Option<u32> {
+        let of_grade = set.iter_ones().filter(|number| self.urgency.grade(*number) == at);
+        let places = of_grade.map(|number| self.position[number as usize]);
+        let first = places.filter(|at| *at != ABSENT).min()?;
+        Some(self.grades[at].sorted[first as usize])
+    }
+
+    fn first_in_order(&mut self, at: usize, pieces: &PeerPieces) -> Option<u32> {
+        let (position, urgency) = (&self.position, &self.urgency);
+        let is_of =
+            |number: &u32| position[*number as usize] != ABSENT && urgency.grade(*number) == at;
+        let grade = &mut self.grades[at];
+        grade.lowest = (grade.lowest..position.len() as u32).find(is_of)?;
+        match pieces {
+            PeerPieces::All => Some(grade.lowest),
+            PeerPieces::Some(set) => set.iter_ones_from(grade.lowest).find(is_of),
+        }
+    }
+}
+
+impl Grade {
     /// Where in the order the pieces begin that such a peer may have: those that nobody has but
     /// peers with everything are not among them.
     fn first_of(&self, pieces: &PeerPieces) -> usize {
@@ -384,43 +465,13 @@ impl Picker {
         }
     }
 
-    fn scan(&self, pieces: &PeerPieces, from: usize) -> Option<u32> {
-        self.sorted[from..].iter().copied().find(|number| self.peer_has(pieces, *number))
-    }
-
-    fn scan_until(&self, pieces: &PeerPieces, end: usize) -> Option<u32> {
-        self.sorted[..end].iter().copied().find(|number| self.peer_has(pieces, *number))
-    }
-
-    fn peer_has(&self, pieces: &PeerPieces, number: u32) -> bool {
-        self.layout.piece(number).is_some_and(|piece| pieces.has(piece))
-    }
-
-    fn rarest_of(&self, set: &Bitfield) -> Option<u32> {
-        let places = set.iter_ones().map(|number| self.position[number as usize]);
-        let first = places.filter(|at| *at != ABSENT).min()?;
-        Some(self.sorted[first as usize])
-    }
-
-    fn first_in_order(&mut self, pieces: &PeerPieces) -> Option<u32> {
-        let is_absent = |number: u32| self.position[number as usize] == ABSENT;
-        let count = self.position.len() as u32;
-        self.lowest = (self.lowest..count).find(|number| !is_absent(*number))?;
-        match pieces {
-            PeerPieces::All => Some(self.lowest),
-            PeerPieces::Some(set) => {
-                set.iter_ones_from(self.lowest).find(|number| !is_absent(*number))
-            }
-        }
-    }
-
     /// Sorts by counting; the order within a bucket is random.
-    fn sort(&mut self, rng: &mut (impl Rng + ?Sized)) {
-        if !self.stale {
+    fn sort(&mut self, availability: &[u16], position: &mut [u32], rng: &mut (impl Rng + ?Sized)) {
+        if self.is_fresh {
             return;
         }
         self.sorted.shuffle(rng);
-        let of = |piece: &u32| usize::from(self.availability[*piece as usize]);
+        let of = |piece: &u32| usize::from(availability[*piece as usize]);
         let highest = self.sorted.iter().map(of).max().unwrap_or(0);
         let mut ends = vec![0; highest + 1];
         self.sorted.iter().for_each(|piece| ends[of(piece)] += 1);
@@ -432,28 +483,33 @@ impl Picker {
         let mut next = ends.clone();
         let mut sorted = vec![0; self.sorted.len()];
         for piece in &self.sorted {
-            let slot = &mut next[usize::from(self.availability[*piece as usize])];
+            let slot = &mut next[of(piece)];
             *slot -= 1;
             sorted[*slot as usize] = *piece;
-            self.position[*piece as usize] = *slot;
+            position[*piece as usize] = *slot;
         }
         self.sorted = sorted;
         self.ends = ends;
-        self.stale = false;
+        self.is_fresh = true;
     }
 
-    fn swap(&mut self, a: u32, b: u32) {
+    fn swap(&mut self, position: &mut [u32], a: u32, b: u32) {
         self.sorted.swap(a as usize, b as usize);
-        self.position[self.sorted[a as usize] as usize] = a;
-        self.position[self.sorted[b as usize] as usize] = b;
+        position[self.sorted[a as usize] as usize] = a;
+        position[self.sorted[b as usize] as usize] = b;
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::cmp::Reverse;
+
     use proptest::prelude::*;
     use rand::SeedableRng;
+
+    use crate::base::extents::Extents;
+    use crate::base::file_priority::FilePriority;
 
     const NOBODY: Option<fn(PieceIndex) -> Rank> = None;
 
@@ -569,6 +625,10 @@ mod tests {
         assert_eq!(pick.map(PieceIndex::number), Some(2));
     }
 
+    fn is_fresh(picker: &Picker) -> bool {
+        picker.grades().all(|at| picker.grades[at].is_fresh)
+    }
+
     #[test]
     fn a_set_that_grows_a_little_sorts_nothing_anew() {
         let mut rng = StdRng::seed_from_u64(1);
@@ -578,11 +638,17 @@ mod tests {
         picker.pick(&PeerPieces::All, Order::RarestFirst, NOBODY, &mut rng);
         let new = set(64, &[0, 1, 2, 3, 4]);
         picker.peer_changed(&old, &new);
-        assert!(!picker.stale);
+        assert!(is_fresh(&picker));
         picker.peer_changed(&new, &new.clone());
-        assert!(!picker.stale);
+        assert!(is_fresh(&picker));
         picker.peer_changed(&new, &old);
-        assert!(picker.stale);
+        assert!(!is_fresh(&picker));
+    }
+
+    /// Of files of one piece each.
+    fn urgency(count: u32, priorities: &[FilePriority]) -> Urgency {
+        let extents = Extents::new((0..count).map(|_| (16384, false)));
+        Urgency::of(&layout(count), &extents, priorities, false)
     }
 
     #[derive(Clone, Debug)]
@@ -594,11 +660,18 @@ mod tests {
         Remove(u32),
         Insert(u32),
         Pick(Vec<u32>),
+        Urgent(Vec<FilePriority>),
     }
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {
         let some = || proptest::collection::vec(0u32..40, 0..40);
+        let priority = prop_oneof![
+            Just(FilePriority::Low),
+            Just(FilePriority::Normal),
+            Just(FilePriority::High)
+        ];
         let step = prop_oneof![
+            proptest::collection::vec(priority, 40).prop_map(Step::Urgent),
             some().prop_map(Step::Came),
             Just(Step::Left),
             (0u32..40).prop_map(Step::Gained),
@@ -612,7 +685,7 @@ mod tests {
 
     proptest! {
         /// Against a slow, obvious model: what is picked is pickable, the peer has it, and
-        /// nothing that the peer has and may be begun is rarer.
+        /// nothing that the peer has and may be begun is more urgent, or as urgent and rarer.
         #[test]
         fn picks_agree_with_an_obvious_model(steps in steps(), seed in 0u64..1000) {
             const COUNT: u32 = 40;
@@ -622,8 +695,13 @@ mod tests {
             picker.run_len = 4;
             let mut pickable: Vec<bool> = vec![true; COUNT as usize];
             let mut peers: Vec<Bitfield> = Vec::new();
+            let mut priorities = vec![FilePriority::Normal; COUNT as usize];
             for step in steps {
                 match step {
+                    Step::Urgent(told) => {
+                        priorities = told;
+                        picker.set_urgency(urgency(COUNT, &priorities));
+                    }
                     Step::Came(ones) => {
                         let PeerPieces::Some(set) = set(COUNT, &ones) else { unreachable!() };
                         picker.peer_came(&PeerPieces::Some(set.clone()));
@@ -666,20 +744,28 @@ mod tests {
                         }
                         peers.push(whose.clone());
                         let pieces = PeerPieces::Some(whose);
+                        let urgency = |number: u32| Reverse(priorities[number as usize]);
                         let rarity = |number: u32| {
                             peers.iter().filter(|set| set.has(at(number))).count()
                         };
-                        let best = (0..COUNT)
-                            .filter(|n| pickable[*n as usize] && pieces.has(at(*n)))
-                            .map(rarity)
-                            .min();
+                        let rank = |number: u32| (urgency(number), rarity(number));
+                        let fit = || {
+                            (0..COUNT).filter(|n| pickable[*n as usize] && pieces.has(at(*n)))
+                        };
+                        let best = fit().map(rank).min();
                         let picked = picker.pick(&pieces, Order::RarestFirst, NOBODY, &mut rng);
-                        prop_assert_eq!(picked.map(|piece| rarity(piece.number())), best);
+                        prop_assert_eq!(picked.map(|piece| rank(piece.number())), best);
                         if let Some(piece) = picked {
                             prop_assert!(pickable[piece.index()] && pieces.has(piece));
                         }
                         let any = picker.pick(&pieces, Order::Random, NOBODY, &mut rng);
-                        prop_assert_eq!(any.is_some(), best.is_some());
+                        let any = any.map(|piece| urgency(piece.number()));
+                        prop_assert_eq!(any, best.map(|(urgency, _)| urgency));
+                        let first = fit().min_by_key(|number| (urgency(*number), *number));
+                        let next = picker.pick(&pieces, Order::Sequential, NOBODY, &mut rng);
+                        prop_assert_eq!(next.map(PieceIndex::number), first);
+                        let count = pickable.iter().filter(|it| **it).count() as u32;
+                        prop_assert_eq!(picker.pickable_count(), count);
                     }
                 }
             }
