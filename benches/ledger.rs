@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use divan::{Bencher, black_box};
+use pigeon::base::file_priority::FilePriority::{Normal, Off};
 use pigeon::base::ids::{InfoHash, TorrentId};
-use pigeon::ledger::{Goals, Ledger, Place, Selection, Spec, Tally};
+use pigeon::ledger::{Goals, Ledger, Place, Selection, Spec, Tally, Ways};
 use tempfile::TempDir;
 
 const TORRENTS: u32 = 50_000;
@@ -25,12 +26,17 @@ fn spec(id: u32) -> Spec {
         info_hash_v2: None,
         name: format!("a torrent with a name of some length, number {id}"),
         dir: "/srv/downloads/of somebody".into(),
-        selection: Selection::of(&[true, false, true]),
+        selection: Selection::of(&[Normal, Off, Normal]),
         download_limit: None,
         upload_limit: Some(1 << 20),
+        peers_max: None,
+        slots_max: None,
         labels: vec!["films".to_owned(), "new".to_owned()],
+        shown_name: None,
         goals: Goals { ratio: Some(2.0), time: Some(Duration::from_secs(86_400)) },
         sequential: false,
+        ends_first: false,
+        ways: Ways::default(),
         paused: false,
         seed_only: false,
         place: Place(u64::from(id) << 29),

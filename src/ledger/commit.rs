@@ -15,9 +15,10 @@ use crate::base::digest::sha256;
 use crate::base::ids::TorrentId;
 
 use super::device::{Device, Medium};
-use super::format::{Found, Kind, Reader, Span, Written};
+use super::format::{Found, Head, Kind, Reader, Span, Written};
 use super::gathered::{Change, Gathered, Metadata};
 use super::replay::{Packed, next_body, read_body, spec_body};
+use super::together::SessionSpec;
 use super::{LEDGER, pack_name};
 
 /// What is written or copied of a pack at once.
@@ -44,6 +45,8 @@ pub(super) struct Live {
 pub(super) struct Standing {
     pub specs: BTreeMap<TorrentId, Option<(Span, Option<Packed>)>>,
     pub tallies: BTreeMap<TorrentId, Span>,
+    /// That of all torrents together, if it was written.
+    pub session: Option<Span>,
 }
 
 /// Gathered changes on their way to the end of pack and ledger.
@@ -156,6 +159,8 @@ impl Append {
         for (id, tally) in &self.batch.tallies {
             standing.tallies.insert(*id, written.add(Kind::Tally, *id, &tally.encode()));
         }
+        let session = self.batch.session.as_ref().map(SessionSpec::encode);
+        standing.session = session.map(|body| written.add(Kind::Session, TorrentId(0), &body));
         standing
     }
 }
@@ -176,6 +181,8 @@ pub(super) struct Rewrite {
     pub ledger: Arc<dyn Medium>,
     pub ledger_len: u64,
     pub live: BTreeMap<TorrentId, Live>,
+    /// The entry of all torrents together.
+    pub session: Option<Span>,
     pub next: Option<TorrentId>,
     pub serial: u64,
     /// All packs that anything lies in.
@@ -190,6 +197,7 @@ pub(super) struct Rewritten {
     pub ledger: Arc<dyn Medium>,
     pub ledger_len: u64,
     pub live: BTreeMap<TorrentId, Live>,
+    pub session: Option<Span>,
     pub pack: Option<Pack>,
 }
 
@@ -200,7 +208,9 @@ impl Rewrite {
         let mut live = self.live.clone();
         let pack = self.new_pack.map(|number| self.new_pack(number, &mut live)).transpose();
         let pack = pack.map_err(|error| ("pack", error))?;
-        let ledger = self.new_ledger(&mut live).map_err(|error| (LEDGER, error))?;
+        let mut session = None;
+        let ledger = self.new_ledger(&mut live, &mut session);
+        let ledger = ledger.map_err(|error| (LEDGER, error))?;
         if pack.is_some() {
             for number in self.packs.keys() {
                 // One that stays is removed at the next start.
@@ -208,7 +218,7 @@ impl Rewrite {
             }
         }
         let (ledger, ledger_len) = ledger;
-        Ok(Rewritten { ledger, ledger_len, live, pack })
+        Ok(Rewritten { ledger, ledger_len, live, session, pack })
     }
 
     /// Copies what is named by anybody, as it lies there: it is checked when it is read.
@@ -251,6 +261,7 @@ impl Rewrite {
     fn new_ledger(
         &self,
         live: &mut BTreeMap<TorrentId, Live>,
+        session: &mut Option<Span>,
     ) -> io::Result<(Arc<dyn Medium>, u64)> {
         let mut order: Vec<(Span, TorrentId)> = Vec::with_capacity(live.len());
         for (id, live) in &*live {
@@ -263,6 +274,14 @@ impl Rewrite {
             let (none, next) = (TorrentId(0), next_body(self.next));
             let mut written = Written::new(0, self.serial);
             written.add(Kind::Next, none, &next);
+            if let Some(span) = self.session {
+                let Found::Entry(Head { kind: Some(Kind::Session), .. }, body) =
+                    reader.entry(span.offset)?
+                else {
+                    return Err(io::Error::other("the entry of the session is damaged"));
+                };
+                *session = Some(written.add(Kind::Session, none, body));
+            }
             for (span, id) in &order {
                 let Some(live) = live.get_mut(id) else { continue };
                 Self::copy(&mut reader, *span, *id, live, &mut written)?;

@@ -42,11 +42,13 @@ pub(super) enum Kind {
     Tally = 2,
     /// It was removed. No body.
     Removed = 3,
+    /// What is wanted of all torrents together.
+    Session = 4,
 }
 
 impl Kind {
     fn of(number: u8) -> Option<Self> {
-        [Self::Next, Self::Spec, Self::Tally, Self::Removed]
+        [Self::Next, Self::Spec, Self::Tally, Self::Removed, Self::Session]
             .into_iter()
             .find(|kind| *kind as u8 == number)
     }

@@ -8,6 +8,7 @@ use crate::base::ids::TorrentId;
 
 use super::replay::Packed;
 use super::spec::Tally;
+use super::together::SessionSpec;
 
 /// What is new of a torrent.
 #[derive(Clone, Debug)]
@@ -34,6 +35,8 @@ pub(super) struct Gathered {
     pub tallies: BTreeMap<TorrentId, Tally>,
     /// Numbers were given that no change tells of.
     pub has_next: bool,
+    /// Of all torrents together.
+    pub session: Option<SessionSpec>,
 }
 
 impl Gathered {
@@ -49,6 +52,7 @@ impl Gathered {
     /// Takes back what could not be written, which is older than what is here.
     pub fn take_back(&mut self, older: Self) {
         self.has_next |= older.has_next;
+        self.session = self.session.or(older.session);
         for (id, older) in older.changes {
             let newer = self.changes.remove(&id);
             let change = match newer {
@@ -83,7 +87,8 @@ impl Gathered {
         };
         let is_due = |id: &TorrentId, _: &mut Tally| with_tallies || is_new(id);
         let tallies = self.tallies.extract_if(.., is_due).collect();
-        Self { changes, tallies, has_next: std::mem::take(&mut self.has_next) }
+        let has_next = std::mem::take(&mut self.has_next);
+        Self { changes, tallies, has_next, session: self.session.take() }
     }
 }
 

@@ -15,6 +15,7 @@
 //! | part | what it knows |
 //! |---|---|
 //! | `spec` | what is kept of a torrent, as values and bytes |
+//! | `together` | what is kept of all of them together, likewise |
 //! | `format` | entries and their checks |
 //! | `replay` | what a ledger says, damaged or not |
 //! | `gathered` | what is to be written |
@@ -36,6 +37,7 @@ pub mod task;
 #[cfg(test)]
 mod tests;
 mod threads;
+mod together;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -49,12 +51,14 @@ use crate::os::lock::{FileLock, Refused};
 
 use commit::{Append, Appended, Live, Pack, Rewrite, Rewritten, Standing};
 use device::{Device, Medium};
+use format::Span;
 use gathered::{Change, Gathered, Metadata};
 use replay::Packed;
 
 pub use opening::{Restored, RestoredTorrent};
 pub use replay::Trouble;
-pub use spec::{Goals, Place, Selection, Spec, Tally};
+pub use spec::{Goals, Place, Selection, Spec, Tally, Ways};
+pub use together::{Limits, SessionSpec};
 
 /// The ledger's name in the state directory.
 pub const LEDGER: &str = "session.ledger";
@@ -125,6 +129,8 @@ pub struct Ledger {
     /// Bytes of entries that count.
     live_bytes: u64,
     live: BTreeMap<TorrentId, Live>,
+    /// Where the entry of all torrents together stands.
+    session: Option<Span>,
     /// The pack that is added to.
     pack: Pack,
     /// Bytes in packs that some entry names.
@@ -309,6 +315,12 @@ impl Ledger {
         self.known.contains(&id) || self.removed.contains(&id)
     }
 
+    /// Keeps what is wanted of all torrents together now.
+    pub fn put_session(&mut self, session: SessionSpec) {
+        self.ticket += 1;
+        self.gathered.session = Some(session);
+    }
+
     /// Removes a torrent. Its number is not used again.
     pub fn remove(&mut self, id: TorrentId) {
         if self.known.remove(&id) {
@@ -349,7 +361,8 @@ impl Ledger {
 
     /// Is there anything to be written but counts?
     pub fn has_changes(&self) -> bool {
-        !self.gathered.changes.is_empty() || self.gathered.has_next
+        let gathered = &self.gathered;
+        !gathered.changes.is_empty() || gathered.has_next || gathered.session.is_some()
     }
 
     /// Are there counts to be written?
@@ -410,6 +423,7 @@ impl Ledger {
             ledger: self.ledger.clone(),
             ledger_len: self.ledger_len,
             live: self.live.clone(),
+            session: self.session,
             next: self.next,
             serial: self.serial,
             packs,
@@ -493,6 +507,10 @@ impl Ledger {
                 self.forget_fresh(id);
             }
         }
+        if let Some(span) = standing.session {
+            self.live_bytes += span.len();
+            self.live_bytes -= self.session.replace(span).map_or(0, Span::len);
+        }
         for (id, span) in standing.tallies {
             if let Some(live) = self.live.get_mut(&id) {
                 self.live_bytes += span.len();
@@ -503,8 +521,9 @@ impl Ledger {
     }
 
     fn rewritten(&mut self, rewritten: Rewritten) {
-        let Rewritten { ledger, ledger_len, live, pack } = rewritten;
-        (self.ledger, self.ledger_len, self.live) = (ledger, ledger_len, live);
+        let Rewritten { ledger, ledger_len, live, session, pack } = rewritten;
+        (self.ledger, self.ledger_len) = (ledger, ledger_len);
+        (self.live, self.session) = (live, session);
         self.live_bytes = ledger_len;
         if let Some(pack) = pack {
             self.packed_bytes = pack.len;

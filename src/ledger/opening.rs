@@ -15,6 +15,7 @@ use super::format::{Kind, Reader, Span, Written};
 use super::gathered::Gathered;
 use super::replay::{Kept, Packed, Replayed, Trouble, Unfit, next_body, read_body, replay};
 use super::spec::{Spec, Tally};
+use super::together::SessionSpec;
 use super::{Error, LEDGER, LOCK, Ledger, REWRITTEN_MIN, pack_name};
 
 /// What was kept.
@@ -22,6 +23,8 @@ use super::{Error, LEDGER, LOCK, Ledger, REWRITTEN_MIN, pack_name};
 pub struct Restored {
     /// The torrents, in the order of the queue.
     pub torrents: Vec<RestoredTorrent>,
+    /// What is wanted of all together.
+    pub session: SessionSpec,
     /// What could not be read. The rest is as it was.
     pub troubles: Vec<Trouble>,
 }
@@ -85,7 +88,8 @@ pub(super) fn open_on(
     }
     torrents.sort_by_key(|torrent| (torrent.spec.place, torrent.spec.id));
     let spans = live.values().flat_map(|live| [Some(live.spec), live.tally]).flatten();
-    let live_bytes = spans.map(Span::len).sum();
+    let (session_span, session) = replayed.session.unzip();
+    let live_bytes = spans.chain(session_span).map(Span::len).sum();
     let packed = live.values().filter_map(|live| live.packed);
     let packed_bytes = packed.map(|it| u64::from(it.len)).sum();
     let ledger = Ledger {
@@ -98,6 +102,7 @@ pub(super) fn open_on(
         known: live.keys().copied().collect(),
         removed: BTreeSet::new(),
         live,
+        session: session_span,
         pack: packs.current,
         packed_bytes,
         old_packs: packs.old,
@@ -115,7 +120,7 @@ pub(super) fn open_on(
         rewritten_min: REWRITTEN_MIN,
         rewritten_at: 0,
     };
-    Ok((ledger, Restored { torrents, troubles }))
+    Ok((ledger, Restored { torrents, session: session.unwrap_or_default(), troubles }))
 }
 
 /// A ledger without torrents. Their numbers begin with 1.

@@ -13,6 +13,7 @@ use crate::bencode;
 use super::device::Medium;
 use super::format::{Found, Head, Kind, Reader, Span, VERSION, is_newer};
 use super::spec::Tally;
+use super::together::SessionSpec;
 
 /// Where the metadata of a torrent lies.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -112,6 +113,8 @@ pub enum Trouble {
         /// Its number.
         id: TorrentId,
     },
+    /// The last change of what is wanted of all torrents together cannot be read.
+    NoSession,
 }
 
 impl std::fmt::Display for Trouble {
@@ -128,6 +131,7 @@ impl std::fmt::Display for Trouble {
             Self::NoTally { id } => {
                 write!(f, "what torrent {} has sent and received is lost", id.0)
             }
+            Self::NoSession => f.write_str("what was set last of all torrents together is lost"),
         }
     }
 }
@@ -156,6 +160,8 @@ pub(super) struct Kept {
 #[derive(Debug, Default)]
 pub(super) struct Replayed {
     pub torrents: BTreeMap<TorrentId, Kept>,
+    /// What is wanted of all together.
+    pub session: Option<(Span, SessionSpec)>,
     /// A number that no torrent has had; none when all were used.
     pub next: Option<TorrentId>,
     /// Behind this nothing counts.
@@ -208,6 +214,8 @@ struct Replay {
     /// Whose last change is damaged, and whose count.
     specs: BTreeSet<TorrentId>,
     tallies: BTreeSet<TorrentId>,
+    /// What is said last of all torrents together is damaged.
+    is_session_damaged: bool,
     strays: Vec<(u64, u64)>,
 }
 
@@ -255,7 +263,7 @@ impl Replay {
 
     /// Numbers that were used are not used again.
     fn count(&mut self, head: Head) {
-        if head.kind != Some(Kind::Next) {
+        if !matches!(head.kind, Some(Kind::Next | Kind::Session)) {
             self.above = self.above.max(u64::from(head.id.0) + 1);
         }
     }
@@ -264,6 +272,10 @@ impl Replay {
         match head.kind {
             Some(Kind::Spec | Kind::Removed) => self.specs.insert(head.id),
             Some(Kind::Tally) => self.tallies.insert(head.id),
+            Some(Kind::Session) => {
+                self.is_session_damaged = true;
+                true
+            }
             Some(Kind::Next) | None => false,
         };
     }
@@ -290,6 +302,11 @@ impl Replay {
                 self.specs.remove(&id);
                 self.tallies.remove(&id);
             }
+            Some(Kind::Session) => {
+                let Some(session) = SessionSpec::decode(body) else { return false };
+                self.replayed.session = Some((span, session));
+                self.is_session_damaged = false;
+            }
             None => {}
         }
         true
@@ -297,6 +314,7 @@ impl Replay {
 
     fn end(self) -> Replayed {
         let Self { mut replayed, above, told, specs, tallies, strays, .. } = self;
+        replayed.troubles.extend(self.is_session_damaged.then_some(Trouble::NoSession));
         replayed.next = u32::try_from(above.max(told)).ok().map(TorrentId);
         let Replayed { torrents, troubles, .. } = &mut replayed;
         let damaged = |(offset, end): &(u64, u64)| Trouble::Damaged {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
+use crate::base::file_priority::FilePriority;
 use crate::base::ids::{InfoHash, InfoHashV2, TorrentId};
 use crate::bencode::{self, Limits};
 
@@ -39,12 +40,22 @@ pub struct Spec {
     pub download_limit: Option<u64>,
     /// Most that it may send, bytes per second.
     pub upload_limit: Option<u64>,
+    /// Most connected peers; as many as others have when none.
+    pub peers_max: Option<u32>,
+    /// Most peers that are served at once; as many as the upload limit suggests when none.
+    pub slots_max: Option<u32>,
     /// What its user sorts it under.
     pub labels: Vec<String>,
+    /// What lists call it, where its user has given it another name than its own.
+    pub shown_name: Option<String>,
     /// When it has seeded enough.
     pub goals: Goals,
     /// Pieces in order instead of rarest first.
     pub sequential: bool,
+    /// The first and the last piece of each wanted file before all others.
+    pub ends_first: bool,
+    /// By which ways it may meet others.
+    pub ways: Ways,
     /// It rests until its user says otherwise.
     pub paused: bool,
     /// Never download: what is wanted is there.
@@ -61,6 +72,29 @@ pub struct Spec {
     pub web_seeds: Vec<String>,
     /// The magnet link that it came by, for as long as its metadata is not known.
     pub link: Option<String>,
+}
+
+/// By which ways a torrent may meet those that have it, as far as its session and the torrent
+/// itself allow them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ways {
+    /// Trackers are asked.
+    pub trackers: bool,
+    /// Peers tell each other of others (BEP 11).
+    pub exchange: bool,
+    /// The DHT is asked, and told (BEP 5).
+    pub dht: bool,
+    /// The local network is (BEP 14).
+    pub lsd: bool,
+    /// The servers that the torrent names are fetched from (BEP 19).
+    pub web_seeds: bool,
+}
+
+impl Default for Ways {
+    /// All of them.
+    fn default() -> Self {
+        Self { trackers: true, exchange: true, dht: true, lsd: true, web_seeds: true }
+    }
 }
 
 /// When a complete torrent has seeded enough: at whichever comes first, never without.
@@ -88,35 +122,70 @@ pub struct Tally {
     pub seeding_s: u64,
 }
 
-/// Which files of a torrent are wanted, by their position in it: a bit each.
+/// How much each file of a torrent is wanted, by its position in it: a bit each for those that are,
+/// and one more where not all of those are alike.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Selection {
     files: u32,
     /// The first file is the highest bit of the first byte.
-    bits: Arc<[u8]>,
+    wanted: Arc<[u8]>,
+    /// None when no file is.
+    high: Option<Arc<[u8]>>,
+    low: Option<Arc<[u8]>>,
 }
 
 impl Selection {
-    /// Of a flag a file; none of more files than a torrent can have.
-    pub fn of(wanted: &[bool]) -> Option<Self> {
-        let byte = |flags: &[bool]| {
-            (0..).zip(flags).fold(0, |byte, (bit, is_set)| byte | u8::from(*is_set) << (7 - bit))
+    /// Of a priority a file; none of more files than a torrent can have.
+    pub fn of(priorities: &[FilePriority]) -> Option<Self> {
+        let files = u32::try_from(priorities.len()).ok()?;
+        let rare = |priority| {
+            let is_there = priorities.contains(&priority);
+            is_there.then(|| bits(priorities, |it| it == priority))
         };
-        let files = u32::try_from(wanted.len()).ok()?;
-        Some(Self { files, bits: wanted.chunks(8).map(byte).collect() })
+        let wanted = bits(priorities, FilePriority::is_wanted);
+        let (high, low) = (rare(FilePriority::High), rare(FilePriority::Low));
+        Some(Self { files, wanted, high, low })
+    }
+
+    /// A priority a file.
+    pub fn priorities(&self) -> impl Iterator<Item = FilePriority> {
+        let is_set = |bits: &Option<Arc<[u8]>>, at| bits.as_ref().is_some_and(|it| bit(it, at));
+        (0..self.files).map(move |at| match bit(&self.wanted, at) {
+            false => FilePriority::Off,
+            true if is_set(&self.high, at) => FilePriority::High,
+            true if is_set(&self.low, at) => FilePriority::Low,
+            true => FilePriority::Normal,
+        })
     }
 
     /// A flag a file.
     pub fn wanted(&self) -> impl Iterator<Item = bool> {
-        let flags =
-            self.bits.iter().flat_map(|byte| (0..8).map(move |bit| byte << bit & 0x80 != 0));
-        flags.take(self.files as usize)
+        (0..self.files).map(|at| bit(&self.wanted, at))
     }
 
-    fn read(files: u32, bits: Vec<u8>) -> Option<Self> {
-        (u64::from(files).div_ceil(8) == bits.len() as u64)
-            .then(|| Self { files, bits: bits.into() })
+    fn read(files: u32, wanted: ByteBuf, rare: [Option<ByteBuf>; 2]) -> Option<Self> {
+        let [high, low] = rare.map(|bits| bits.map(ByteBuf::into_vec));
+        let fits = |bits: &Vec<u8>| u64::from(files).div_ceil(8) == bits.len() as u64;
+        let wanted = wanted.into_vec();
+        let do_fit = [Some(&wanted), high.as_ref(), low.as_ref()].into_iter().flatten().all(fits);
+        do_fit.then(|| Self {
+            files,
+            wanted: wanted.into(),
+            high: high.map(Arc::from),
+            low: low.map(Arc::from),
+        })
     }
+}
+
+fn bits(priorities: &[FilePriority], is_set: impl Fn(FilePriority) -> bool) -> Arc<[u8]> {
+    let byte = |files: &[FilePriority]| {
+        (0..).zip(files).fold(0, |byte, (bit, it)| byte | u8::from(is_set(*it)) << (7 - bit))
+    };
+    priorities.chunks(8).map(byte).collect()
+}
+
+fn bit(bits: &[u8], at: u32) -> bool {
+    bits.get(at as usize / 8).is_some_and(|byte| byte << (at % 8) & 0x80 != 0)
 }
 
 /// A place in the queue. There is room between two, so that who is moved changes alone.
@@ -165,9 +234,13 @@ struct Body {
     /// How many files `wanted` speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     files: Option<u32>,
-    /// 1: sequential, 2: paused, 4: seed only.
+    /// 1: sequential, 2: paused, 4: seed only, 8: ends first; ways that are closed: 16: trackers,
+    /// 32: exchange, 64: DHT, 128: local network, 256: servers that it names.
     #[serde(default)]
     flags: u64,
+    /// Files that come before others, as `wanted` has them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    high: Option<ByteBuf>,
     #[serde(default, skip_serializing_if = "Option::is_none", rename = "info-hash")]
     info_hash: Option<ByteBuf>,
     #[serde(default, skip_serializing_if = "Option::is_none", rename = "info-hash v2")]
@@ -176,13 +249,22 @@ struct Body {
     labels: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     link: Option<String>,
+    /// Files that come behind others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    low: Option<ByteBuf>,
     name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none", rename = "peers max")]
+    peers_max: Option<u32>,
     place: u64,
     /// In decimal, for bencode has whole numbers only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ratio: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none", rename = "seed for")]
     seed_for: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none", rename = "shown name")]
+    shown_name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none", rename = "slots max")]
+    slots_max: Option<u32>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     trackers: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none", rename = "up limit")]
@@ -196,6 +278,12 @@ struct Body {
 const SEQUENTIAL: u64 = 1;
 const PAUSED: u64 = 2;
 const SEED_ONLY: u64 = 4;
+const ENDS_FIRST: u64 = 8;
+const NO_TRACKERS: u64 = 16;
+const NO_EXCHANGE: u64 = 32;
+const NO_DHT: u64 = 64;
+const NO_LSD: u64 = 128;
+const NO_WEB_SEEDS: u64 = 256;
 
 /// The largest number that bencode's readers know.
 fn whole(number: u64) -> u64 {
@@ -203,29 +291,49 @@ fn whole(number: u64) -> u64 {
 }
 
 impl Spec {
+    fn flags(&self) -> u64 {
+        let Ways { trackers, exchange, dht, lsd, web_seeds } = self.ways;
+        let flags = [
+            (self.sequential, SEQUENTIAL),
+            (self.paused, PAUSED),
+            (self.seed_only, SEED_ONLY),
+            (self.ends_first, ENDS_FIRST),
+            (!trackers, NO_TRACKERS),
+            (!exchange, NO_EXCHANGE),
+            (!dht, NO_DHT),
+            (!lsd, NO_LSD),
+            (!web_seeds, NO_WEB_SEEDS),
+        ];
+        flags.into_iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| flag).sum()
+    }
+
     /// As the body of an entry; none when it is larger than one may be.
     pub(super) fn encode(&self) -> Option<Vec<u8>> {
-        let flag = |is_set, flag| if is_set { flag } else { 0 };
+        let rare = |bits: &Option<Arc<[u8]>>| bits.as_deref().map(ByteBuf::from);
+        let selection = self.selection.as_ref();
         let bytes = bencode::encode(&Body {
             added: whole(self.added_s),
             completed: self.completed_s.map(whole),
             dir: ByteBuf::from(self.dir.as_os_str().as_bytes()),
             download_limit: self.download_limit.map(whole),
-            files: self.selection.as_ref().map(|selection| selection.files),
-            flags: flag(self.sequential, SEQUENTIAL)
-                | flag(self.paused, PAUSED)
-                | flag(self.seed_only, SEED_ONLY),
+            files: selection.map(|selection| selection.files),
+            flags: self.flags(),
+            high: selection.and_then(|it| rare(&it.high)),
             info_hash: self.info_hash.map(|hash| ByteBuf::from(hash.0)),
             info_hash_v2: self.info_hash_v2.map(|hash| ByteBuf::from(hash.0)),
             labels: self.labels.clone(),
             link: self.link.clone(),
+            low: selection.and_then(|it| rare(&it.low)),
             name: self.name.clone(),
+            peers_max: self.peers_max,
             place: whole(self.place.0),
             ratio: self.goals.ratio.filter(|it| is_ratio(*it)).map(|it| it.to_string()),
             seed_for: self.goals.time.map(|time| whole(time.as_secs())),
+            shown_name: self.shown_name.clone(),
+            slots_max: self.slots_max,
             trackers: self.extra_trackers.clone(),
             upload_limit: self.upload_limit.map(whole),
-            wanted: self.selection.as_ref().map(|it| ByteBuf::from(&*it.bits)),
+            wanted: selection.map(|it| ByteBuf::from(&*it.wanted)),
             web_seeds: self.web_seeds.clone(),
         });
         let is_read_again = bytes.len() <= SPEC_LEN_MAX && bencode::scan(&bytes, LIMITS).is_ok();
@@ -252,13 +360,14 @@ impl Spec {
         }
         let selection = match (body.files, body.wanted) {
             (None, None) => None,
-            (Some(files), Some(bits)) => Some(Selection::read(files, bits.into_vec())?),
+            (Some(files), Some(bits)) => Some(Selection::read(files, bits, [body.high, body.low])?),
             _ => return None,
         };
         let ratio: Option<f64> = body.ratio.map(|text| text.parse()).transpose().ok()?;
         if !ratio.is_none_or(is_ratio) {
             return None;
         }
+        let has = |flag| body.flags & flag != 0;
         Some(Self {
             id,
             info_hash,
@@ -268,11 +377,22 @@ impl Spec {
             selection,
             download_limit: body.download_limit,
             upload_limit: body.upload_limit,
+            peers_max: body.peers_max,
+            slots_max: body.slots_max,
             labels: body.labels,
+            shown_name: body.shown_name,
             goals: Goals { ratio, time: body.seed_for.map(Duration::from_secs) },
-            sequential: body.flags & SEQUENTIAL != 0,
-            paused: body.flags & PAUSED != 0,
-            seed_only: body.flags & SEED_ONLY != 0,
+            sequential: has(SEQUENTIAL),
+            ends_first: has(ENDS_FIRST),
+            ways: Ways {
+                trackers: !has(NO_TRACKERS),
+                exchange: !has(NO_EXCHANGE),
+                dht: !has(NO_DHT),
+                lsd: !has(NO_LSD),
+                web_seeds: !has(NO_WEB_SEEDS),
+            },
+            paused: has(PAUSED),
+            seed_only: has(SEED_ONLY),
             place: Place(body.place),
             added_s: body.added,
             completed_s: body.completed,

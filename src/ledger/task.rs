@@ -12,7 +12,7 @@ use crate::base::ids::TorrentId;
 
 use super::pace::Pace;
 use super::threads::Threads;
-use super::{Error, Ledger, Ran, Spec, Tally};
+use super::{Error, Ledger, Ran, SessionSpec, Spec, Tally};
 
 /// Orders that wait while the hand gathers; it never waits for the device in between.
 const ORDERS_LEN: usize = 256;
@@ -71,6 +71,7 @@ enum Order {
     Add { spec: Box<Spec>, torrent: Option<Arc<[u8]>>, before: Tally, waiting: Waiting },
     Used(TorrentId),
     Put(Box<Spec>),
+    PutSession(SessionSpec),
     Remove { id: TorrentId, waiting: Waiting },
     Tally { id: TorrentId, tally: Tally },
     Read { id: TorrentId, reading: Reading },
@@ -144,6 +145,12 @@ impl Keeping {
     pub async fn put(&self, spec: Spec) {
         // Whoever stopped it knows that nothing is kept any more.
         let _ = self.orders.send(Order::Put(Box::new(spec))).await;
+    }
+
+    /// Keeps what is wanted of all torrents together now. Nobody hears when.
+    pub async fn put_session(&self, session: SessionSpec) {
+        // As above.
+        let _ = self.orders.send(Order::PutSession(session)).await;
     }
 
     /// Removes a torrent. Returns when that is gathered; the answer comes when it is on the device.
@@ -261,6 +268,10 @@ impl Hand {
                 Ok(()) => self.pace.on_change(false, now),
                 Err(error) => tracing::warn!(%error, "a change is not kept"),
             },
+            Order::PutSession(session) => {
+                self.ledger.put_session(session);
+                self.pace.on_change(false, now);
+            }
             Order::Remove { id, waiting } => {
                 self.ledger.remove(id);
                 self.gathered(None, waiting);

@@ -47,6 +47,8 @@ impl Flags {
     pub const IN_TROUBLE: Self = Self(1 << 3);
     /// No task of it runs; it is woken when somebody wants it.
     pub const ASLEEP: Self = Self(1 << 4);
+    /// The first and the last piece of each wanted file are fetched before all others.
+    pub const ENDS_FIRST: Self = Self(1 << 5);
 
     /// Are all of `flags` set?
     pub fn has(self, flags: Self) -> bool {

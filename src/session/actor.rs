@@ -15,7 +15,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use crate::base::ids::{InfoHash, TorrentId};
 use crate::base::units::BLOCK_LEN;
 use crate::dht::Hint;
-use crate::ledger::Tally;
+use crate::ledger::{SessionSpec, Tally};
 use crate::metainfo::Torrent;
 use crate::net::lsd::LocalPeer;
 use crate::roster::policy::{Input, Output, Policy};
@@ -34,7 +34,7 @@ use super::answers::Answers;
 use super::claims::{Claims, Taken};
 use super::error::Error;
 use super::homes::Homes;
-use super::listed::{Listed, Setting};
+use super::listed::{Listed, Setting, check_labels, check_name};
 use super::listener::Registration;
 use super::local::Local;
 use super::member::{AddAnswer, Arriving, Facts, Member, RemoveAnswer, Spent, trouble_of};
@@ -46,6 +46,7 @@ use super::restoring::Returning;
 use super::searches::Searches;
 use super::shares;
 use super::slumber::{self, Slumber};
+use super::together::{SessionSetting, active_max};
 use super::told::{Heads, Told};
 use super::wanted::Wanted;
 use super::way_out::WayOut;
@@ -85,6 +86,10 @@ pub(super) enum Command {
     Metadata(TorrentId, oneshot::Sender<Result<Arc<Torrent>, Error>>),
     /// Set something of a torrent; false when that has no room for an order now.
     Set { id: TorrentId, setting: Setting, answer: oneshot::Sender<Result<bool, Error>> },
+    /// Set something of all together.
+    SetAll(SessionSetting, oneshot::Sender<()>),
+    /// What is set of all together?
+    LookAtAll(oneshot::Sender<SessionSpec>),
     /// How do torrents stand that changed since then?
     Changes(Cursor, oneshot::Sender<Changes>),
     /// The same, with what is known of each of them, as far as it is here.
@@ -128,6 +133,8 @@ pub(super) struct Actor {
     pub(super) told: Told,
     /// Whose turn it is, and who has seeded enough.
     policy: Policy,
+    /// How many download at once where that was not set.
+    pub(super) usual_active: usize,
     /// Who sleeps.
     pub(super) slumber: Slumber,
     /// Those that may have links.
@@ -180,10 +187,11 @@ impl Actor {
             opening: JoinSet::new(),
             turns: Arc::new(Semaphore::new(opening::AT_ONCE)),
             hashes: HashMap::new(),
+            policy: Policy::new(active_max(wanted.together(), most.active)),
+            usual_active: most.active,
             wanted,
             returning,
             told,
-            policy: Policy::new(most.active),
             slumber: Slumber::new(most.awake),
             linked: BTreeSet::new(),
             downloading: BTreeSet::new(),
@@ -312,6 +320,11 @@ impl Actor {
                 let _ = answer.send((changes, listed));
             }
             Command::Events(after, answer) => drop(answer.send(self.told.after(after))),
+            Command::SetAll(setting, answer) => {
+                self.set_all(setting);
+                let _ = answer.send(());
+            }
+            Command::LookAtAll(answer) => drop(answer.send(*self.wanted.together())),
             Command::Stop(answer) => self.stop(answer).await,
         }
     }
@@ -464,6 +477,8 @@ impl Actor {
             let why = format!("{count} trackers, where a torrent has {MAX_TRACKERS} at most");
             return Err(Error::Refused(why));
         }
+        let names = check_name(options.shown_name.as_deref());
+        check_labels(&options.labels).and(names).map_err(Error::Refused)?;
         let id = self.wanted.next_id().ok_or(Error::NoNumber)?;
         self.claim(id, torrent, options)?;
         Ok(id)
@@ -491,7 +506,8 @@ impl Actor {
             dht.hint(address, Hint::Lan);
         }
         let member = self.hashes.get(&info_hash).and_then(|id| self.members.get(id));
-        if let Some(member) = member.filter(|member| !member.facts.is_private) {
+        let is_open = |it: &&Member| !it.facts.is_private && self.is_for_network(it.facts.id);
+        if let Some(member) = member.filter(is_open) {
             member.handle.local_peer(address);
         }
         self.local.tell_seeks(info_hash, address);
@@ -566,7 +582,7 @@ impl Actor {
             let (incoming, status) = (incoming.clone(), Some(handle.watch()));
             let _ = self.registrations.send(Registration { info_hash, incoming, status }).await;
         }
-        if !facts.is_private {
+        if !facts.is_private && self.is_for_network(id) {
             self.local.announce(info_hash);
         }
         let member = Member {
@@ -612,7 +628,7 @@ impl Actor {
             self.downloading.insert(id);
         }
         let (home, choice) =
-            member.handle.look(|status| (status.home.clone(), status.wanted_files.clone()));
+            member.handle.look(|status| (status.home.clone(), status.files.clone()));
         self.claims.settle(id, home.as_ref());
         if let Some(first) = home.as_ref().filter(|_| member.seen_home.is_none()) {
             self.homes.compare(id, &spec.dir, &first.dir);

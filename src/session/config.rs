@@ -31,7 +31,8 @@ pub struct SessionConfig {
     /// Keep in the state directory which torrents there are and what is wanted of them, and begin
     /// with those of the last session. One session at a time has it.
     pub ledger: bool,
-    /// How those are run, as far as that is not kept of each.
+    /// How those are run, as far as that is not kept of each. The ways to meet others that are off
+    /// here are off whatever is kept.
     pub restored: TorrentOptions,
     /// How much memory each part may hold.
     pub memory: Memory,
@@ -98,8 +99,9 @@ impl SessionConfig {
         Self { ledger, ..self }
     }
 
-    /// How torrents of earlier sessions are run, as far as that is not kept of each: whether to
-    /// use trackers, how many peers.
+    /// How torrents of earlier sessions are run, as far as that is not kept of each: what to do
+    /// about data on disk, how many peers. Trackers, the DHT, exchange and servers that are off
+    /// here are off whatever is kept.
     pub fn restored(self, restored: TorrentOptions) -> Self {
         Self { restored, ..self }
     }

@@ -2,12 +2,20 @@
 
 use std::sync::Arc;
 
-use crate::ledger::Spec;
+use crate::base::file_priority::FilePriority;
+use crate::ledger::{Spec, Ways};
 use crate::roster::Row;
 use crate::torrent::handle::TorrentHandle;
 use crate::torrent::options::SeedLimits;
 
 use super::wanted::Rank;
+
+/// Labels that a torrent may have.
+pub const LABELS_MAX: usize = 16;
+/// The longest one, in bytes.
+pub const LABEL_LEN_MAX: usize = 64;
+/// The longest name that a torrent may be given in lists, in bytes: as long as one of a file.
+pub const NAME_LEN_MAX: usize = 255;
 
 /// Something that can be set of a torrent, whatever it is doing.
 #[derive(Clone, PartialEq, Debug)]
@@ -17,12 +25,26 @@ pub enum Setting {
     Paused(bool),
     /// Which files are wanted; one entry a file, pad files included.
     WantedFiles(Vec<bool>),
+    /// How much each file is wanted, likewise.
+    FilePriorities(Vec<FilePriority>),
+    /// Whether pieces come in order instead of rarest first.
+    Sequential(bool),
+    /// Whether the first and the last piece of each wanted file come before all others.
+    EndsFirst(bool),
+    /// By which ways it may meet others, as far as its session has them.
+    Ways(Ways),
+    /// Most connected peers; as many as others have when none.
+    PeersMax(Option<u32>),
+    /// Most peers that are served at once; as many as the upload limit suggests when none.
+    SlotsMax(Option<u32>),
     /// Its download limit in bytes per second, beside the session's.
     DownloadLimit(Option<u64>),
     /// Its upload limit in bytes per second, beside the session's.
     UploadLimit(Option<u64>),
-    /// What its user sorts it under.
+    /// What its user sorts it under: at most [`LABELS_MAX`] of at most [`LABEL_LEN_MAX`] bytes.
     Labels(Vec<String>),
+    /// What lists are to call it; by its own name when none. At most [`NAME_LEN_MAX`] bytes.
+    ShownName(Option<String>),
     /// When it has seeded enough.
     Seeding(SeedLimits),
     /// Its place in the queue.
@@ -40,4 +62,29 @@ pub struct Listed {
     pub handle: Option<TorrentHandle>,
     /// Why it cannot be here.
     pub trouble: Option<Arc<str>>,
+}
+
+/// Are there no more labels than a torrent may have, and none too long or empty?
+pub(super) fn check_labels(labels: &[String]) -> Result<(), String> {
+    if labels.len() > LABELS_MAX {
+        return Err(format!("{} labels are more than {LABELS_MAX}", labels.len()));
+    }
+    match labels.iter().find(|label| label.len() > LABEL_LEN_MAX || label.is_empty()) {
+        Some(label) if label.is_empty() => Err("a label has no letters".to_owned()),
+        Some(label) => {
+            Err(format!("a label of {} bytes is longer than {LABEL_LEN_MAX}", label.len()))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Is it a name that lists can show?
+pub(super) fn check_name(name: Option<&str>) -> Result<(), String> {
+    match name {
+        Some("") => Err("a name has no letters".to_owned()),
+        Some(name) if name.len() > NAME_LEN_MAX => {
+            Err(format!("a name of {} bytes is longer than {NAME_LEN_MAX}", name.len()))
+        }
+        _ => Ok(()),
+    }
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use crate::base::file_priority::FilePriority;
 use crate::base::ids::{InfoHash, TorrentId};
 use crate::base::units::BLOCK_LEN;
 use crate::disk::Home;
@@ -57,7 +58,7 @@ pub(super) struct Member {
     /// What the state directory says of it.
     pub kept: Kept,
     /// The choice of files that was looked at last.
-    pub seen_choice: Arc<[bool]>,
+    pub seen_choice: Arc<[FilePriority]>,
     /// Where its files were when that was looked at last.
     pub seen_home: Option<Arc<Home>>,
     /// How long it did what.
@@ -120,7 +121,8 @@ impl Facts {
 pub(super) fn row_of(spec: &Spec, before: &Tally, phase: Phase) -> Row {
     let flags = Flags::default()
         .with(Flags::SEED_ONLY, spec.seed_only)
-        .with(Flags::SEQUENTIAL, spec.sequential);
+        .with(Flags::SEQUENTIAL, spec.sequential)
+        .with(Flags::ENDS_FIRST, spec.ends_first);
     Row {
         phase,
         flags,
@@ -158,8 +160,6 @@ impl Member {
                 up_rate: status.up_rate,
                 received_bytes: row.received_bytes.saturating_add(status.downloaded_bytes),
                 sent_bytes: status.uploaded_in_all(),
-                limit_down: status.limit_down.and_then(NonZeroU64::new),
-                limit_up: status.limit_up.and_then(NonZeroU64::new),
                 ..row
             }
         });
@@ -221,10 +221,11 @@ impl Member {
     /// What is to be kept of it.
     pub fn to_keep(&self, is_seed_only: bool) -> Kept {
         self.handle.look(|status| {
-            let wanted = Some(&status.wanted_files).filter(|files| files.contains(&false));
+            let wanted = Some(status.wanted_files()).filter(|files| files.contains(&false));
             // What a run that only sends does with all files says nothing about downloads.
-            let wanted = if is_seed_only { self.kept.wanted.as_ref() } else { wanted };
-            Kept { uploaded: status.uploaded_in_all(), wanted: wanted.cloned() }
+            let kept = || self.kept.wanted.clone();
+            let wanted = if is_seed_only { kept() } else { wanted.map(Arc::from) };
+            Kept { uploaded: status.uploaded_in_all(), wanted }
         })
     }
 

@@ -30,6 +30,7 @@ mod shares;
 mod slumber;
 #[cfg(test)]
 mod tests;
+mod together;
 mod told;
 mod wanted;
 mod way_out;
@@ -63,17 +64,19 @@ use crate::tracker::task::{
 use crate::tracker::tiers::Timing;
 
 pub use crate::torrent::options::{
-    Allocate, CheckMode, NamedBy, SeedLimits, TorrentOptions, WebSeed,
+    Allocate, CheckMode, Conduct, NamedBy, SeedLimits, TorrentOptions, WebSeed,
 };
 pub use config::{DhtOptions, SessionConfig};
 pub use error::Error;
-pub use listed::{Listed, Setting};
+pub use listed::{LABEL_LEN_MAX, LABELS_MAX, Listed, NAME_LEN_MAX, Setting};
 pub use memory::Memory;
 pub use told::Heads;
 pub use wanted::Rank;
 
-pub use crate::ledger::{Error as LedgerError, Spec, Trouble};
+pub use crate::base::file_priority::FilePriority;
+pub use crate::ledger::{Error as LedgerError, Limits, SessionSpec, Spec, Trouble, Ways};
 pub use crate::wire::mse::Encryption;
+pub use together::SessionSetting;
 
 use actor::{Actor, Command, Most};
 use local::Local;
@@ -146,8 +149,10 @@ impl Session {
         let kept = restoring::take(&config).await?;
         let Ports { listening, udp, mail } = ports::open(&config)?;
         let (pool, disk) = pool_and_disk(config.memory)?;
-        let limiter = Arc::new(Limiter::new(config.download_limit));
-        let up_limiter = Arc::new(Limiter::new(config.upload_limit));
+        let together = kept.as_ref().map(|(_, restored)| restored.session);
+        let together = together::begun(together.unwrap_or_default(), &config);
+        let Limits { down, up } = together.limits_now();
+        let (limiter, up_limiter) = (Arc::new(Limiter::new(down)), Arc::new(Limiter::new(up)));
         let web = web_policy(&config, &limiter);
         let egress = config.egress;
         let (registrations, registered) = mpsc::channel(REGISTRATIONS_LEN);
@@ -187,7 +192,7 @@ impl Session {
         };
         let (commands, orders) = mpsc::channel(COMMANDS_LEN);
         let most = Most { active: config.max_active, awake: config.awake_max };
-        let (wanted, health) = restoring::begin(kept, config.restored)?;
+        let (wanted, health) = restoring::begin(kept, together, config.restored)?;
         let (resources, local) = (Arc::new(resources), local(port));
         let (actor, ringing, heads) =
             Actor::new(resources, registrations, most, local, outside, wanted);
@@ -352,6 +357,19 @@ impl Session {
         self.heads.clone()
     }
 
+    /// Sets something of all torrents together. A ledger has it within a second.
+    ///
+    /// # Errors
+    /// `Ended`.
+    pub async fn set_all(&self, setting: SessionSetting) -> Result<(), Error> {
+        self.ask(|answer| Command::SetAll(setting, answer)).await.ok_or(Error::Ended)
+    }
+
+    /// What is set of all torrents together; none when the session has ended.
+    pub async fn settings(&self) -> Option<SessionSpec> {
+        self.ask(Command::LookAtAll).await
+    }
+
     /// Waits until all torrents that it has now are complete.
     ///
     /// # Errors
@@ -394,12 +412,13 @@ impl Session {
         self.dht.as_ref()
     }
 
-    /// Sets or lifts the download limit of all torrents together, bytes per second.
+    /// Sets or lifts the download limit of all torrents together, bytes per second, for this run;
+    /// what is to be kept is [set](Self::set_all).
     pub fn limit_down(&self, limit: Option<u64>) {
         self.limiter.set_rate(limit);
     }
 
-    /// Sets or lifts the upload limit of all torrents together, bytes per second.
+    /// Sets or lifts the upload limit of all torrents together likewise.
     pub fn limit_up(&self, limit: Option<u64>) {
         self.up_limiter.set_rate(limit);
     }

@@ -104,6 +104,7 @@ pub(super) async fn open(resources: Arc<Resources>, coming: Coming) -> Opened {
         (None, None) => Default::default(),
     };
     let chosen = kept.choice_for(&options, torrent.files.len());
+    let chosen = chosen.filter(|_| options.file_priorities.is_none());
     options.wanted_files = options.wanted_files.or(chosen);
     let (wanted, uploaded_before_bytes) = (options.wanted_files.clone(), kept.uploaded);
     let known = record.clone();

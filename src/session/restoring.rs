@@ -11,7 +11,7 @@ use tokio::task::spawn_blocking;
 
 use crate::base::ids::{InfoHash, TorrentId};
 use crate::ledger::task::Keeping;
-use crate::ledger::{Ledger, Restored, RestoredTorrent, Spec, Tally, Trouble};
+use crate::ledger::{Ledger, Restored, RestoredTorrent, SessionSpec, Spec, Tally, Trouble};
 use crate::metainfo::Torrent;
 use crate::metainfo::create::wrap_found;
 use crate::roster::{Flags, Phase, Row};
@@ -84,20 +84,22 @@ pub(super) async fn take(config: &SessionConfig) -> Result<Option<(Ledger, Resto
     }
 }
 
-/// What a session begins with, of what its ledger says, if it has one. Those that come back are run
+/// What a session begins with, of what its ledger says, if it has one, and of all torrents
+/// `together`. Those that come back are run
 /// as `rest` says, beside what is kept of each.
 ///
 /// # Errors
 /// The system gives no threads.
 pub(super) fn begin(
     kept: Option<(Ledger, Restored)>,
+    together: SessionSpec,
     rest: TorrentOptions,
 ) -> Result<((Wanted, Returning), Health), Error> {
     let (ledger, restored) = kept.unzip();
-    let Restored { torrents, troubles } = restored.unwrap_or_default();
+    let Restored { torrents, troubles, .. } = restored.unwrap_or_default();
     let next = ledger.as_ref().map_or(Some(TorrentId(1)), Ledger::next_id);
     let keeping = ledger.map(Keeping::start).transpose()?;
-    let mut wanted = Wanted::new(keeping.clone(), next);
+    let mut wanted = Wanted::new(keeping.clone(), next, together);
     let mut absent = BTreeMap::new();
     let mut readable = Vec::new();
     let mut last = BTreeMap::new();

@@ -7,17 +7,18 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use crate::base::ids::TorrentId;
-use crate::ledger::Spec;
+use crate::ledger::{Limits, Spec};
 use crate::metainfo::Torrent;
 use crate::roster::policy::{Goals, Input};
-use crate::torrent::command::{Command, Order};
+use crate::torrent::command::{Choice, Command, Order};
 use crate::torrent::options::SeedLimits;
 
 use super::actor::Actor;
 use super::error::Error;
-use super::listed::{Listed, Setting};
+use super::listed::{Listed, Setting, check_labels, check_name};
 use super::restoring::read_one;
-use super::wanted::swarm_hashes;
+use super::together::{SessionSetting, active_max};
+use super::wanted::{conduct_of, swarm_hashes};
 
 impl Actor {
     /// Notes an order and hands it on.
@@ -31,12 +32,13 @@ impl Actor {
         if let Err(why) = &answer {
             tracing::warn!(id = id.0, why, "an order is refused");
         }
+        self.look_at(id);
         // Whoever gave it may have gone.
         let _ = noted.send(answer);
     }
 
     fn note(&mut self, id: TorrentId, order: &Command) -> Result<(), String> {
-        if let Command::SelectFiles(wanted) = order {
+        if let Command::SelectFiles(choice) = order {
             let count = match (self.members.get(&id), self.wanted.get(id)) {
                 (Some(member), _) => Some(member.facts.files),
                 (None, spec) => {
@@ -44,8 +46,8 @@ impl Actor {
                 }
             };
             let count = count.ok_or("its files are not known yet")?;
-            if count != wanted.len() {
-                return Err(format!("it has {count} files, and not {}", wanted.len()));
+            if count != choice.count() {
+                return Err(format!("it has {count} files, and not {}", choice.count()));
             }
         }
         self.wanted.note(id, order)
@@ -63,9 +65,17 @@ impl Actor {
         let order = match setting {
             Setting::Paused(true) => Command::Pause,
             Setting::Paused(false) => Command::Unpause,
-            Setting::WantedFiles(wanted) => Command::SelectFiles(wanted),
+            Setting::WantedFiles(wanted) => Command::SelectFiles(Choice::Wanted(wanted)),
+            Setting::FilePriorities(priorities) => {
+                Command::SelectFiles(Choice::Priorities(priorities))
+            }
             Setting::DownloadLimit(limit) => Command::LimitDown(limit),
             Setting::UploadLimit(limit) => Command::LimitUp(limit),
+            Setting::Sequential(_)
+            | Setting::EndsFirst(_)
+            | Setting::Ways(_)
+            | Setting::PeersMax(_)
+            | Setting::SlotsMax(_) => return Ok(self.set_conduct(id, &setting)),
             own => {
                 self.set_own(id, own).map_err(Error::Refused)?;
                 return Ok(true);
@@ -76,6 +86,7 @@ impl Actor {
                 let Some(room) = member.handle.room_now() else { return Ok(false) };
                 self.note(id, &order).map_err(Error::Refused)?;
                 room.send(order);
+                self.look_at(id);
             }
             None => {
                 self.note(id, &order).map_err(Error::Refused)?;
@@ -85,11 +96,59 @@ impl Actor {
         Ok(true)
     }
 
+    /// Sets how a torrent behaves. False when that has no room for it now: then nothing is set.
+    fn set_conduct(&mut self, id: TorrentId, setting: &Setting) -> bool {
+        let here = self.members.get(&id).filter(|member| !member.handle.has_ended());
+        let room = here.map(|member| member.handle.room_now());
+        if room.as_ref().is_some_and(Option::is_none) {
+            return false;
+        }
+        self.wanted.change(id, |spec| match setting {
+            Setting::Sequential(sequential) => spec.sequential = *sequential,
+            Setting::EndsFirst(ends_first) => spec.ends_first = *ends_first,
+            Setting::Ways(ways) => spec.ways = *ways,
+            Setting::PeersMax(most) => spec.peers_max = *most,
+            Setting::SlotsMax(most) => spec.slots_max = *most,
+            _ => {}
+        });
+        if let (Some(spec), Some(room)) = (self.wanted.get(id), room.flatten()) {
+            room.send(Command::Conduct(conduct_of(spec, &self.returning.rest)));
+        }
+        if matches!(setting, Setting::Ways(_)) {
+            self.tell_network(id);
+        }
+        self.look_at(id);
+        self.list_absent(id);
+        true
+    }
+
+    /// The local network is told of a torrent, or not any more.
+    pub(super) fn tell_network(&self, id: TorrentId) {
+        let Some(member) = self.members.get(&id).filter(|member| !member.is_leaving) else {
+            return;
+        };
+        match self.is_for_network(id) && !member.facts.is_private {
+            true => self.local.announce(member.info_hash),
+            false => self.local.forget(member.info_hash),
+        }
+    }
+
+    /// May the local network be told of a torrent?
+    pub(super) fn is_for_network(&self, id: TorrentId) -> bool {
+        self.wanted.get(id).is_some_and(|spec| spec.ways.lsd)
+    }
+
     /// Sets what the torrent itself need not know.
     fn set_own(&mut self, id: TorrentId, setting: Setting) -> Result<(), String> {
         match setting {
             Setting::Labels(labels) => {
+                check_labels(&labels)?;
                 self.wanted.lengthen(id, |spec| spec.labels = labels)?;
+                self.told.touch(id);
+            }
+            Setting::ShownName(name) => {
+                check_name(name.as_deref())?;
+                self.wanted.lengthen(id, |spec| spec.shown_name = name)?;
                 self.told.touch(id);
             }
             Setting::Seeding(SeedLimits { ratio, time }) => {
@@ -115,6 +174,28 @@ impl Actor {
         let seeded = std::time::Duration::from_secs(seeded_s);
         let time = spec.goals.time.map(|time| time.saturating_sub(seeded));
         self.judge(Input::Goals { id, goals: Goals { ratio: spec.goals.ratio, time } });
+    }
+
+    /// Sets something of all.
+    pub(super) fn set_all(&mut self, setting: SessionSetting) {
+        let before = *self.wanted.together();
+        let mut spec = before;
+        match setting {
+            SessionSetting::Limits(limits) => spec.limits = limits,
+            SessionSetting::Alternative(limits) => spec.alternative = limits,
+            SessionSetting::UsesAlternative(uses) => spec.uses_alternative = uses,
+            SessionSetting::ActiveMax(most) => spec.active_max = most,
+        }
+        self.wanted.set_together(spec);
+        // What was set for this run alone ends with what is set for all.
+        if !matches!(setting, SessionSetting::ActiveMax(_)) {
+            let Limits { down, up } = spec.limits_now();
+            self.resources.limiter.set_rate(down);
+            self.resources.up_limiter.set_rate(up);
+        }
+        if spec.active_max != before.active_max {
+            self.judge(Input::Places(active_max(&spec, self.usual_active)));
+        }
     }
 
     /// This torrent, or all in the order of the queue.

@@ -5,6 +5,7 @@ mod away;
 mod kept;
 mod killed;
 mod searches;
+mod set;
 mod slumber;
 
 use std::net::SocketAddr;

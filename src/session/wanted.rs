@@ -6,12 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
+use crate::base::file_priority::FilePriority;
 use crate::base::ids::{InfoHash, TorrentId};
 use crate::ledger::task::{Answer, Keeping};
-use crate::ledger::{Goals, Place, Selection, Spec, Tally};
+use crate::ledger::{Goals, Place, Selection, SessionSpec, Spec, Tally, Ways};
 use crate::metainfo::{Torrent, WEB_SEEDS_MAX};
-use crate::torrent::command::Command;
-use crate::torrent::options::{NamedBy, SeedLimits, TorrentOptions, WebSeed};
+use crate::torrent::command::{Choice, Command};
+use crate::torrent::options::{Conduct, NamedBy, SeedLimits, TorrentOptions, WebSeed};
 
 /// Where in the queue a torrent is to stand.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,11 +43,14 @@ pub(super) struct Wanted {
     changed: BTreeSet<TorrentId>,
     /// The last number that was given and that it has not heard of: it may never be added.
     given: Option<TorrentId>,
+    /// Of all torrents together, and whether the ledger has it otherwise.
+    together: SessionSpec,
+    is_together_changed: bool,
 }
 
 impl Wanted {
     /// Without torrents. The numbers of those that come go on from `next`.
-    pub fn new(keeping: Option<Keeping>, next: Option<TorrentId>) -> Self {
+    pub fn new(keeping: Option<Keeping>, next: Option<TorrentId>, together: SessionSpec) -> Self {
         Self {
             specs: BTreeMap::new(),
             queue: BTreeSet::new(),
@@ -55,7 +59,20 @@ impl Wanted {
             kept: BTreeSet::new(),
             changed: BTreeSet::new(),
             given: None,
+            together,
+            is_together_changed: false,
         }
+    }
+
+    /// What is wanted of all torrents together.
+    pub fn together(&self) -> &SessionSpec {
+        &self.together
+    }
+
+    /// The same from now on.
+    pub fn set_together(&mut self, together: SessionSpec) {
+        self.is_together_changed |= self.together != together;
+        self.together = together;
     }
 
     /// Does a ledger keep them?
@@ -148,8 +165,10 @@ impl Wanted {
             Command::Resume | Command::Unpause => self.change(id, |spec| spec.paused = false),
             Command::LimitDown(limit) => self.change(id, |spec| spec.download_limit = *limit),
             Command::LimitUp(limit) => self.change(id, |spec| spec.upload_limit = *limit),
-            Command::SelectFiles(wanted) => {
-                return self.lengthen(id, |spec| spec.selection = selection(wanted));
+            Command::SelectFiles(choice) => {
+                return self.lengthen(id, |spec| {
+                    spec.selection = chosen(choice.clone(), spec.selection.as_ref());
+                });
             }
             Command::AddWebSeed(seed) => return self.note_server(id, seed),
             _ => {}
@@ -265,6 +284,9 @@ impl Wanted {
                 keeping.put(spec.clone()).await;
             }
         }
+        if std::mem::take(&mut self.is_together_changed) {
+            keeping.put_session(self.together).await;
+        }
     }
 
     /// Gives the ledger what a torrent has done.
@@ -297,12 +319,26 @@ fn spec(
         info_hash_v2: torrent.info_hash_v2,
         name: torrent.name.clone(),
         dir: std::path::absolute(&options.dir).unwrap_or_else(|_| options.dir.clone()),
-        selection: options.wanted_files.as_deref().and_then(selection),
+        selection: match &options.file_priorities {
+            Some(priorities) => uneven(priorities),
+            None => options.wanted_files.as_deref().and_then(selection),
+        },
         download_limit: options.download_limit,
         upload_limit: options.upload_limit,
+        peers_max: as_bound(options.max_peers, TorrentOptions::MAX_PEERS),
+        slots_max: options.max_uploads.map(saturated),
         labels: options.labels.clone(),
+        shown_name: options.shown_name.clone(),
         goals: Goals { ratio: options.seeding.ratio, time: options.seeding.time },
         sequential: options.sequential,
+        ends_first: options.ends_first,
+        ways: Ways {
+            trackers: options.use_trackers,
+            exchange: options.exchange_peers,
+            dht: options.use_dht,
+            lsd: options.use_lsd,
+            web_seeds: options.use_web_seeds,
+        },
         paused: options.paused,
         seed_only: options.seed_only,
         place,
@@ -316,10 +352,18 @@ fn spec(
 
 /// How to run a torrent of which this is wanted; the rest is as for all of an earlier run.
 pub(super) fn options_of(spec: &Spec, rest: &TorrentOptions, torrent: &Torrent) -> TorrentOptions {
-    let wanted = spec.selection.as_ref().map(|it| it.wanted().collect::<Vec<_>>());
+    let files = spec.selection.as_ref().map(|it| it.priorities().collect::<Vec<_>>());
+    let conduct = conduct_of(spec, rest);
     rest.clone()
         .dir(&spec.dir)
-        .wanted_files(wanted.filter(|wanted| wanted.len() == torrent.files.len()))
+        .file_priorities(files.filter(|files| files.len() == torrent.files.len()))
+        .use_trackers(conduct.use_trackers)
+        .use_web_seeds(conduct.use_web_seeds)
+        .use_dht(conduct.use_dht)
+        .exchange_peers(conduct.exchange_peers)
+        .max_peers(conduct.max_peers)
+        .max_uploads(conduct.max_uploads)
+        .ends_first(conduct.ends_first)
         .extra_trackers(spec.extra_trackers.clone())
         .web_seeds(spec.web_seeds.iter().map(WebSeed::of_user).collect())
         .sequential(spec.sequential)
@@ -331,6 +375,31 @@ pub(super) fn options_of(spec: &Spec, rest: &TorrentOptions, torrent: &Torrent) 
         .labels(spec.labels.clone())
 }
 
+/// How a torrent behaves of which this is wanted: what is off for all stays off.
+pub(super) fn conduct_of(spec: &Spec, rest: &TorrentOptions) -> Conduct {
+    let bound = |most: u32| usize::try_from(most).unwrap_or(usize::MAX);
+    let Ways { trackers, exchange, dht, web_seeds, .. } = spec.ways;
+    Conduct {
+        use_trackers: trackers && rest.use_trackers,
+        use_web_seeds: web_seeds && rest.use_web_seeds,
+        use_dht: dht && rest.use_dht,
+        exchange_peers: exchange && rest.exchange_peers,
+        max_peers: spec.peers_max.map_or(rest.max_peers, bound),
+        max_uploads: spec.slots_max.map(bound).or(rest.max_uploads),
+        sequential: spec.sequential,
+        ends_first: spec.ends_first,
+    }
+}
+
+/// None where it is as many as usual.
+fn as_bound(most: usize, usual: usize) -> Option<u32> {
+    (most != usual).then(|| saturated(most))
+}
+
+fn saturated(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
 /// What handshakes know a torrent by, as [`Torrent::swarm_hashes`] has it.
 pub(super) fn swarm_hashes(spec: &Spec) -> impl Iterator<Item = InfoHash> + use<> {
     let second = spec.info_hash_v2.map(|hash| InfoHash(std::array::from_fn(|at| hash.0[at])));
@@ -339,7 +408,19 @@ pub(super) fn swarm_hashes(spec: &Spec) -> impl Iterator<Item = InfoHash> + use<
 
 /// None when all files are wanted.
 fn selection(wanted: &[bool]) -> Option<Selection> {
-    Selection::of(wanted).filter(|_| wanted.contains(&false))
+    chosen(Choice::Wanted(wanted.to_vec()), None)
+}
+
+/// What a choice makes of what was wanted before.
+fn chosen(choice: Choice, before: Option<&Selection>) -> Option<Selection> {
+    let before: Vec<_> = before.into_iter().flat_map(Selection::priorities).collect();
+    uneven(&choice.over(&before))
+}
+
+/// None when all files are wanted as most are.
+fn uneven(priorities: &[FilePriority]) -> Option<Selection> {
+    let is_even = priorities.iter().all(|it| *it == FilePriority::Normal);
+    Selection::of(priorities).filter(|_| !is_even)
 }
 
 /// The URL of a server that is asked in later runs, too: one of all files that the user names.
@@ -354,7 +435,7 @@ mod tests {
 
     /// So many torrents, numbered from 1.
     fn wanted(count: u32) -> Wanted {
-        let mut wanted = Wanted::new(None, Some(TorrentId(1)));
+        let mut wanted = Wanted::new(None, Some(TorrentId(1)), SessionSpec::default());
         for nth in 1..=count {
             let info = format!("d6:lengthi1e4:name1:{nth}12:piece lengthi16384e6:pieces20:");
             let info = [info.as_bytes(), &[b'x'; 20], b"e"].concat();
@@ -422,7 +503,7 @@ mod tests {
             Command::Pause,
             Command::LimitDown(Some(7)),
             Command::LimitUp(Some(8)),
-            Command::SelectFiles(vec![true, false]),
+            Command::SelectFiles(Choice::Wanted(vec![true, false])),
             Command::AddWebSeed(seeds[0].clone()),
             Command::AddWebSeed(seeds[0].clone()),
             Command::AddWebSeed(seeds[1].clone()),
@@ -432,12 +513,18 @@ mod tests {
         let spec = wanted.get(id).unwrap().clone();
         assert!(spec.paused);
         assert_eq!((spec.download_limit, spec.upload_limit), (Some(7), Some(8)));
-        assert_eq!(spec.selection, Selection::of(&[true, false]));
+        assert_eq!(spec.selection, Selection::of(&[FilePriority::Normal, FilePriority::Off]));
         assert_eq!(spec.web_seeds, ["http://a/"]);
         wanted.note(id, &Command::Unpause).unwrap();
-        wanted.note(id, &Command::SelectFiles(vec![true, true])).unwrap();
+        wanted.note(id, &Command::SelectFiles(Choice::Wanted(vec![true, true]))).unwrap();
         let spec = wanted.get(id).unwrap();
         assert_eq!((spec.paused, spec.selection.as_ref()), (false, None));
+        // What is wanted stays as urgent as it was.
+        let priorities = vec![FilePriority::High, FilePriority::Off];
+        wanted.note(id, &Command::SelectFiles(Choice::Priorities(priorities))).unwrap();
+        wanted.note(id, &Command::SelectFiles(Choice::Wanted(vec![true, true]))).unwrap();
+        let selection = wanted.get(id).unwrap().selection.clone().unwrap();
+        assert!(selection.priorities().eq([FilePriority::High, FilePriority::Normal]));
     }
 
     #[test]

@@ -30,12 +30,14 @@ use super::handle::{News, NewsSender};
 use super::incoming::Incoming;
 use super::jobs::Jobs;
 use super::links::Links;
+use super::parts::Parts;
 use super::publish::Publisher;
 use super::seats::Seats;
 use super::share::Share;
 use super::sources::Sources;
 use super::status::WhyReport;
 use super::trackers::{Trackers, trouble_words};
+use super::wish::Wish;
 
 /// Reports taken in at once, before effects are carried out.
 const REPORTS_BATCH: usize = 64;
@@ -106,14 +108,13 @@ pub(super) struct Actor {
     /// Blocks that open pieces may hold.
     pub share: Share,
     pub status: Board,
-    /// One entry a file.
-    pub wanted_files: Vec<bool>,
+    pub wish: Wish,
 }
 
 /// A torrent after its actor.
 pub(super) struct Rested {
-    /// One entry a file.
-    pub wanted_files: Vec<bool>,
+    /// What is wanted of it now.
+    pub wish: Wish,
     /// Why it ended, if not since it has seeded enough.
     pub gone: Option<Gone>,
     /// Likewise.
@@ -126,13 +127,16 @@ pub(super) struct Rested {
     pub closing: mpsc::Receiver<DiskEvent>,
 }
 
+/// What is left of one that may go on some day.
+pub(super) type Over = Option<(Box<Ends>, Rested)>;
+
 impl Actor {
     /// Runs until it is stopped, has seeded enough, is to be moved, or every handle or its
     /// directory is gone; `early` orders came before. One that may go on some day gives its
     /// ends back.
-    pub(super) async fn run(mut self, early: Vec<Command>) -> Option<(Box<Ends>, Rested)> {
+    pub(super) async fn run(mut self, parts: &Parts, early: Vec<Command>) -> Over {
         let mut published = Instant::now();
-        self.begin(early).await;
+        self.begin(parts, early).await;
         let mut reports = Vec::with_capacity(REPORTS_BATCH);
         let mut disk_events = Vec::with_capacity(DISK_EVENTS_BATCH);
         let last = loop {
@@ -164,7 +168,7 @@ impl Actor {
                 () = self.links.blocked.changed() => self.on_blocklist(),
                 command = self.commands.recv() => match command {
                     Some(last @ (Command::Stop(_) | Command::Finish)) => break Some(last),
-                    Some(command) => self.on_command(command).await,
+                    Some(command) => self.on_command(parts, command).await,
                     None => break None,
                 },
                 () = self.share.changed() => {
@@ -201,9 +205,9 @@ impl Actor {
     }
 
     /// Takes in what came before it ran.
-    async fn begin(&mut self, early: Vec<Command>) {
+    async fn begin(&mut self, parts: &Parts, early: Vec<Command>) {
         for command in early {
-            self.on_command(command).await;
+            self.on_command(parts, command).await;
         }
         self.publish();
         if self.swarm.is_complete() {
@@ -236,14 +240,14 @@ impl Actor {
         }
         let added = self.sources.into_added();
         orders.extend(added.into_iter().map(Command::AddWebSeed));
-        let Self { commands, incoming, status, news, share, wanted_files, .. } = self;
+        let Self { commands, incoming, status, news, share, wish, .. } = self;
         let known = Box::new(self.swarm.acquaintances());
         let ends = Ends { known, waits, ..Ends::new(commands, incoming, status, news, share) };
         let ends = Box::new(ends);
         let Self { gone, move_order, disk_events: closing, trackers, seats, .. } = self;
         let dormant = Dormant { trackers, seats, reserved: None, closing: None, is_paused: false };
         let dormant = sleeps.then(|| Box::new(dormant));
-        (ends, Rested { wanted_files, gone, move_order, dormant, orders, closing })
+        (ends, Rested { wish, gone, move_order, dormant, orders, closing })
     }
 
     /// Notes what a link says; conclusions are drawn once a batch.
@@ -419,7 +423,7 @@ impl Actor {
         self.links.places.want(self.swarm.wanted_links(now));
     }
 
-    async fn on_command(&mut self, command: Command) {
+    async fn on_command(&mut self, parts: &Parts, command: Command) {
         let now = Instant::now();
         match command {
             Command::Peers { all, answer } => {
@@ -466,7 +470,8 @@ impl Actor {
                 self.publish();
             }
             Command::Move(order) => self.consider_move(order),
-            Command::SelectFiles(files) => self.select(files),
+            Command::SelectFiles(choice) => self.select(choice),
+            Command::Conduct(conduct) => self.follow(conduct, parts),
             Command::Sleep => self.is_to_sleep = true,
             Command::Stop(_) | Command::Finish | Command::Start { .. } => {}
         }
@@ -484,23 +489,6 @@ impl Actor {
         self.swarm.note(Input::Pause(pause), Instant::now());
         self.tell_room();
         self.publisher.set_paused(pause);
-        self.publish();
-    }
-
-    fn select(&mut self, files: Vec<bool>) {
-        let wanted = self.wanted_with(&files);
-        let have = self.swarm.have();
-        self.publisher.set_wanted(&self.extents, &self.layout, &wanted, &files, have);
-        self.submit(Job::Want(files.clone()));
-        self.wanted_files = files;
-        self.await_no_more();
-        let was_complete = self.swarm.is_complete();
-        if !self.is_seed_only {
-            self.swarm.handle(Input::Wanted(wanted), Instant::now());
-        }
-        if was_complete && self.swarm.is_complete() {
-            self.finish();
-        }
         self.publish();
     }
 

@@ -60,7 +60,7 @@ pub(super) async fn find_at_rest(parts: &Parts) -> Option<AtRest> {
         && parts.options.found.is_empty()
         // Whom the user names is dialled.
         && parts.options.peers.is_empty()
-        && parts.wanted_files.iter().all(|is_wanted| *is_wanted)
+        && parts.wish.files.iter().all(|file| file.is_wanted())
         && parts.torrent.is_judged();
     if !may_sleep {
         return None;
@@ -250,12 +250,12 @@ async fn on_command(
         }
         Command::Scrape => dormant.trackers.tell(TrackerCommand::Scrape),
         Command::LimitDown(limit) => {
-            parts.limiter.set_rate(limit);
-            ends.status.change(|status| status.limit_down = parts.limiter.rate());
+            parts.wish.limiter.set_rate(limit);
+            ends.status.change(|status| status.limit_down = parts.wish.limiter.rate());
         }
         Command::LimitUp(limit) => {
-            parts.up_limiter.set_rate(limit);
-            ends.status.change(|status| status.limit_up = parts.up_limiter.rate());
+            parts.wish.up_limiter.set_rate(limit);
+            ends.status.change(|status| status.limit_up = parts.wish.up_limiter.rate());
         }
         // Nobody is connected.
         Command::Peers { all: false, answer } => drop(answer.send(Vec::new())),

@@ -19,6 +19,7 @@ use super::ends::Ends;
 use super::handle::News;
 use super::parked;
 use super::status::{State, WhyReport};
+use super::wish::Wish;
 
 /// How often a torrent that moves data has its directory looked for.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -52,8 +53,7 @@ impl Actor {
 pub(super) struct Away<'a> {
     pub ends: &'a mut Ends,
     why: String,
-    /// One entry a file.
-    pub wanted_files: &'a mut Vec<bool>,
+    pub wish: &'a mut Wish,
     /// Orders for the running torrent.
     pub early: &'a mut Vec<Command>,
     look_at: Instant,
@@ -69,7 +69,7 @@ impl<'a> Away<'a> {
     pub fn new(
         ends: &'a mut Ends,
         why: String,
-        wanted_files: &'a mut Vec<bool>,
+        wish: &'a mut Wish,
         early: &'a mut Vec<Command>,
     ) -> Self {
         // At first: it may just have been deleted, and is only to be made again.
@@ -77,7 +77,7 @@ impl<'a> Away<'a> {
         let mut away = Self {
             ends,
             why: String::new(),
-            wanted_files,
+            wish,
             early,
             look_at,
             pause: WAIT_FIRST,
@@ -132,15 +132,12 @@ impl<'a> Away<'a> {
                     let disk_trouble = Some(self.why.clone());
                     let _ = answer.send(WhyReport { disk_trouble, ..WhyReport::default() });
                 }
-                Command::SelectFiles(files) => {
-                    self.ends.status.change(|status| status.wanted_files = files.clone().into());
-                    *self.wanted_files = files;
-                }
                 order => {
                     if matches!(order, Command::Resume | Command::Unpause) {
                         self.wake.notify_one();
                     }
-                    parked::keep(self.early, order);
+                    let other = self.wish.take(&self.ends.status, order);
+                    other.into_iter().for_each(|order| parked::keep(self.early, order));
                 }
             }
         }

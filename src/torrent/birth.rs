@@ -9,8 +9,9 @@ use tokio::sync::mpsc;
 use crate::base::bitfield::Bitfield;
 use crate::dht::task::Dht;
 use crate::disk::{DiskEvent, DiskMeter, DiskStats, StoreHandle};
-use crate::link::{Known, LinkConfig, LinkTimeouts, Subject};
+use crate::link::{DhtEnd, Known, LinkConfig, LinkTimeouts, Subject};
 use crate::swarm::event::{Input, Source};
+use crate::swarm::urgency::Urgency;
 use crate::swarm::{Swarm, SwarmConfig};
 use crate::tracker::task::TrackerConfig;
 
@@ -18,6 +19,7 @@ use super::actor::Actor;
 use super::ends::{Dormant, Ends};
 use super::jobs::Jobs;
 use super::links::Links;
+use super::options::Conduct;
 use super::parts::{Parts, wanted_of};
 use super::places::Places;
 use super::publish::Publisher;
@@ -47,7 +49,7 @@ pub(super) fn actor(
 ) -> Actor {
     let wanted = wanted_of(parts);
     let mut publisher = publisher(parts, &store);
-    publisher.set_wanted(&parts.extents, &parts.layout, &wanted, &parts.wanted_files, &have);
+    publisher.set_wanted(&parts.extents, &parts.layout, &wanted, &parts.wish.files, &have);
     let share_blocks = ends.share.blocks();
     let left = publisher.left();
     let was_complete = left.0 == 0 || parts.so_far.was_whole();
@@ -102,7 +104,7 @@ pub(super) fn actor(
         news: ends.news,
         share: ends.share,
         status: ends.status,
-        wanted_files: parts.wanted_files.clone(),
+        wish: parts.wish.clone(),
     }
 }
 
@@ -118,7 +120,8 @@ fn introduced(
     let trackers = had.0.filter(|_| !was_complete);
     let seats = had.1.filter(|seats| seats.are_of(&parts.torrent.swarm_hashes()));
     Dormant {
-        trackers: trackers.unwrap_or_else(|| start_trackers(parts, was_complete, left)),
+        trackers: trackers
+            .unwrap_or_else(|| start_trackers(parts, parts.wish.conduct, was_complete, left)),
         seats: seats.unwrap_or_else(|| no_seats(parts)),
         reserved: None,
         closing: None,
@@ -128,19 +131,28 @@ fn introduced(
 
 /// Trackers and the DHT of a torrent that has everything, and sleeps from the start.
 pub(super) fn dormant(parts: &Parts) -> Dormant {
-    let trackers = start_trackers(parts, true, (0, 0));
+    let trackers = start_trackers(parts, parts.wish.conduct, true, (0, 0));
     Dormant { trackers, seats: no_seats(parts), reserved: None, closing: None, is_paused: false }
 }
 
 /// Announces, with so many bytes of the torrent, and wanted bytes, missing.
-fn start_trackers(parts: &Parts, was_complete: bool, left: (u64, u64)) -> Trackers {
-    let config = tracker_config(parts, was_complete);
+pub(super) fn start_trackers(
+    parts: &Parts,
+    conduct: Conduct,
+    was_complete: bool,
+    left: (u64, u64),
+) -> Trackers {
+    let config = tracker_config(parts, conduct, was_complete);
     Trackers::start(&parts.resources.announcer, config, first_stats(left))
 }
 
 /// Its place in the DHT, which it has not taken yet.
 fn no_seats(parts: &Parts) -> Seats {
-    Seats::new(dht(parts), parts.torrent.swarm_hashes(), parts.resources.ports.clone())
+    Seats::new(
+        dht(parts, parts.wish.conduct),
+        parts.torrent.swarm_hashes(),
+        parts.resources.ports.clone(),
+    )
 }
 
 /// Who only seeds sends what there is, and fetches nothing of what is lost: its user may have meant
@@ -177,6 +189,10 @@ fn company(parts: &Parts, config: SwarmConfig, store: &StoreHandle, ends: &mut E
             Company { swarm, links, trackers: None, seats: None }
         }
     };
+    let Conduct { ends_first, max_uploads, .. } = parts.wish.conduct;
+    let urgency = Urgency::of(&parts.layout, &parts.extents, &parts.wish.files, ends_first);
+    company.swarm.handle(Input::Urgency(urgency), now);
+    company.swarm.handle(Input::SlotsMax(max_uploads), now);
     if let Some(waits) = ends.waits.take() {
         company.swarm.remember_waits(*waits, now);
     }
@@ -198,20 +214,20 @@ fn swarm_config(
         proven,
         wanted,
         share_blocks,
-        max_peers: max_peers(parts),
+        max_peers: max_peers(parts, parts.wish.conduct),
         is_private: parts.torrent.private,
-        sequential: parts.options.sequential,
+        sequential: parts.wish.conduct.sequential,
         listen_port: parts.resources.ports.listen(),
         peer_id: parts.resources.peer_id,
-        exchanges_peers: exchanges_peers(parts),
+        exchanges_peers: exchanges_peers(parts, parts.wish.conduct),
         metadata: Some(parts.torrent.shared_info()),
         seed: rand::random(),
     }
 }
 
 /// Of a file whose pieces nothing judges, whatever a peer sent would count: it has none.
-fn max_peers(parts: &Parts) -> usize {
-    if parts.torrent.is_judged() { parts.options.max_peers } else { 0 }
+pub(super) fn max_peers(parts: &Parts, conduct: Conduct) -> usize {
+    if parts.torrent.is_judged() { conduct.max_peers } else { 0 }
 }
 
 /// The servers that are known at the start; one that only seeds has none.
@@ -220,20 +236,25 @@ fn sources(parts: &Parts, swarm: &mut Swarm) -> Sources {
     let options = &parts.options;
     let mut sources = Sources::new(torrent, extents, parts.resources.origins.clone());
     if !options.seed_only {
-        let known = sources.begin(options.use_web_seeds, &options.web_seeds);
+        let known = sources.begin(parts.wish.conduct.use_web_seeds, &options.web_seeds);
         swarm.handle(Input::Sources(known), Instant::now());
     }
     sources
 }
 
 /// BEP 27: of a private torrent the DHT hears nothing.
-fn dht(parts: &Parts) -> Option<Dht> {
-    parts.resources.dht.clone().filter(|_| !parts.torrent.private)
+pub(super) fn dht(parts: &Parts, conduct: Conduct) -> Option<Dht> {
+    parts.resources.dht.clone().filter(|_| conduct.use_dht && !parts.torrent.private)
+}
+
+/// The same for its links.
+pub(super) fn dht_end(parts: &Parts, conduct: Conduct) -> Option<DhtEnd> {
+    parts.resources.dht_end().filter(|_| conduct.use_dht && !parts.torrent.private)
 }
 
 /// BEP 27: of a private torrent peers tell nobody.
-fn exchanges_peers(parts: &Parts) -> bool {
-    parts.options.exchange_peers && !parts.torrent.private
+pub(super) fn exchanges_peers(parts: &Parts, conduct: Conduct) -> bool {
+    conduct.exchange_peers && !parts.torrent.private
 }
 
 fn publisher(parts: &Parts, store: &StoreHandle) -> Publisher {
@@ -253,12 +274,12 @@ fn link_config(parts: &Parts, subject: Subject) -> LinkConfig {
         info_hash: parts.info_hash,
         peer_id: resources.peer_id,
         subject,
-        exchanges_peers: exchanges_peers(parts),
+        exchanges_peers: exchanges_peers(parts, parts.wish.conduct),
         pool: resources.pool.clone(),
-        limiter: parts.limiter.clone(),
-        up_limiter: parts.up_limiter.clone(),
+        limiter: parts.wish.limiter.clone(),
+        up_limiter: parts.wish.up_limiter.clone(),
         ports: Some(resources.ports.clone()),
-        dht: resources.dht_end().filter(|_| !parts.torrent.private),
+        dht: dht_end(parts, parts.wish.conduct),
         egress: resources.egress.clone(),
         secrecy: resources.secrecy.clone(),
         timeouts: LinkTimeouts::default(),
@@ -266,9 +287,9 @@ fn link_config(parts: &Parts, subject: Subject) -> LinkConfig {
 }
 
 /// What to announce with; none when there is nobody to ask.
-fn tracker_config(parts: &Parts, was_complete: bool) -> Option<TrackerConfig> {
+fn tracker_config(parts: &Parts, conduct: Conduct, was_complete: bool) -> Option<TrackerConfig> {
     let options = &parts.options;
-    if !options.use_trackers || !parts.torrent.is_judged() {
+    if !conduct.use_trackers || !parts.torrent.is_judged() {
         return None;
     }
     let mut tiers: Vec<Vec<String>> =

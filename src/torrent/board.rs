@@ -48,9 +48,9 @@ impl Board {
         let mut is_news = false;
         self.status.send_modify(|status| {
             let before = shown(status);
-            let wanted_files = status.wanted_files.clone();
+            let files = status.files.clone();
             change(status);
-            is_news = before != shown(status) || !Arc::ptr_eq(&wanted_files, &status.wanted_files);
+            is_news = before != shown(status) || !Arc::ptr_eq(&files, &status.files);
         });
         if is_news {
             self.bell.ring();
@@ -84,6 +84,7 @@ mod tests {
 
     use tokio::sync::mpsc;
 
+    use crate::base::file_priority::FilePriority;
     use crate::base::ids::TorrentId;
     use crate::disk::Home;
 
@@ -115,7 +116,7 @@ mod tests {
         assert!(rings(|status| status.state = State::Downloading));
         assert!(rings(|status| status.wanted_bytes = 10), "it has more to fetch");
         assert!(rings(|status| status.done_bytes = 4));
-        assert!(rings(|status| status.wanted_files = [true].into()));
+        assert!(rings(|status| status.files = [FilePriority::High].into()));
         assert!(rings(|status| status.peers_connected = 1));
         assert!(rings(|status| status.is_asleep = true));
         let home = |status: &mut Status| status.home = Some(Arc::new(Home::at("/d".into())));

@@ -8,10 +8,12 @@ use tokio::sync::mpsc::OwnedPermit;
 use tokio::sync::mpsc::error::{SendError, TrySendError};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::base::file_priority::FilePriority;
 use crate::base::ids::TorrentId;
 use crate::disk::{Home, Relocation};
 use crate::link::Provider;
 
+use super::options::Conduct;
 use super::sources::WebSeed;
 use super::status::{PeerStatus, SourceStatus, WhyReport};
 
@@ -68,10 +70,43 @@ pub enum Command {
     LimitUp(Option<u64>),
     /// Move the files, or give them other names.
     Move(MoveOrder),
-    /// Change which files are wanted; one entry a file, pad files included.
-    SelectFiles(Vec<bool>),
+    /// Change which files are wanted, and how much.
+    SelectFiles(Choice),
+    /// Behave so from now on.
+    Conduct(Conduct),
     /// End: flush, record, announce `stopped`; answered when all is done.
     Stop(oneshot::Sender<()>),
+}
+
+/// A choice of files; one entry a file, pad files included.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Choice {
+    /// Which are wanted; those that are stay as urgent as they were.
+    Wanted(Vec<bool>),
+    /// How much each is.
+    Priorities(Vec<FilePriority>),
+}
+
+impl Choice {
+    /// How many files it is about.
+    pub fn count(&self) -> usize {
+        match self {
+            Self::Wanted(wanted) => wanted.len(),
+            Self::Priorities(priorities) => priorities.len(),
+        }
+    }
+
+    /// What it makes of these priorities; of one that is missing there, normal is taken.
+    pub fn over(self, before: &[FilePriority]) -> Vec<FilePriority> {
+        let known = |at: usize| before.get(at).copied().unwrap_or_default();
+        match self {
+            Self::Wanted(wanted) => {
+                let files = wanted.into_iter().enumerate();
+                files.map(|(at, is_wanted)| known(at).chosen(is_wanted)).collect()
+            }
+            Self::Priorities(priorities) => priorities,
+        }
+    }
 }
 
 /// An order to move files or to give them other names.

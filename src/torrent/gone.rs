@@ -73,7 +73,7 @@ impl Actor {
         for piece in lost {
             there.remove(*piece);
         }
-        let wanted = self.wanted_with(&self.wanted_files).intersection(&there);
+        let wanted = self.wanted_pieces().intersection(&there);
         self.swarm.note(Input::Wanted(wanted), now);
     }
 
@@ -88,9 +88,11 @@ impl Actor {
         }
     }
 
-    /// The pieces of these files.
-    pub(super) fn wanted_with(&self, files: &[bool]) -> Bitfield {
-        let is_wanted = |file: FileIndex| files.get(file.0 as usize).copied().unwrap_or(true);
+    /// The pieces of the files that are wanted.
+    pub(super) fn wanted_pieces(&self) -> Bitfield {
+        let files = &self.wish.files;
+        let is_wanted =
+            |file: FileIndex| files.get(file.0 as usize).is_none_or(|it| it.is_wanted());
         wanted_pieces(&self.extents, &self.layout, is_wanted)
     }
 
@@ -148,7 +150,7 @@ impl Actor {
             self.await_no_more();
             self.fetches_gone = !is_whole;
             self.look_for_lost();
-            let wanted = self.wanted_with(&self.wanted_files);
+            let wanted = self.wanted_pieces();
             self.swarm.note(Input::Wanted(wanted), now);
         }
         self.publish();

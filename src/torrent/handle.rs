@@ -9,13 +9,14 @@ use tokio::net::TcpStream;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
+use crate::base::file_priority::FilePriority;
 use crate::base::ids::TorrentId;
 use crate::base::url::Url;
 use crate::disk::Relocation;
 use crate::link::Provider;
 
 use super::Error;
-use super::command::{Command, Commander, MoveOrder, Moving, Order, Room};
+use super::command::{Choice, Command, Commander, MoveOrder, Moving, Order, Room};
 use super::source_news::SourceNews;
 use super::sources::WebSeed;
 use super::status::{FoundPieces, PeerStatus, SourceStatus, State, Status, WhyReport};
@@ -294,9 +295,15 @@ impl TorrentHandle {
         }
     }
 
-    /// Changes which files are wanted; one entry a file, pad files included.
+    /// Changes which files are wanted; one entry a file, pad files included. Those that are stay as
+    /// urgent as they were.
     pub async fn select_files(&self, wanted: Vec<bool>) {
-        self.set(Command::SelectFiles(wanted)).await;
+        self.set(Command::SelectFiles(Choice::Wanted(wanted))).await;
+    }
+
+    /// Changes how much each file is wanted, likewise.
+    pub async fn prioritize(&self, priorities: Vec<FilePriority>) {
+        self.set(Command::SelectFiles(Choice::Priorities(priorities))).await;
     }
 
     /// Ends the torrent; returns when everything is written and recorded and the trackers

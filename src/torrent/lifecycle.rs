@@ -32,6 +32,7 @@ use super::resources::{Entry, Resources, Turn};
 use super::running::{Ran, run};
 use super::seeking::Contacts;
 use super::status::{State, Status, missing_words};
+use super::wish::Wish;
 
 /// Orders that wait for the actor; whoever gives more waits too.
 const COMMANDS_LEN: usize = 32;
@@ -58,11 +59,10 @@ pub async fn start(
     else {
         return Err(refuse(Error::V2Only, contacts).await);
     };
-    let wanted_files =
-        options.wanted_files.clone().unwrap_or_else(|| vec![true; torrent.files.len()]);
     let Entry { id, turn, places, bell, uploaded_before_bytes, record, orders: to_session, share } =
         entry;
     let [limiter, up_limiter] = limiters(&resources, &options, contacts.as_deref());
+    let (files, conduct) = (options.files(torrent.files.len()), options.conduct());
     let parts = Box::new(Parts {
         torrent,
         options,
@@ -71,12 +71,10 @@ pub async fn start(
         info_hash,
         layout,
         extents,
-        wanted_files,
+        wish: Wish { files, conduct, limiter, up_limiter },
         uploaded_before_bytes,
         record: record.map(OnceLock::from).unwrap_or_default(),
         so_far: SoFar::nothing(),
-        limiter,
-        up_limiter,
     });
     let (first, seen) = match begin(&parts, turn).await {
         Ok(first) => first,
@@ -174,12 +172,12 @@ fn first_status(parts: &Parts, seen: Status) -> Status {
             0 => parts.torrent.total_size(),
             wanted => wanted,
         },
-        wanted_files: parts.wanted_files.clone().into(),
+        files: parts.wish.files.clone().into(),
         piece_count: parts.layout.piece_count(),
         listen_port: parts.resources.ports.listen(),
         uploaded_before_bytes: parts.uploaded_before_bytes,
-        limit_down: parts.limiter.rate(),
-        limit_up: parts.up_limiter.rate(),
+        limit_down: parts.wish.limiter.rate(),
+        limit_up: parts.wish.up_limiter.rate(),
         ..seen
     }
 }
@@ -221,6 +219,10 @@ async fn live(mut parts: Box<Parts>, first: Next, mut ends: Box<Ends>) {
         if matches!(next, Next::Wait(_) | Next::Away { .. } | Next::Fail(_)) {
             parked::keep_lasting(&mut early);
         }
+        // One that sleeps has to wake for it.
+        if !matches!(next, Next::Run(_) | Next::Open(_) | Next::Sleep(_)) {
+            parts.wish.take_all(&ends.status, &mut early);
+        }
         // What is done only now and then is in boxes: most of its life a torrent only waits.
         let step = match next {
             Next::Wait(waiting) => Box::pin(wait(&mut parts, &mut ends, waiting, &mut early)).await,
@@ -261,7 +263,7 @@ fn after(parts: &mut Parts, ends: &mut Ends, ran: Ran, early: &mut Vec<Command>)
             };
         }
     };
-    parts.wanted_files = rested.wanted_files;
+    parts.wish = rested.wish;
     parts.so_far.take(&ends.status.reader().borrow());
     if let Some(dormant) = rested.dormant {
         *early = rested.orders;
@@ -304,7 +306,7 @@ async fn wait(
     ends.let_go();
     ends.known.keep_best();
     loop {
-        match parked::wait(ends, &mut waiting, &mut parts.wanted_files, early).await {
+        match parked::wait(ends, &mut waiting, &mut parts.wish, early).await {
             Woken::Run { sleeps: false } => return Some(Next::Open(Before::Nothing)),
             Woken::Run { sleeps: true } => return Some(Next::Open(Before::Many)),
             Woken::Move(order) => {
@@ -365,8 +367,8 @@ async fn relocate(
     early: &mut Vec<Command>,
 ) -> Option<Next> {
     let config = meanwhile(ends, early, store_config(parts)).await?;
-    let wanted = &mut parts.wanted_files;
-    match moving::relocate(ends, config, order, closing, wanted, early).await {
+    let wish = &mut parts.wish;
+    match moving::relocate(ends, config, order, closing, wish, early).await {
         Relocated::To(dir) => {
             parts.options.dir = dir;
             // The record of the new place holds.

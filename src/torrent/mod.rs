@@ -10,6 +10,7 @@ mod blocked;
 mod board;
 mod checking;
 pub mod command;
+mod conduct;
 pub mod course;
 mod ending;
 mod ends;
@@ -40,6 +41,7 @@ pub mod source_news;
 pub mod sources;
 pub mod status;
 mod trackers;
+mod wish;
 
 pub use publish::wanted_pieces;
 pub use trackers::without_passkey;

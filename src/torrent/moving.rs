@@ -21,6 +21,7 @@ use super::meanwhile::{STOP_MAX, blocking, meanwhile};
 use super::parked;
 use super::parts::store_files;
 use super::status::State;
+use super::wish::Wish;
 
 /// Workers that still hold the files get this long to let go.
 const LET_GO: Duration = Duration::from_secs(10);
@@ -59,13 +60,13 @@ pub(super) enum Relocated {
 }
 
 /// Moves the files that `config` describes, when `closing` has ended: then nobody holds them.
-/// Orders for the running torrent are kept in `early`, a choice of files is taken over.
+/// Orders for the running torrent are kept in `early`, what sets something is taken over.
 pub(super) async fn relocate(
     ends: &mut Ends,
     config: StoreConfig,
     order: MoveOrder,
     closing: Option<mpsc::Receiver<DiskEvent>>,
-    wanted_files: &mut Vec<bool>,
+    wish: &mut Wish,
     early: &mut Vec<Command>,
 ) -> Relocated {
     ends.status.change(|status| parked::rest(status, State::Moving));
@@ -115,11 +116,10 @@ pub(super) async fn relocate(
                     ends.end_after(timeout(STOP_MAX, work), answer).await;
                     return Relocated::Stopped;
                 }
-                Some(Command::SelectFiles(files)) => {
-                    ends.status.change(|status| status.wanted_files = files.clone().into());
-                    *wanted_files = files;
+                Some(order) => {
+                    let other = wish.take(&ends.status, order);
+                    other.into_iter().for_each(|order| parked::keep(early, order));
                 }
-                Some(order) => parked::keep(early, order),
                 None => {
                     progress.cancel();
                     return Relocated::Stopped;

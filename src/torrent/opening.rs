@@ -129,8 +129,8 @@ pub(super) async fn open_again(
     early: &mut Vec<Command>,
 ) -> Option<Outcome> {
     ends.let_go();
-    let mut wanted = parts.wanted_files.clone();
-    let mut away = Away::new(ends, why, &mut wanted, early);
+    let mut wish = parts.wish.clone();
+    let mut away = Away::new(ends, why, &mut wish, early);
     match come_back(parts, gone, &mut away).await {
         Some(outcome) => {
             if matches!(outcome, Outcome::Opened(_)) {
@@ -146,7 +146,7 @@ pub(super) async fn open_again(
 async fn come_back(parts: &mut Parts, gone: Option<Gone>, away: &mut Away<'_>) -> Option<Outcome> {
     loop {
         away.wait().await?;
-        parts.wanted_files.clone_from(away.wanted_files);
+        parts.wish.clone_from(away.wish);
         if let Some(gone) = gone.clone() {
             let config = store_config(parts).await;
             let (disk, dir) = (parts.resources.disk.clone(), config.dir.clone());

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::base::file_priority::FilePriority;
+
 pub use crate::disk::Allocate;
 
 pub use super::sources::{NamedBy, WebSeed};
@@ -60,6 +62,27 @@ pub struct SeedLimits {
     pub time: Option<Duration>,
 }
 
+/// What of the options may change at any time, beside limits and the choice of files.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Conduct {
+    /// Ask trackers at all?
+    pub use_trackers: bool,
+    /// Fetch from the servers that the torrent names?
+    pub use_web_seeds: bool,
+    /// Take a seat in the DHT, unless the torrent is private?
+    pub use_dht: bool,
+    /// Peers tell each other of others (BEP 11), unless the torrent is private.
+    pub exchange_peers: bool,
+    /// Most connected peers.
+    pub max_peers: usize,
+    /// Most peers that are served at once; as many as the upload limit suggests when none.
+    pub max_uploads: Option<usize>,
+    /// Pieces in order instead of rarest first.
+    pub sequential: bool,
+    /// The first and the last piece of each wanted file before all others.
+    pub ends_first: bool,
+}
+
 /// How to run one torrent. Begin with the default, and say what is to be otherwise:
 /// `TorrentOptions::default().dir("downloads").sequential(true)`.
 #[derive(Clone, Debug)]
@@ -69,6 +92,8 @@ pub struct TorrentOptions {
     pub dir: PathBuf,
     /// Which files are wanted, by their position in the torrent; all when none.
     pub wanted_files: Option<Vec<bool>>,
+    /// How much each file is wanted, likewise; where it is given, `wanted_files` means nothing.
+    pub file_priorities: Option<Vec<FilePriority>>,
     /// Peers named by the user.
     pub peers: Vec<SocketAddr>,
     /// Trackers named by the user, each a tier of its own before the torrent's.
@@ -79,6 +104,10 @@ pub struct TorrentOptions {
     pub web_seeds: Vec<WebSeed>,
     /// Fetch from the servers that the torrent names?
     pub use_web_seeds: bool,
+    /// Take a seat in the DHT, where the session has one and the torrent is not private?
+    pub use_dht: bool,
+    /// Tell the local network of it (BEP 14), and hear of peers there, likewise?
+    pub use_lsd: bool,
     /// About data on disk.
     pub check: CheckMode,
     /// Use existing files that differ.
@@ -92,10 +121,14 @@ pub struct TorrentOptions {
     pub allocate: Allocate,
     /// Pieces in order instead of rarest first.
     pub sequential: bool,
+    /// The first and the last piece of each wanted file before all others.
+    pub ends_first: bool,
     /// Pieces that are at hand already, elsewhere than in the torrent's files.
     pub found: Vec<Found>,
     /// Most connected peers.
     pub max_peers: usize,
+    /// Most peers that are served at once; as many as the upload limit suggests when none.
+    pub max_uploads: Option<usize>,
     /// Peers tell each other of others (BEP 11), unless the torrent is private.
     pub exchange_peers: bool,
     /// How long to seed.
@@ -110,6 +143,8 @@ pub struct TorrentOptions {
     pub upload_limit: Option<u64>,
     /// What its user sorts it under.
     pub labels: Vec<String>,
+    /// What lists are to call it, if not by its own name.
+    pub shown_name: Option<String>,
     /// The bytes of its `.torrent`, for a session that keeps its torrents. Where they are not
     /// given, what is known of the torrent is kept.
     pub file: Option<Arc<[u8]>>,
@@ -122,19 +157,24 @@ impl Default for TorrentOptions {
         Self {
             dir: "downloads".into(),
             wanted_files: None,
+            file_priorities: None,
             peers: Vec::new(),
             extra_trackers: Vec::new(),
             use_trackers: true,
             web_seeds: Vec::new(),
             use_web_seeds: true,
+            use_dht: true,
+            use_lsd: true,
             check: CheckMode::default(),
             overwrite: false,
             waits_for_disk: false,
             checks_room: true,
             allocate: Allocate::default(),
             sequential: false,
+            ends_first: false,
             found: Vec::new(),
             max_peers: Self::MAX_PEERS,
+            max_uploads: None,
             exchange_peers: true,
             seeding: SeedLimits::default(),
             seed_only: false,
@@ -142,6 +182,7 @@ impl Default for TorrentOptions {
             download_limit: None,
             upload_limit: None,
             labels: Vec::new(),
+            shown_name: None,
             file: None,
         }
     }
@@ -159,6 +200,35 @@ impl TorrentOptions {
     /// Which files are wanted, by their position in the torrent; all when none.
     pub fn wanted_files(self, wanted: impl Into<Option<Vec<bool>>>) -> Self {
         Self { wanted_files: wanted.into(), ..self }
+    }
+
+    /// How much each file is wanted, by their position in the torrent.
+    pub fn file_priorities(self, priorities: impl Into<Option<Vec<FilePriority>>>) -> Self {
+        Self { file_priorities: priorities.into(), ..self }
+    }
+
+    /// How much each of so many files is wanted.
+    pub(super) fn files(&self, count: usize) -> Vec<FilePriority> {
+        let chosen = |wanted: &bool| FilePriority::default().chosen(*wanted);
+        match (&self.file_priorities, &self.wanted_files) {
+            (Some(priorities), _) => priorities.clone(),
+            (None, Some(wanted)) => wanted.iter().map(chosen).collect(),
+            (None, None) => vec![FilePriority::default(); count],
+        }
+    }
+
+    /// What of it may change at any time.
+    pub fn conduct(&self) -> Conduct {
+        Conduct {
+            use_trackers: self.use_trackers,
+            use_web_seeds: self.use_web_seeds,
+            use_dht: self.use_dht,
+            exchange_peers: self.exchange_peers,
+            max_peers: self.max_peers,
+            max_uploads: self.max_uploads,
+            sequential: self.sequential,
+            ends_first: self.ends_first,
+        }
     }
 
     /// Peers to dial beside those that trackers name.
@@ -184,6 +254,16 @@ impl TorrentOptions {
     /// Whether to fetch from the servers that the torrent names.
     pub fn use_web_seeds(self, use_web_seeds: bool) -> Self {
         Self { use_web_seeds, ..self }
+    }
+
+    /// Whether to take a seat in the DHT.
+    pub fn use_dht(self, use_dht: bool) -> Self {
+        Self { use_dht, ..self }
+    }
+
+    /// Whether to look for peers in the local network.
+    pub fn use_lsd(self, use_lsd: bool) -> Self {
+        Self { use_lsd, ..self }
     }
 
     /// What to do about data that is on disk already.
@@ -216,6 +296,11 @@ impl TorrentOptions {
         Self { sequential, ..self }
     }
 
+    /// Whether the first and the last piece of each wanted file come before all others.
+    pub fn ends_first(self, ends_first: bool) -> Self {
+        Self { ends_first, ..self }
+    }
+
     /// Pieces that are at hand already.
     pub fn found(self, found: Vec<Found>) -> Self {
         Self { found, ..self }
@@ -224,6 +309,11 @@ impl TorrentOptions {
     /// Most connected peers.
     pub fn max_peers(self, count: usize) -> Self {
         Self { max_peers: count, ..self }
+    }
+
+    /// Most peers that are served at once.
+    pub fn max_uploads(self, count: impl Into<Option<usize>>) -> Self {
+        Self { max_uploads: count.into(), ..self }
     }
 
     /// Whether peers tell each other of others (BEP 11), unless the torrent is private.
@@ -259,6 +349,11 @@ impl TorrentOptions {
     /// What its user sorts it under.
     pub fn labels(self, labels: Vec<String>) -> Self {
         Self { labels, ..self }
+    }
+
+    /// What lists are to call it, if not by its own name.
+    pub fn shown_name(self, name: impl Into<Option<String>>) -> Self {
+        Self { shown_name: name.into(), ..self }
     }
 
     /// The bytes of its `.torrent`, for a session that keeps its torrents.

@@ -4,6 +4,7 @@
 use super::command::{Command, MoveOrder};
 use super::ends::Ends;
 use super::status::{State, Status};
+use super::wish::Wish;
 
 /// Peers, providers and servers kept until the torrent runs, as many as it knows addresses then; of
 /// more the first ones are dropped. Of what is set there is one order of a kind.
@@ -42,11 +43,11 @@ impl Waiting {
 }
 
 /// Waits until the torrent is to do something. Orders for the running torrent are kept in
-/// `early`, a choice of files is taken over.
+/// `early`, what sets something is taken over.
 pub(super) async fn wait(
     ends: &mut Ends,
     waiting: &mut Waiting,
-    wanted_files: &mut Vec<bool>,
+    wish: &mut Wish,
     early: &mut Vec<Command>,
 ) -> Woken {
     let shown = waiting.shown();
@@ -63,28 +64,29 @@ pub(super) async fn wait(
             Some(Command::Start { sleeps }) if *state == State::Queued && !*is_paused => {
                 return Woken::Run { sleeps };
             }
+            // One that has seeded enough goes on where that is told, paused or not.
+            Some(Command::Resume) if !*is_paused || *state == State::Finished => {
+                return Woken::Run { sleeps: false };
+            }
             Some(Command::Resume | Command::Unpause) if *is_paused => {
                 *is_paused = false;
                 ends.status.change(|status| status.state = state.clone());
             }
-            Some(Command::Unpause) => {}
-            Some(Command::Resume) => return Woken::Run { sleeps: false },
+            Some(Command::Resume | Command::Unpause) => {}
             Some(Command::Move(order)) => return Woken::Move(order),
-            Some(Command::Pause) if *state == State::Queued => {
+            // One that has seeded enough is at rest already, and is so by its user from now on.
+            Some(Command::Pause) => {
                 *is_paused = true;
                 ends.status.change(|status| status.state = State::Paused);
             }
-            // It is at rest already, and is not to be so again when it goes on.
-            Some(Command::Pause) => {}
             Some(Command::Stop(answer)) => {
                 ends.end(answer).await;
                 return Woken::End;
             }
-            Some(Command::SelectFiles(files)) => {
-                ends.status.change(|status| status.wanted_files = files.clone().into());
-                *wanted_files = files;
+            Some(order) => {
+                let other = wish.take(&ends.status, order);
+                other.into_iter().for_each(|order| keep(early, order));
             }
-            Some(order) => keep(early, order),
             None => return Woken::End,
         }
     }
@@ -120,6 +122,7 @@ fn makes_void(order: &Command, before: &Command) -> bool {
         | (Command::LimitUp(_), Command::LimitUp(_))
         | (Command::SelectFiles(_), Command::SelectFiles(_))
         | (Command::Move(_), Command::Move(_))
+        | (Command::Conduct(_), Command::Conduct(_))
         | (Command::Sources(_), Command::Sources(_)) => true,
         (Command::AddPeer(now), Command::AddPeer(before)) => now == before,
         (Command::AddWebSeed(now), Command::AddWebSeed(before)) => now.url == before.url,
@@ -165,18 +168,32 @@ pub(super) fn rest(status: &mut Status, state: State) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
     use tokio::sync::{mpsc, oneshot, watch};
 
+    use crate::base::file_priority::FilePriority;
+    use crate::net::limiter::Limiter;
     use crate::torrent::bell::silent;
     use crate::torrent::board::Board;
-    use crate::torrent::command::{Commander, commands};
+    use crate::torrent::command::{Choice, Commander, commands};
     use crate::torrent::handle::NewsSender;
+    use crate::torrent::options::TorrentOptions;
     use crate::torrent::share::Share;
 
     struct Parked {
         commands: Commander,
         status: watch::Receiver<Status>,
         task: tokio::task::JoinHandle<(bool, Vec<bool>, usize)>,
+    }
+
+    /// Two files, both wanted.
+    fn wish() -> Wish {
+        Wish {
+            files: vec![FilePriority::Normal; 2],
+            conduct: TorrentOptions::default().conduct(),
+            limiter: Arc::new(Limiter::new(None)),
+            up_limiter: Arc::new(Limiter::new(None)),
+        }
     }
 
     fn wait_as(state: State) -> Parked {
@@ -188,11 +205,11 @@ mod tests {
         let share = Share::default();
         let mut ends = Ends::new(orders, incoming, board, news, share);
         let task = tokio::spawn(async move {
-            let (mut wanted, mut early) = (vec![true, true], Vec::new());
+            let (mut wish, mut early) = (wish(), Vec::new());
             let mut waiting = Waiting { state, is_paused: false };
-            let woken = wait(&mut ends, &mut waiting, &mut wanted, &mut early).await;
+            let woken = wait(&mut ends, &mut waiting, &mut wish, &mut early).await;
             let runs = matches!(woken, Woken::Run { .. });
-            (runs, wanted, early.len())
+            (runs, wish.wanted_files(), early.len())
         });
         Parked { commands, status, task }
     }
@@ -211,7 +228,12 @@ mod tests {
     async fn it_starts_when_its_turn_comes_with_what_it_was_told() {
         let mut waiting = wait_as(State::Queued);
         waiting.until(State::Queued).await;
-        waiting.tell(Command::SelectFiles(vec![false, true])).await;
+        waiting.tell(Command::SelectFiles(Choice::Wanted(vec![false, true]))).await;
+        waiting.tell(Command::LimitDown(Some(7))).await;
+        let shown = |status: &Status| {
+            status.wanted_files() == [false, true] && status.limit_down == Some(7)
+        };
+        waiting.status.wait_for(shown).await.unwrap();
         waiting.tell(Command::AddPeer("127.0.0.1:1".parse().unwrap())).await;
         waiting.tell(Command::Finish).await;
         waiting.tell(Command::Start { sleeps: false }).await;
@@ -237,7 +259,11 @@ mod tests {
         let mut waiting = wait_as(State::Finished);
         waiting.tell(Command::Start { sleeps: false }).await;
         waiting.tell(Command::Pause).await;
+        waiting.until(State::Paused).await;
+        waiting.tell(Command::Unpause).await;
         waiting.until(State::Finished).await;
+        waiting.tell(Command::Pause).await;
+        waiting.until(State::Paused).await;
         waiting.tell(Command::Resume).await;
         assert!(waiting.task.await.unwrap().0);
     }
@@ -287,5 +313,22 @@ mod tests {
         assert_eq!(early.len(), 1 + EARLY_MAX);
         let last = Command::AddPeer(([10, 0, 0, 1], 3999).into());
         assert!(matches!(early[0], Command::Pause) && makes_void(&last, &early[EARLY_MAX]));
+    }
+
+    #[test]
+    fn what_is_set_last_is_what_holds() {
+        let board = Board::new(Status::default(), silent());
+        let conduct = |max_peers| TorrentOptions::default().max_peers(max_peers).conduct();
+        let mut early = Vec::new();
+        for most in 0..100 {
+            keep(&mut early, Command::Conduct(conduct(most)));
+        }
+        keep(&mut early, Command::Pause);
+        keep(&mut early, Command::SelectFiles(Choice::Wanted(vec![false, true])));
+        let mut wish = wish();
+        wish.take_all(&board, &mut early);
+        assert_eq!(wish.conduct, conduct(99));
+        assert_eq!(wish.files, [FilePriority::Off, FilePriority::Normal]);
+        assert!(matches!(early[..], [Command::Pause]), "{early:?}");
     }
 }

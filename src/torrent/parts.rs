@@ -10,13 +10,13 @@ use crate::base::ids::{FileIndex, InfoHash};
 use crate::base::layout::Layout;
 use crate::disk::{StoreConfig, StoreFile, record_of};
 use crate::metainfo::Torrent;
-use crate::net::limiter::Limiter;
 
 use super::meanwhile::at_disk;
 use super::options::TorrentOptions;
 use super::places::Account;
 use super::publish::{SoFar, wanted_pieces};
 use super::resources::Resources;
+use super::wish::Wish;
 
 /// What of a torrent the actor needs, checked to be there.
 pub(super) struct Parts {
@@ -28,15 +28,12 @@ pub(super) struct Parts {
     pub info_hash: InfoHash,
     pub layout: Layout,
     pub extents: Extents,
-    /// One entry a file.
-    pub wanted_files: Vec<bool>,
+    /// What may change at any time; the options say how that was at first.
+    pub wish: Wish,
     pub uploaded_before_bytes: u64,
     /// Its record of verified pieces, once it was looked for.
     pub record: OnceLock<PathBuf>,
     pub so_far: SoFar,
-    /// The torrent's own limits, below the session's.
-    pub limiter: Arc<Limiter>,
-    pub up_limiter: Arc<Limiter>,
 }
 
 impl Parts {
@@ -59,7 +56,7 @@ impl Parts {
 /// The torrent's files, as the disk is asked to open them. May wait for it, once.
 pub(super) async fn store_config(parts: &Parts) -> StoreConfig {
     let resume_path = parts.record().await;
-    let Parts { torrent, options, info_hash, layout, wanted_files, .. } = parts;
+    let Parts { torrent, options, info_hash, layout, wish, .. } = parts;
     let links = torrent.symlinks.iter().map(|link| (link.path.clone(), link.content()));
     StoreConfig {
         layout: *layout,
@@ -67,7 +64,7 @@ pub(super) async fn store_config(parts: &Parts) -> StoreConfig {
         files: store_files(torrent),
         symlinks: links.collect(),
         dir: options.dir.clone(),
-        wanted: wanted_files.clone(),
+        wanted: wish.wanted_files(),
         allocate: options.allocate,
         overwrite: options.overwrite,
         resume_path,
@@ -88,6 +85,6 @@ pub(super) fn store_files(torrent: &Torrent) -> Vec<StoreFile> {
 /// The pieces of the files that are wanted.
 pub(super) fn wanted_of(parts: &Parts) -> Bitfield {
     let is_wanted =
-        |file: FileIndex| parts.wanted_files.get(file.0 as usize).copied().unwrap_or(true);
+        |file: FileIndex| parts.wish.files.get(file.0 as usize).is_none_or(|it| it.is_wanted());
     wanted_pieces(&parts.extents, &parts.layout, is_wanted)
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::base::bitfield::Bitfield;
 use crate::base::extents::{Extents, FileSlice};
+use crate::base::file_priority::FilePriority;
 use crate::base::ids::FileIndex;
 use crate::base::layout::{Layout, PieceIndex};
 use crate::base::pool::BlockPool;
@@ -83,7 +84,7 @@ pub(super) struct Publisher {
     here: Bitfield,
     wanted: Bitfield,
     /// One entry a file.
-    wanted_files: Arc<[bool]>,
+    files: Arc<[FilePriority]>,
     wanted_bytes: u64,
     done_bytes: u64,
     missing_bytes: u64,
@@ -114,7 +115,7 @@ impl Publisher {
             flush_failure: None,
             here: Bitfield::none(piece_count),
             wanted: Bitfield::none(piece_count),
-            wanted_files: Arc::new([]),
+            files: Arc::new([]),
             wanted_bytes: 0,
             done_bytes: 0,
             missing_bytes: 0,
@@ -131,12 +132,12 @@ impl Publisher {
         extents: &Extents,
         layout: &Layout,
         wanted: &Bitfield,
-        wanted_files: &[bool],
+        files: &[FilePriority],
         have: &Bitfield,
     ) {
         self.here = have.clone();
         self.wanted = wanted.clone();
-        self.wanted_files = wanted_files.into();
+        self.files = files.into();
         self.complete = false;
         (self.wanted_bytes, self.done_bytes, self.missing_bytes) = (0, 0, 0);
         self.done_pieces = 0;
@@ -152,11 +153,17 @@ impl Publisher {
         self.note_whole();
     }
 
+    /// The same files are wanted, but not as much as before.
+    pub fn set_files(&mut self, files: &[FilePriority]) {
+        self.files = files.into();
+    }
+
     /// Bytes of a piece that are of wanted files: one that they share with others is fetched whole,
     /// but nobody asked for the rest.
     fn chosen(&self, extents: &Extents, layout: &Layout, piece: PieceIndex) -> u64 {
         let is_wanted = |slice: &FileSlice| {
-            !slice.is_pad && self.wanted_files.get(slice.file.0 as usize).copied().unwrap_or(true)
+            let priority = self.files.get(slice.file.0 as usize);
+            !slice.is_pad && priority.is_none_or(|it| it.is_wanted())
         };
         let slices = extents.slices(layout.piece_offset(piece), u64::from(layout.len_of(piece)));
         slices.filter(is_wanted).map(|slice| slice.len).sum()
@@ -290,7 +297,7 @@ impl Publisher {
             wanted_bytes: self.wanted_bytes,
             done_bytes: self.done_bytes,
             missing_bytes: self.missing_bytes,
-            wanted_files: self.wanted_files.clone(),
+            files: self.files.clone(),
             checked_bytes: (0, 0),
             moved_bytes: (0, 0),
             move_rate: 0,
@@ -485,8 +492,8 @@ mod tests {
         let (first, second) = (5_000, 3 * 16_384 - 5_000);
         let layout = Layout::new(first + second, 16_384).unwrap();
         let extents = Extents::new([(first, false), (second, false)]);
-        let files = [true, false];
-        let wanted = wanted_pieces(&extents, &layout, |file| files[file.0 as usize]);
+        let files = [FilePriority::Low, FilePriority::Off];
+        let wanted = wanted_pieces(&extents, &layout, |it| files[it.0 as usize].is_wanted());
         assert_eq!(wanted.ones(), 1);
         let pool = BlockPool::new(1 << 20);
         let mut publisher = Publisher::new(3, pool, 0, 0, SoFar::nothing(), None);
@@ -510,7 +517,7 @@ mod tests {
         let pool = BlockPool::new(1 << 20);
         let mut publisher = Publisher::new(3, pool, 0, 0, SoFar::nothing(), None);
         let all = Bitfield::all(3);
-        publisher.set_wanted(&extents, &layout, &all, &[true], &all);
+        publisher.set_wanted(&extents, &layout, &all, &[FilePriority::High], &all);
         let piece = layout.piece(1).unwrap();
         for _ in 0..2 {
             publisher.found(&extents, &layout, piece);

@@ -94,7 +94,7 @@ pub(super) async fn run(
         actor.tell(Event::DiskTrouble(why.clone()));
         actor.publisher.set_trouble(Some(why));
     }
-    let (ends, rested) = actor.run(early).await?;
+    let (ends, rested) = actor.run(parts, early).await?;
     Some((ends, Ran::Rested(rested)))
 }
 

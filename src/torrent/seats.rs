@@ -49,6 +49,15 @@ impl Seats {
         Self { dht, hashes, ports, seats: Vec::new(), haste: Haste::Urgent, announced: None }
     }
 
+    /// With this DHT from now on; seats in another one, or where there is none any more, are left.
+    pub fn change(&mut self, dht: Option<Dht>) {
+        if self.dht.is_some() != dht.is_some() {
+            self.seats.clear();
+            self.announced = None;
+            self.dht = dht;
+        }
+    }
+
     /// Are they those of a torrent with these hashes?
     pub fn are_of(&self, hashes: &[InfoHash]) -> bool {
         self.hashes == hashes

@@ -15,7 +15,7 @@ use crate::base::url::{Site, Url};
 use crate::link::web::{self, Origins, Server};
 use crate::metainfo::{Spelling, Torrent, WEB_SEEDS_MAX};
 use crate::swarm::Swarm;
-use crate::swarm::event::{Holds, WebSource};
+use crate::swarm::event::{Holds, Input, WebSource};
 use crate::swarm::report::{FileSnapshot, SourceSnapshot};
 
 use super::links::Links;
@@ -134,6 +134,21 @@ impl Sources {
         let entered = self.enter(&seed)?;
         self.added.push(seed);
         Some(entered)
+    }
+
+    /// Whether those that the torrent itself names are fetched from, while it runs: what its brain
+    /// is to be told.
+    pub fn use_own(&mut self, uses_own: bool) -> Vec<Input> {
+        let is_own = |server: &Server| server.named_by() == NamedBy::Torrent;
+        let known = self.servers.iter().filter(|(_, server)| is_own(server));
+        let known = known.map(|(source, _)| *source).collect();
+        let barred = Input::SourcesBarred { sources: known, are_barred: !uses_own };
+        let torrent = self.torrent.clone();
+        let own = torrent.web_seeds.iter().map(WebSeed::of_torrent);
+        let own = own.chain(torrent.http_seeds.iter().map(WebSeed::script));
+        let entered: Vec<_> =
+            own.filter(|_| uses_own).filter_map(|seed| self.enter(&seed)).collect();
+        vec![barred, Input::Sources(entered)]
     }
 
     fn enter(&mut self, seed: &WebSeed) -> Option<WebSource> {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::base::file_priority::FilePriority;
 use crate::base::ids::FileIndex;
 use crate::base::meter::{RateMeter, time_left};
 use crate::disk::{ChangedFile, DiskRates, Home};
@@ -57,8 +58,8 @@ pub struct Status {
     pub found: Option<Arc<FoundPieces>>,
     /// Bytes of the whole torrent that are missing, wanted or not, pad files left out.
     pub missing_bytes: u64,
-    /// Which files are wanted, by their position in the torrent.
-    pub wanted_files: Arc<[bool]>,
+    /// How much each file is wanted, by its position in the torrent.
+    pub files: Arc<[FilePriority]>,
     /// Bytes looked at so far and to look at, while checking.
     pub checked_bytes: (u64, u64),
     /// Bytes copied so far and to copy, while its files are moved.
@@ -170,6 +171,11 @@ impl Status {
             return 1.0;
         }
         self.done_bytes as f64 / self.wanted_bytes as f64
+    }
+
+    /// Which files are wanted, by their position in the torrent.
+    pub fn wanted_files(&self) -> Vec<bool> {
+        self.files.iter().map(|file| file.is_wanted()).collect()
     }
 
     /// Whether it is complete and awake, and nobody is connected to it.

@@ -214,7 +214,7 @@ impl Desk {
     pub async fn settle(&mut self, coming: Coming) -> Result<&Item, Refused> {
         let handle = opened(coming.opening).await.map_err(Refused::Failed)?;
         // What was chosen in an earlier run holds when nothing is chosen now.
-        let wanted = handle.look(|status| status.wanted_files.to_vec());
+        let wanted = handle.look(|status| status.wanted_files());
         let number = coming.number.unwrap_or_else(|| self.next_number());
         let item = Item {
             number,

@@ -151,7 +151,7 @@ fn what_is_too_much_is_refused_and_the_rest_goes_on() {
     for refused in [long, many] {
         assert!(matches!(ledger.put(&refused), Err(Error::TooMuch { .. })));
     }
-    let all = Selection::of(&vec![true; 8_000_000]).unwrap();
+    let all = choice(&vec![true; 8_000_000]);
     ledger.put(&Spec { selection: Some(all.clone()), ..spec(1) }).unwrap();
     ledger.commit().unwrap();
     let (_, restored) = open_model(&Arc::new(model.copy())).unwrap();
@@ -204,9 +204,51 @@ fn a_place_lies_between_two_others() {
 #[test]
 fn a_choice_is_a_bit_a_file() {
     let wanted = [true, false, false, false, false, false, false, true, true, false];
-    let selection = Selection::of(&wanted).unwrap();
+    let selection = choice(&wanted);
     assert!(selection.wanted().eq(wanted));
-    assert_eq!(Selection::of(&[]).unwrap().wanted().count(), 0);
+    assert_eq!(choice(&[]).wanted().count(), 0);
+    let body = Spec { selection: Some(selection), ..spec(1) }.encode().unwrap();
+    let has = |key: &[u8]| body.windows(key.len()).any(|it| it == key);
+    assert!(has(b"6:wanted2:\x81\x80") && !has(b"4:high") && !has(b"3:low"));
+}
+
+#[test]
+fn priorities_are_bits_that_an_older_program_steps_over() {
+    use FilePriority::{High, Low, Normal, Off};
+    let priorities = [High, Off, Normal, Low, Normal, Off, High, Low, High];
+    let selection = Selection::of(&priorities).unwrap();
+    assert!(selection.priorities().eq(priorities));
+    assert!(selection.wanted().eq(priorities.map(FilePriority::is_wanted)));
+    let body = Spec { selection: Some(selection), ..spec(1) }.encode().unwrap();
+    let has = |key: &[u8]| body.windows(key.len()).any(|it| it == key);
+    // It knows which are wanted.
+    assert!(has(b"6:wanted2:\xbb\x80") && has(b"4:high2:\x82\x80") && has(b"3:low2:\x11\0"));
+    let cut = |from: &[u8], to: &[u8]| {
+        let at = body.windows(from.len()).position(|it| it == from).unwrap();
+        [&body[..at], to, &body[at + from.len()..]].concat()
+    };
+    let wrong = cut(b"3:low2:\x11\0", b"3:low1:\x11");
+    assert_eq!(Spec::decode(TorrentId(1), &wrong), None, "of another number of files");
+}
+
+#[test]
+fn what_is_said_of_ways_and_bounds_is_off_in_what_was_written_before() {
+    let before = b"d3:dir2:/d5:flagsi3e9:info-hash20:aaaaaaaaaaaaaaaaaaaa4:name1:n5:placei3ee";
+    let read = Spec::decode(TorrentId(9), before).unwrap();
+    assert!(read.sequential && read.paused && !read.ends_first);
+    assert_eq!((read.ways, read.peers_max, read.slots_max), (Ways::default(), None, None));
+    assert_eq!(read.shown_name, None);
+    let closed = Ways { trackers: false, dht: false, ..Ways::default() };
+    let spec = Spec {
+        ways: closed,
+        ends_first: true,
+        peers_max: Some(7),
+        slots_max: Some(0),
+        shown_name: Some("mine".to_owned()),
+        ..read
+    };
+    let kept = Spec::decode(TorrentId(9), &spec.encode().unwrap()).unwrap();
+    assert_eq!(kept, spec);
 }
 
 #[test]
@@ -234,17 +276,72 @@ fn an_entry_of_few_words_is_read() {
     }
 }
 
+fn together() -> SessionSpec {
+    SessionSpec {
+        limits: Limits { down: Some(7), up: None },
+        alternative: Limits { down: None, up: Some(u64::MAX >> 1) },
+        uses_alternative: true,
+        active_max: Some(3),
+    }
+}
+
+#[test]
+fn what_is_wanted_of_all_is_kept_also_when_all_is_written_anew() {
+    let (model, mut ledger) = with_torrents(3);
+    let of = |model: &Arc<Model>| open_model(&Arc::new(model.copy())).unwrap().1;
+    assert_eq!(of(&model).session, SessionSpec::default());
+    ledger.put_session(SessionSpec::default());
+    ledger.put_session(together());
+    ledger.commit().unwrap();
+    let restored = of(&model);
+    assert_eq!((restored.session, restored.troubles), (together(), vec![]));
+    // Entries of others are so many that it is written anew.
+    for turn in 0..2000 {
+        ledger.put(&Spec { place: Place(turn), ..spec(1) }).unwrap();
+        ledger.commit().unwrap();
+    }
+    assert!(ledger.ledger_len < 10 << 10, "{}", ledger.ledger_len);
+    let restored = of(&model);
+    assert_eq!((restored.session, ids(&restored).len()), (together(), 3));
+    assert_eq!(ledger.next_id(), Some(TorrentId(4)), "it is no torrent");
+}
+
+#[test]
+fn what_is_wanted_of_all_is_tried_again_after_a_failure() {
+    let (_model, mut ledger) = with_torrents(1);
+    ledger.put_session(together());
+    let commit = ledger.begin(false).unwrap();
+    assert!(!ledger.has_changes());
+    let newer = SessionSpec { active_max: None, ..together() };
+    ledger.put_session(newer);
+    let older = Gathered { session: Some(together()), ..Gathered::default() };
+    ledger.gathered.take_back(older.clone());
+    assert_eq!(ledger.gathered.session, Some(newer));
+    ledger.end(commit.run()).unwrap();
+    ledger.gathered.session = None;
+    ledger.gathered.take_back(older);
+    assert_eq!(ledger.gathered.session, Some(together()));
+}
+
 fn any_spec() -> impl Strategy<Value = Spec> {
     let words = || proptest::collection::vec(".{0,20}", 0..4);
     let limit = || proptest::option::of(0..=i64::MAX as u64);
     let goals = (proptest::option::of(0.0..1e9), proptest::option::of(0..1_u64 << 40));
     let hashes = (any::<[u8; 20]>(), proptest::option::of(any::<[u8; 32]>()));
-    let flags = any::<[bool; 3]>();
-    let files = proptest::option::of(proptest::collection::vec(any::<bool>(), 0..40));
+    let flags = any::<[bool; 9]>();
+    let priority = prop_oneof![
+        Just(FilePriority::Off),
+        Just(FilePriority::Low),
+        Just(FilePriority::Normal),
+        Just(FilePriority::High)
+    ];
+    let files = proptest::option::of(proptest::collection::vec(priority, 0..40));
     let first = (hashes, ".{0,30}", files, limit(), limit(), goals);
     let rest = (flags, 0..=i64::MAX as u64, limit(), words(), words(), words());
     (first, rest).prop_map(|((hashes, name, files, down, up, goals), rest)| {
-        let ([sequential, paused, seed_only], place, completed_s, labels, trackers, seeds) = rest;
+        let (flags, place, completed_s, labels, trackers, seeds) = rest;
+        let [sequential, paused, seed_only, ends_first, asks, exchange, dht, lsd, web_seeds] =
+            flags;
         Spec {
             id: TorrentId(7),
             info_hash: Some(InfoHash(hashes.0)),
@@ -255,9 +352,14 @@ fn any_spec() -> impl Strategy<Value = Spec> {
             selection: files.map(|files| Selection::of(&files).unwrap()),
             download_limit: down,
             upload_limit: up,
+            peers_max: completed_s.map(|it| it as u32),
+            slots_max: down.map(|it| it as u32),
+            shown_name: trackers.first().cloned(),
             labels,
             goals: Goals { ratio: goals.0, time: goals.1.map(Duration::from_secs) },
             sequential,
+            ends_first,
+            ways: Ways { trackers: asks, exchange, dht, lsd, web_seeds },
             paused,
             seed_only,
             place: Place(place),

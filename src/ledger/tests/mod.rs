@@ -12,6 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::base::file_priority::FilePriority;
 use crate::base::ids::{InfoHash, InfoHashV2, TorrentId};
 
 use super::opening::open_on;
@@ -31,12 +32,17 @@ fn spec(id: u32) -> Spec {
         info_hash_v2: id.is_multiple_of(3).then_some(InfoHashV2([id as u8; 32])),
         name: format!("torrent number {id}"),
         dir: "/srv/downloads".into(),
-        selection: id.is_multiple_of(2).then(|| Selection::of(&[true, false, true]).unwrap()),
+        selection: id.is_multiple_of(2).then(|| choice(&[true, false, true])),
         download_limit: Some(1 << 20),
         upload_limit: None,
+        peers_max: None,
+        slots_max: None,
         labels: vec!["films".to_owned()],
+        shown_name: None,
         goals: Goals { ratio: Some(1.5), time: Some(Duration::from_secs(3600)) },
         sequential: id.is_multiple_of(5),
+        ends_first: false,
+        ways: Ways::default(),
         paused: false,
         seed_only: false,
         place: Place(1 << 40 | u64::from(id)),
@@ -46,6 +52,12 @@ fn spec(id: u32) -> Spec {
         web_seeds: Vec::new(),
         link: None,
     }
+}
+
+/// These files are wanted, as most are.
+fn choice(wanted: &[bool]) -> Selection {
+    let priorities = wanted.iter().map(|wanted| FilePriority::Normal.chosen(*wanted));
+    Selection::of(&priorities.collect::<Vec<_>>()).unwrap()
 }
 
 /// What is kept as its metadata: its length and bytes depend on the number.

@@ -85,6 +85,11 @@ impl Server {
         self.url.origin().site()
     }
 
+    /// Who names it.
+    pub fn named_by(&self) -> NamedBy {
+        self.named_by
+    }
+
     /// The files that it has, each at a URL of its own; all when none.
     pub fn files(&self) -> Option<&BTreeMap<FileIndex, Url>> {
         self.files.as_ref()

@@ -1,0 +1,209 @@
+//! What can be set of a torrent, and of all together: at once, shown, and kept.
+
+use super::kept::{back, keeping, rows, specs, started};
+use super::slumber::{held, when};
+use super::*;
+
+use crate::base::ids::TorrentId;
+use crate::net::lsd::{Lsd, LsdCommand};
+use crate::roster::{Flags, Phase};
+use crate::torrent::status::Status;
+use local::Local;
+
+const CLOSED: Ways =
+    Ways { trackers: false, exchange: false, dht: false, lsd: false, web_seeds: false };
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_that_is_set_of_one_is_there_at_the_next_start() {
+    let home = tempfile::tempdir().unwrap();
+    let session = started(home.path(), 1).await;
+    let id = session.add(torrent(1), options(home.path())).await.unwrap().id();
+    for setting in [
+        Setting::FilePriorities(vec![FilePriority::High]),
+        Setting::Sequential(true),
+        Setting::EndsFirst(true),
+        Setting::Ways(CLOSED),
+        Setting::PeersMax(Some(7)),
+        Setting::SlotsMax(Some(2)),
+        Setting::ShownName(Some("mine".to_owned())),
+        Setting::DownloadLimit(Some(5000)),
+    ] {
+        session.set(id, setting).await.unwrap();
+    }
+    let before = specs(&session).await;
+    let spec = &before[0];
+    assert!(spec.sequential && spec.ends_first);
+    assert_eq!((spec.ways, spec.peers_max, spec.slots_max), (CLOSED, Some(7), Some(2)));
+    assert_eq!(spec.shown_name.as_deref(), Some("mine"));
+    let priorities = |spec: &Spec| spec.selection.as_ref().map(|it| it.priorities().collect());
+    assert_eq!(priorities(spec), Some(vec![FilePriority::High]));
+    let row = rows(&session).await[0];
+    assert!(row.flags.has(Flags::SEQUENTIAL | Flags::ENDS_FIRST));
+    assert_eq!(row.limit_down.map(|limit| limit.get()), Some(5000));
+    session.stop().await;
+
+    let session = started(home.path(), 1).await;
+    assert_eq!(specs(&session).await, before);
+    let handle = back(&session, 1).await;
+    assert_eq!(handle.look(|status| status.files.to_vec()), [FilePriority::High]);
+    // A choice by yes and no leaves it as urgent as it was.
+    session.set(id, Setting::WantedFiles(vec![true])).await.unwrap();
+    assert_eq!(specs(&session).await, before);
+    session.stop().await;
+}
+
+#[tokio::test]
+async fn labels_and_names_have_bounds() {
+    let home = tempfile::tempdir().unwrap();
+    let session = started(home.path(), 1).await;
+    let many = vec!["x".to_owned(); LABELS_MAX + 1];
+    let refused = session.add(torrent(1), options(home.path()).labels(many.clone())).await;
+    assert!(matches!(refused, Err(Error::Refused(_))));
+    let id = session.add(torrent(1), options(home.path())).await.unwrap().id();
+    for setting in [
+        Setting::Labels(many),
+        Setting::Labels(vec!["x".repeat(LABEL_LEN_MAX + 1)]),
+        Setting::Labels(vec![String::new()]),
+        Setting::ShownName(Some(String::new())),
+        Setting::ShownName(Some("x".repeat(NAME_LEN_MAX + 1))),
+    ] {
+        let refused = session.set(id, setting.clone()).await;
+        assert!(matches!(refused, Err(Error::Refused(_))), "{setting:?}");
+    }
+    let most = vec!["x".repeat(LABEL_LEN_MAX); LABELS_MAX];
+    session.set(id, Setting::Labels(most.clone())).await.unwrap();
+    assert_eq!(specs(&session).await[0].labels, most);
+    session.stop().await;
+}
+
+/// What the ledger says of all must not stand in the way of what is set of one.
+fn open_to_all(home: &Path) -> SessionConfig {
+    let rest = options(home).use_trackers(true).use_web_seeds(true);
+    keeping(home, 5).restored(rest.waits_for_disk(true))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_running_torrent_leaves_trackers_and_the_dht_and_comes_back_to_them() {
+    let home = tempfile::tempdir().unwrap();
+    let config = open_to_all(home.path()).dht(Some(DhtOptions::default()));
+    let session = Session::start(config).await.unwrap();
+    let trackers = vec!["http://127.0.0.1:1/announce".to_owned()];
+    let options = options(home.path()).use_trackers(true).extra_trackers(trackers);
+    let handle = session.add(torrent(1), options).await.unwrap();
+    let is_open = |status: &Status| !status.trackers.is_empty() && status.dht.is_some();
+    let is_shut = |status: &Status| status.trackers.is_empty() && status.dht.is_none();
+    when(&handle, "with all", is_open).await;
+    session.set(handle.id(), Setting::Ways(CLOSED)).await.unwrap();
+    when(&handle, "alone", is_shut).await;
+    session.set(handle.id(), Setting::Ways(Ways::default())).await.unwrap();
+    when(&handle, "with all again", is_open).await;
+    session.stop().await;
+}
+
+#[tokio::test]
+async fn the_local_network_hears_of_those_that_are_open_to_it() {
+    let home = tempfile::tempdir().unwrap();
+    let (commands, mut ordered) = tokio::sync::mpsc::channel(16);
+    let (_tell, peers) = tokio::sync::mpsc::channel(1);
+    let local = |_| Local::with(Some(Lsd { commands, peers }));
+    let session = Session::start_among(keeping(home.path(), 5), local).await.unwrap();
+    let hash = |number| torrent(number).info_hash_v1.unwrap();
+    session.add(torrent(1), options(home.path()).use_lsd(false)).await.unwrap();
+    let second = session.add(torrent(2), options(home.path())).await.unwrap();
+    assert_eq!(ordered.recv().await, Some(LsdCommand::Add(hash(2))));
+    session.set(second.id(), Setting::Ways(CLOSED)).await.unwrap();
+    assert_eq!(ordered.recv().await, Some(LsdCommand::Remove(hash(2))));
+    session.set(TorrentId(1), Setting::Ways(Ways::default())).await.unwrap();
+    assert_eq!(ordered.recv().await, Some(LsdCommand::Add(hash(1))));
+    session.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_show_what_is_wanted_and_not_what_holds() {
+    let home = tempfile::tempdir().unwrap();
+    let config = keeping(home.path(), 1).download_limit(1000);
+    let session = Session::start(config).await.unwrap();
+    let limited = options(home.path()).download_limit(5000);
+    let first = session.add(torrent(1), limited).await.unwrap();
+    until(&first, State::Downloading).await;
+    let second = session.add(torrent(2), options(home.path())).await.unwrap();
+    until(&second, State::Queued).await;
+    let limits = || async {
+        let rows = rows(&session).await;
+        rows.iter().map(|row| row.limit_down.map(|it| it.get())).collect::<Vec<_>>()
+    };
+    // The session's is lower than the first one's own.
+    assert_eq!(limits().await, [Some(5000), None]);
+    session.set(second.id(), Setting::DownloadLimit(Some(7))).await.unwrap();
+    assert_eq!(limits().await, [Some(5000), Some(7)], "of one that waits, too");
+    when(&second, "limited", |status| status.limit_down == Some(7)).await;
+    first.limit_down(None).await;
+    assert_eq!(limits().await, [None, Some(7)]);
+    session.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_has_seeded_enough_is_paused_at_once() {
+    let home = tempfile::tempdir().unwrap();
+    let session = started(home.path(), 5).await;
+    let enough = SeedLimits { ratio: Some(0.0), time: None };
+    let options = options(home.path()).seed_only(true).seeding(enough);
+    let handle = session.add(held(1, &options), options.clone()).await.unwrap();
+    until(&handle, State::Finished).await;
+    session.set(handle.id(), Setting::Paused(true)).await.unwrap();
+    until(&handle, State::Paused).await;
+    assert_eq!(rows(&session).await[0].phase, Phase::Paused);
+    session.set(handle.id(), Setting::Paused(false)).await.unwrap();
+    until(&handle, State::Finished).await;
+    // It seeds on where that is said.
+    handle.pause().await;
+    until(&handle, State::Paused).await;
+    handle.resume().await;
+    until(&handle, State::Complete).await;
+    session.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_set_of_all_is_kept_unless_the_next_session_says_otherwise() {
+    let home = tempfile::tempdir().unwrap();
+    let session = started(home.path(), SessionConfig::MAX_ACTIVE).await;
+    assert_eq!(session.settings().await, Some(SessionSpec::default()));
+    let day = Limits { down: Some(2000), up: Some(1000) };
+    let night = Limits { down: None, up: Some(9000) };
+    for setting in [
+        SessionSetting::Limits(day),
+        SessionSetting::Alternative(night),
+        SessionSetting::ActiveMax(Some(1)),
+    ] {
+        session.set_all(setting).await.unwrap();
+    }
+    let rates =
+        |session: &Session| Limits { down: session.limiter.rate(), up: session.up_limiter.rate() };
+    assert_eq!(rates(&session), day);
+    session.set_all(SessionSetting::UsesAlternative(true)).await.unwrap();
+    assert_eq!(rates(&session), night);
+    let before = session.settings().await.unwrap();
+    session.stop().await;
+
+    let session = started(home.path(), SessionConfig::MAX_ACTIVE).await;
+    assert_eq!((session.settings().await, rates(&session)), (Some(before), night));
+    session.set_all(SessionSetting::UsesAlternative(false)).await.unwrap();
+    assert_eq!(rates(&session), day);
+    // One at a time, until that is lifted.
+    let first = session.add(torrent(1), options(home.path())).await.unwrap();
+    until(&first, State::Downloading).await;
+    let second = session.add(torrent(2), options(home.path())).await.unwrap();
+    until(&second, State::Queued).await;
+    session.set_all(SessionSetting::ActiveMax(None)).await.unwrap();
+    until(&second, State::Downloading).await;
+    session.stop().await;
+
+    let given = keeping(home.path(), 3).upload_limit(77);
+    let session = Session::start(given).await.unwrap();
+    assert_eq!(rates(&session), Limits { down: Some(2000), up: Some(77) });
+    session.stop().await;
+    // That was for one run.
+    let session = started(home.path(), 3).await;
+    assert_eq!(rates(&session), day);
+    session.stop().await;
+}
