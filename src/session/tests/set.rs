@@ -7,7 +7,7 @@ use super::*;
 use crate::base::ids::TorrentId;
 use crate::net::lsd::{Lsd, LsdCommand};
 use crate::roster::{Flags, Phase};
-use crate::torrent::status::Status;
+use crate::torrent::status::{SourceState, SourceStatus, Status};
 use local::Local;
 
 const CLOSED: Ways =
@@ -97,6 +97,30 @@ async fn a_running_torrent_leaves_trackers_and_the_dht_and_comes_back_to_them() 
     when(&handle, "alone", is_shut).await;
     session.set(handle.id(), Setting::Ways(Ways::default())).await.unwrap();
     when(&handle, "with all again", is_open).await;
+    session.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn servers_that_the_torrent_names_are_left_and_taken_up_again() {
+    let home = tempfile::tempdir().unwrap();
+    let config = open_to_all(home.path()).allow_local_sources(true);
+    let session = Session::start(config).await.unwrap();
+    let info = torrent(1).raw_info().to_vec();
+    let file = [b"d4:info", &info[..], b"8:url-list19:http://127.0.0.1:1/e"].concat();
+    let torrent = Arc::new(Torrent::parse(&file).unwrap());
+    let handle = session.add(torrent, options(home.path())).await.unwrap();
+    until(&handle, State::Downloading).await;
+    assert_eq!(handle.sources().await.len(), 0, "it was added without");
+    let closed = Ways { web_seeds: false, ..Ways::default() };
+    session.set(handle.id(), Setting::Ways(Ways::default())).await.unwrap();
+    let is_off = |sources: &[SourceStatus]| {
+        sources.iter().map(|it| matches!(it.state, SourceState::Off { .. })).collect::<Vec<_>>()
+    };
+    assert_eq!(is_off(&handle.sources().await), [false]);
+    session.set(handle.id(), Setting::Ways(closed)).await.unwrap();
+    assert_eq!(is_off(&handle.sources().await), [true]);
+    session.set(handle.id(), Setting::Ways(Ways::default())).await.unwrap();
+    assert_eq!(is_off(&handle.sources().await), [false]);
     session.stop().await;
 }
 
