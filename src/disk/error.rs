@@ -149,7 +149,7 @@ pub enum Error {
 fn disturbed(what: &str) -> String {
     match what {
         Error::GONE => "is gone: somebody deleted, moved or renamed it".to_owned(),
-        _ => format!("was {what} by somebody else: it is checked again"),
+        _ => format!("was {what} by somebody else"),
     }
 }
 
@@ -253,18 +253,32 @@ impl fmt::Display for Holder<'_> {
     }
 }
 
+// What stands behind the words of an error, where its user can do something.
+const FREE_SPACE: &str = ": free some space, it goes on by itself";
+const READABLE: &str = ": make it readable";
+const WRITABLE: &str = ": make it writable or choose another directory";
+const IN_THE_WAY: &str = ": a file or a symbolic link is in the way, move it away";
+const NO_LINKS: &str = ": links are not followed, move it away";
+
+/// The words of an error that say what is wrong, and those that say what to do; none where they say
+/// nothing of that.
+pub fn remedy_apart(words: &str) -> (&str, Option<&'static str>) {
+    let remedies = [FREE_SPACE, READABLE, WRITABLE, IN_THE_WAY, NO_LINKS];
+    let cut = |remedy: &'static str| Some((words.strip_suffix(remedy)?, &remedy[2..]));
+    match remedies.into_iter().find_map(cut) {
+        Some((what, remedy)) => (what, Some(remedy)),
+        None => (words, None),
+    }
+}
+
 fn advice(operation: &str, error: &io::Error) -> &'static str {
     use io::ErrorKind::{NotADirectory, PermissionDenied, ReadOnlyFilesystem};
     match error.kind() {
-        _ if is_full(error) => ": free some space, it goes on by itself",
-        PermissionDenied if matches!(operation, "reading" | "opening" | "looking at") => {
-            ": make it readable"
-        }
-        PermissionDenied | ReadOnlyFilesystem => ": make it writable or choose another directory",
-        NotADirectory => ": a file or a symbolic link is in the way, move it away",
-        _ if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
-            ": links are not followed, move it away"
-        }
+        _ if is_full(error) => FREE_SPACE,
+        PermissionDenied if matches!(operation, "reading" | "opening" | "looking at") => READABLE,
+        PermissionDenied | ReadOnlyFilesystem => WRITABLE,
+        NotADirectory => IN_THE_WAY,
+        _ if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => NO_LINKS,
         _ => "",
     }
 }
@@ -282,6 +296,15 @@ mod tests {
             error.to_string(),
             "no space left on device writing downloads/x: free some space, it goes on by itself"
         );
+    }
+
+    #[test]
+    fn what_to_do_is_told_apart_from_what_is_wrong() {
+        let full = io::Error::from_raw_os_error(rustix::io::Errno::NOSPC.raw_os_error());
+        let words = Error::io("writing", "d: x", full).to_string();
+        let what = "no space left on device writing d: x";
+        assert_eq!(remedy_apart(&words), (what, Some("free some space, it goes on by itself")));
+        assert_eq!(remedy_apart("input/output error reading d: x").1, None);
     }
 
     #[test]

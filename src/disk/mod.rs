@@ -94,7 +94,7 @@ pub use self::afloat::Backlog;
 pub use self::carry::MoveProgress;
 pub use self::check::{CheckProgress, CheckReport, CheckSnapshot, check_and_sum, check_files};
 pub use self::config::{Allocate, StoreConfig, StoreFile};
-pub use self::error::Error;
+pub use self::error::{Error, remedy_apart};
 pub use self::folding::folds_names;
 pub use self::footing::Gone;
 pub use self::gates::Leave;
@@ -104,7 +104,9 @@ pub use self::looked::{AtRest, at_rest};
 pub use self::memory::{Faults, MemoryStore};
 pub use self::outlet::{Outlet, OutletFile};
 pub use self::rates::{DiskMeter, DiskRates};
-pub use self::record::{Home, RecordState, Reserved, home_of, lasting, record_of, reserve};
+pub use self::record::{
+    Home, RecordState, Reserved, home_in, home_of, is_used, lasting, record_of, reserve,
+};
 pub use self::relocate::{Relocating, Relocation, plan_move, refuse_move};
 pub use self::scan::SCAN_BYTES_MAX;
 pub use self::silence::Silence;

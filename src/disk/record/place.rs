@@ -44,6 +44,11 @@ pub fn reserve(record: &Path, info_hash: InfoHash, dir: &Path) -> Option<Reserve
     Some(lock.into())
 }
 
+/// Has a process the record at this path? Our own records are not asked for. Changes nothing.
+pub fn is_used(record: &Path) -> bool {
+    is_with_others(record, None)
+}
+
 /// Where a torrent's files are for somebody who names this directory, if its record knows of any.
 /// Waits for the disk; changes nothing.
 pub fn home_of(state_dir: &Path, info_hash: InfoHash, dir: &Path) -> Option<Home> {
@@ -59,7 +64,7 @@ fn moved_to(state_dir: &Path, info_hash: InfoHash, dir: &Path) -> Option<PathBuf
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         name.starts_with(&start) && name.ends_with(".resume")
     };
-    let is_here = |path: &PathBuf| home(path, info_hash).is_some_and(|home| home.dir == dir);
+    let is_here = |path: &PathBuf| home_in(path, info_hash).is_some_and(|home| home.dir == dir);
     let entries = fs::read_dir(state_dir).ok()?;
     let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
     paths.filter(is_one).find(is_here)
@@ -67,11 +72,12 @@ fn moved_to(state_dir: &Path, info_hash: InfoHash, dir: &Path) -> Option<PathBuf
 
 /// Does somebody who names this directory mean the files of that record?
 fn home_is_meant(record: &Path, info_hash: InfoHash, dir: &Path) -> bool {
-    home(record, info_hash).is_some_and(|home| home.is_meant_by(dir))
+    home_in(record, info_hash).is_some_and(|home| home.is_meant_by(dir))
 }
 
-/// Where a record says that the files are.
-fn home(record: &Path, info_hash: InfoHash) -> Option<Home> {
+/// Where a record says that the files are; none where it says nothing that holds. Waits for the
+/// disk.
+pub fn home_in(record: &Path, info_hash: InfoHash) -> Option<Home> {
     format::home(&bytes_of(record)?, info_hash)
 }
 
