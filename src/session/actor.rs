@@ -37,7 +37,9 @@ use super::homes::Homes;
 use super::listed::{Listed, Setting, check_labels, check_name};
 use super::listener::Registration;
 use super::local::Local;
-use super::member::{AddAnswer, Arriving, Facts, Member, RemoveAnswer, Spent, trouble_of};
+use super::member::{
+    AddAnswer, Arriving, Facts, Member, RemoveAnswer, Spent, claiming, trouble_of,
+};
 use super::opening::{self, Coming, Opened, in_turn, open};
 use super::outside::Outside;
 use super::persist::{Kept, News};
@@ -613,6 +615,7 @@ impl Actor {
         let handle = &member.handle;
         self.told.apply(row, now_s, || handle.look(trouble_of).into());
         let row = if member.is_leaving { member.facts.row(spec, Phase::Stopping) } else { row };
+        let claim = claiming(row, spec);
         let now = std::time::Instant::now();
         member.spent.on(row.phase, now);
         self.slumber.note(id, member.standing(), now);
@@ -652,7 +655,7 @@ impl Actor {
             member.seen_choice = choice;
             self.has_new_choice = true;
         }
-        self.judge(Input::Row(row));
+        self.judge(Input::Row(claim));
     }
 
     /// What follows from this is done by [`carry_out`](Self::carry_out).

@@ -137,6 +137,15 @@ pub(super) fn row_of(spec: &Spec, before: &Tally, phase: Phase) -> Row {
     }
 }
 
+/// The row by which it is judged whose turn it is. One that was told to go on, and is paused until
+/// it has read that, holds its place meanwhile: others that wait would take it.
+pub(super) fn claiming(row: Row, spec: &Spec) -> Row {
+    match row.phase {
+        Phase::Paused if !spec.paused => Row { phase: Phase::Checking, ..row },
+        _ => row,
+    }
+}
+
 impl Member {
     /// How it stands, at this second since 1970.
     pub fn row(&mut self, spec: &Spec, now: u64) -> Row {
@@ -283,7 +292,44 @@ fn phase_of(state: &State) -> Phase {
 
 #[cfg(test)]
 mod tests {
+    use super::super::wanted::Wanted;
     use super::*;
+    use crate::metainfo::Torrent;
+    use crate::roster::policy::{Input, Output, Policy};
+    use crate::torrent::command::Command;
+    use crate::torrent::options::TorrentOptions;
+
+    /// In virtual time: the rows that a session sees when all are resumed, those that wait first.
+    #[test]
+    fn a_place_is_held_by_who_was_told_to_go_on_and_is_paused_still() {
+        let (now, torrents) = (Instant::now(), [1, 2].map(TorrentId));
+        let mut wanted = Wanted::new(None, Some(torrents[0]));
+        for (id, name) in torrents.into_iter().zip(["a", "b"]) {
+            let info = format!("d6:lengthi1e4:name1:{name}12:piece lengthi16384e6:pieces20:");
+            let info = [info.as_bytes(), &[b'x'; 20], b"e"].concat();
+            let torrent = Torrent::from_info(&info).unwrap();
+            wanted.begin(id, &torrent, &TorrentOptions::default().paused(true), 0);
+        }
+        let mut policy = Policy::new(1);
+        let mut show = |wanted: &Wanted, id: TorrentId, phase| {
+            let spec = wanted.get(id).unwrap();
+            let row = claiming(row_of(spec, &Tally::default(), phase), spec);
+            policy.handle(Input::Row(row), now);
+            std::iter::from_fn(|| policy.poll_output()).collect::<Vec<_>>()
+        };
+        for id in torrents {
+            assert_eq!(show(&wanted, id, Phase::Paused), []);
+        }
+        for id in torrents {
+            wanted.note(id, &Command::Unpause).unwrap();
+        }
+        assert_eq!(show(&wanted, torrents[0], Phase::Paused), []);
+        // The second has read its order before the first one has.
+        assert_eq!(show(&wanted, torrents[1], Phase::Queued), [], "there is one place");
+        assert_eq!(show(&wanted, torrents[0], Phase::Downloading), []);
+        wanted.note(torrents[0], &Command::Pause).unwrap();
+        assert_eq!(show(&wanted, torrents[0], Phase::Paused), [Output::Start(torrents[1])]);
+    }
 
     #[test]
     fn time_counts_for_what_a_torrent_did_in_it() {

@@ -22,6 +22,7 @@ mod outside;
 mod persist;
 mod places;
 mod ports;
+mod records;
 mod restoring;
 mod returning;
 mod searches;
@@ -70,6 +71,7 @@ pub use config::{DhtOptions, SessionConfig};
 pub use error::Error;
 pub use listed::{LABEL_LEN_MAX, LABELS_MAX, Listed, NAME_LEN_MAX, Setting};
 pub use memory::Memory;
+pub use records::{Cleared, KeptRecord, kept_records};
 pub use told::Heads;
 pub use wanted::Rank;
 
