@@ -93,10 +93,10 @@ impl Swarm {
         self.crowd.candidates().told_banned().collect()
     }
 
-    /// How long payload was fetched, from the first request on and without pauses, for averages;
-    /// nothing before any came.
-    pub fn transferred_for(&self, now: Instant) -> Duration {
-        self.transfer.transferred_for(now)
+    /// How long payload was fetched, from the first request to the last payload and without pauses,
+    /// for averages; nothing before any came.
+    pub fn transferred_for(&self) -> Duration {
+        self.transfer.transferred_for()
     }
 
     /// What the download waits for, over the last minute and its life.

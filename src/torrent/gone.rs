@@ -22,6 +22,16 @@ const RESTORE_EVERY: Duration = Duration::from_secs(10);
 /// fetched again: who has moved it away may be about to put it back.
 const FETCH_AFTER: Duration = Duration::from_secs(30);
 
+/// What is wrong with a file as long as it is; of one that was changed, how much that is.
+fn lasting_words(reason: &str, pieces: u32, is_gone: bool) -> String {
+    match pieces {
+        _ if is_gone => reason.to_owned(),
+        0 => reason.to_owned(),
+        1 => format!("{reason}: 1 piece of it is missing until it is as it was"),
+        _ => format!("{reason}: {pieces} pieces of it are missing until it is as it was"),
+    }
+}
+
 impl Actor {
     pub(super) fn on_file_trouble(&mut self, reason: String, lost: Vec<PieceIndex>, is_gone: bool) {
         warn!(reason, lost = lost.len(), "file trouble");
@@ -39,7 +49,8 @@ impl Actor {
         self.lose(lost);
         // What is fetched again is no trouble.
         let is_trouble = pieces == 0 || is_awaited;
-        let is_new = is_trouble && self.publisher.set_trouble(Some(reason.clone()));
+        let lasting = lasting_words(&reason, pieces, is_gone);
+        let is_new = is_trouble && self.publisher.set_trouble(Some(lasting));
         let news = match pieces {
             0 if !is_new => None,
             0 => Some(News::Swarm(Event::DiskTrouble(reason))),
@@ -166,5 +177,19 @@ impl Actor {
         }
         self.is_restoring = self.looks_for_lost() && self.publisher.left().1 > 0;
         self.submit(if self.is_restoring { Job::Restore } else { Job::Finish });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::lasting_words;
+
+    #[test]
+    fn a_check_that_is_over_is_not_spoken_of() {
+        let said = |pieces, is_gone| lasting_words("x was cut by somebody else", pieces, is_gone);
+        let many = "x was cut by somebody else: 3 pieces of it are missing until it is as it was";
+        assert_eq!(said(3, false), many);
+        assert!(said(1, false).ends_with(": 1 piece of it is missing until it is as it was"));
+        assert_eq!([said(0, false), said(3, true)], ["x was cut by somebody else"; 2]);
     }
 }

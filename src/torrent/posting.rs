@@ -88,7 +88,7 @@ impl Actor {
             peers: status.peers_connected,
         });
         status.dht = self.seats.status(now);
-        (status.sources_connected, status.sources_known) = self.sources.counts();
+        (status.sources_connected, status.sources_known) = self.sources.counts(&self.swarm, now);
         self.published_bytes = self.swarm.moved_bytes();
         let is_paused = self.publisher.is_paused();
         self.trackers.publish(&status, self.swarm.working_peers(), is_paused);

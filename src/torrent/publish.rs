@@ -323,7 +323,7 @@ impl Publisher {
             was_whole: self.so_far.was_whole,
             running,
             posted_at: Some(now),
-            transferring: self.so_far.transferring + swarm.transferred_for(now),
+            transferring: self.so_far.transferring + swarm.transferred_for(),
             peers_connected: numbers.connected,
             seeds_connected: numbers.seeds,
             peers_sending: numbers.sending,

@@ -72,11 +72,6 @@ struct Told {
 }
 
 impl SourceWatch {
-    /// Servers that had connections at the last look.
-    pub fn up_count(&self) -> u32 {
-        self.told.iter().filter(|told| told.is_up).count() as u32
-    }
-
     /// What is new of which; the list only ever grows at its end. `path` is that of a file of the
     /// torrent; it is asked only of what is told.
     pub fn look(

@@ -208,9 +208,13 @@ impl Sources {
         WebSource { source, holds, priority, links_max }
     }
 
-    /// Those that there were connections to when it was looked last, and all.
-    pub fn counts(&self) -> (u32, u32) {
-        (self.watch.up_count(), self.servers.len() as u32)
+    /// Those that there are connections to, and all.
+    pub fn counts(&self, swarm: &Swarm, now: Instant) -> (u32, u32) {
+        if self.servers.is_empty() {
+            return (0, 0);
+        }
+        let up = swarm.sources(now).iter().filter(|source| source.links > 0).count();
+        (up as u32, self.servers.len() as u32)
     }
 
     /// Are there none?

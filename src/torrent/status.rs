@@ -111,7 +111,8 @@ pub struct Status {
     pub running: Duration,
     /// When this was so; none while nothing of it runs.
     pub posted_at: Option<Instant>,
-    /// Time spent fetching, from the first request on and without pauses, for averages.
+    /// Time spent fetching, from the first request to the last payload and without pauses, for
+    /// averages.
     pub transferring: Duration,
     /// Links that are up.
     pub peers_connected: u32,

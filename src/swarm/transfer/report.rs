@@ -69,17 +69,15 @@ impl Totals {
     /// Nothing is fetched any more, for now. Nobody is to see an old rate when it goes on.
     pub(super) fn rest(&mut self, now: Instant) {
         self.meter = RateMeter::new(now);
-        let transfer = self.transfer.take();
-        let came = transfer.and_then(|(began, last)| Some(last?.saturating_duration_since(began)));
-        self.transferred += came.unwrap_or_default();
+        self.transferred = self.transferred_for();
+        self.transfer = None;
     }
 
-    pub(super) fn transferred_for(&self, now: Instant) -> Duration {
-        let current = match self.transfer {
-            Some((began, Some(_))) => now.saturating_duration_since(began),
-            _ => Duration::ZERO,
-        };
-        self.transferred + current
+    /// The same while it lasts and after its end: the wait for what never comes is no part of it.
+    pub(super) fn transferred_for(&self) -> Duration {
+        let came =
+            self.transfer.and_then(|(began, last)| Some(last?.saturating_duration_since(began)));
+        self.transferred + came.unwrap_or_default()
     }
 }
 
@@ -131,8 +129,8 @@ impl Transfer {
     }
 
     /// How long payload was fetched; see [`Swarm::transferred_for`](crate::swarm::Swarm).
-    pub(in crate::swarm) fn transferred_for(&self, now: Instant) -> Duration {
-        self.totals.transferred_for(now)
+    pub(in crate::swarm) fn transferred_for(&self) -> Duration {
+        self.totals.transferred_for()
     }
 
     /// May the link be given the order? Yes, when it is not up.
