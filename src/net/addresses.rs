@@ -24,6 +24,17 @@ pub fn networks() -> io::Result<Vec<IpAddr>> {
     Ok(found)
 }
 
+/// Is this an address of this machine? Where the system does not tell, its loopback ones alone are.
+pub fn is_own(ip: IpAddr) -> bool {
+    let ip = ip.to_canonical();
+    let own = |it: &SockaddrStorage| match it.as_sockaddr_in() {
+        Some(four) => Some(IpAddr::from(four.ip())),
+        None => it.as_sockaddr_in6().map(|six| six.ip().into()),
+    };
+    let mut all = getifaddrs().into_iter().flatten().filter_map(|it| own(&it.address?));
+    ip.is_loopback() || ip.is_unspecified() || all.any(|own| own == ip)
+}
+
 fn network_of(address: &SockaddrStorage) -> Option<IpAddr> {
     if let Some(four) = address.as_sockaddr_in() {
         let ip = four.ip();
@@ -43,5 +54,14 @@ mod tests {
         let found = networks().unwrap();
         assert!(found.is_sorted() && !found.iter().any(IpAddr::is_loopback), "{found:?}");
         assert_eq!(networks().unwrap(), found);
+    }
+
+    #[test]
+    fn own_addresses_are_known() {
+        for own in ["127.0.0.1", "127.9.9.9", "::1", "0.0.0.0", "::ffff:127.0.0.1"] {
+            assert!(is_own(own.parse().unwrap()), "{own}");
+        }
+        assert!(networks().unwrap().into_iter().filter(IpAddr::is_ipv4).all(is_own));
+        assert!(!is_own("192.0.2.1".parse().unwrap()), "for documentation only (RFC 5737)");
     }
 }
