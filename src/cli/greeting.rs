@@ -101,6 +101,10 @@ fn loneliness(
         return None;
     }
     Some(match is_seed_only {
+        _ if torrent.private => {
+            "no tracker is named, and the torrent is private: nobody else may name peers (-a URL \
+             names one)"
+        }
         true => "no tracker is named: only peers that are told of us will come (-a URL names one)",
         false => {
             "no tracker and no peer is named: nobody to ask (-a URL, --peer ADDR, add-peer ADDR)"
@@ -138,7 +142,8 @@ mod tests {
         assert!(said(false, true, around(false, false)).unwrap().contains("only peers that are"));
         assert_eq!(said(false, false, around(true, false)), None);
         assert_eq!(said(false, false, around(false, true)), None, "the DHT is asked");
-        assert!(said(true, false, around(false, true)).is_some(), "but not for private ones");
+        let private = said(true, false, around(false, true)).unwrap();
+        assert!(private.contains("is private") && !private.contains("peer ADDR"), "{private}");
         let named = TorrentOptions::default().peers(vec!["192.0.2.1:6".parse().unwrap()]);
         assert_eq!(loneliness(&torrent(true), false, &named, around(false, false)), None);
     }

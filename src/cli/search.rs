@@ -20,6 +20,7 @@ use crate::metainfo::{Magnet, Torrent};
 use crate::net::egress::{Egress, Purpose};
 use crate::seek::Target;
 use crate::session::TorrentOptions;
+use crate::swarm::report::Known;
 use crate::torrent::seeking::{Contacts, SeekDesk, SeekError, SeekRequest, SeekStatus, Seeking};
 use crate::torrent::status::Status;
 
@@ -29,7 +30,7 @@ use super::exit::{Exit, Failure};
 use super::given::{LOOKUP_LIMIT, Loaded, by_url_of, save};
 use super::item::{NAME_COLUMNS, Told, What};
 use super::place::followed;
-use super::print::{Row, counted, dht_reach, hide_keys};
+use super::print::{Row, counted, dht_reach, hide_keys, without_address};
 use super::repl::desk::Chosen;
 use super::selection::wanted_files;
 use super::values::Ranges;
@@ -421,6 +422,11 @@ impl Search {
         Some(words)
     }
 
+    /// Why those who were dialled are not connected, if any of them tells: one of them is named.
+    pub async fn failed(&self) -> Option<String> {
+        failed_words(&self.desk.peers().await.1)
+    }
+
     /// Ends it, and waits until its trackers are told.
     pub async fn stop(self) {
         self.desk.stop().await;
@@ -481,6 +487,16 @@ pub fn words(status: &SeekStatus) -> String {
         true => "looking for peers: none known".to_owned(),
         false => format!("looking for peers: {}", parts.join(", ")),
     }
+}
+
+/// `192.0.2.1:6881: connection refused; 2 more failed`.
+fn failed_words(known: &[Known]) -> Option<String> {
+    let mut failed = known.iter().filter_map(|it| Some((it.address, it.last_error.as_deref()?)));
+    let (address, why) = failed.next()?;
+    let why = escape(without_address(why, address));
+    let others = failed.count();
+    let more = if others > 0 { format!("; {others} more failed") } else { String::new() };
+    Some(format!("{address}: {why}{more}"))
 }
 
 /// What a search waits for, and what to do about it, in lines.
@@ -572,6 +588,21 @@ mod tests {
             assert_eq!(said.len(), lines, "{said:?}");
             assert_eq!(said.iter().any(|line| line == LONELY), !has_dht);
         }
+    }
+
+    #[test]
+    fn who_failed_is_named_with_the_reason() {
+        let known = |port: u16, why: Option<&str>| Known {
+            address: ([192, 0, 2, 1], port).into(),
+            last_error: why.map(str::to_owned),
+            left: None,
+        };
+        assert_eq!(failed_words(&[known(5, None)]), None);
+        let refused = known(6, Some("cannot connect to 192.0.2.1:6: connection \x1brefused"));
+        let one = failed_words(&[known(5, None), refused.clone()]);
+        assert_eq!(one.as_deref(), Some("192.0.2.1:6: connection \\x1brefused"));
+        let two = failed_words(&[refused, known(7, Some("silent"))]);
+        assert_eq!(two.as_deref(), Some("192.0.2.1:6: connection \\x1brefused; 1 more failed"));
     }
 
     #[test]

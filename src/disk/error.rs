@@ -260,15 +260,24 @@ const WRITABLE: &str = ": make it writable or choose another directory";
 const IN_THE_WAY: &str = ": a file or a symbolic link is in the way, move it away";
 const NO_LINKS: &str = ": links are not followed, move it away";
 
-/// The words of an error that say what is wrong, and those that say what to do; none where they say
-/// nothing of that.
+// And of what goes on by itself some day.
+pub(super) const AWAY: &str = ": is it mounted? it goes on by itself when that is back";
+pub(super) const SILENT: &str = ": it goes on by itself when it does";
+
+/// What is wrong, of the words of a trouble, and what its user can do about it; none where they end
+/// with nothing of that. That it goes on by itself is in neither.
 pub fn remedy_apart(words: &str) -> (&str, Option<&'static str>) {
-    let remedies = [FREE_SPACE, READABLE, WRITABLE, IN_THE_WAY, NO_LINKS];
-    let cut = |remedy: &'static str| Some((words.strip_suffix(remedy)?, &remedy[2..]));
-    match remedies.into_iter().find_map(cut) {
-        Some((what, remedy)) => (what, Some(remedy)),
-        None => (words, None),
-    }
+    let remedies = [
+        (FREE_SPACE, "free some space"),
+        (READABLE, "make it readable"),
+        (WRITABLE, "make it writable or choose another directory"),
+        (IN_THE_WAY, "a file or a symbolic link is in the way, move it away"),
+        (NO_LINKS, "links are not followed, move it away"),
+        (AWAY, "mount it again, or put it back"),
+        (SILENT, "wait, or see why it does not answer"),
+    ];
+    let cut = |(end, remedy)| Some((words.strip_suffix(end)?, Some(remedy)));
+    remedies.into_iter().find_map(cut).unwrap_or((words, None))
 }
 
 fn advice(operation: &str, error: &io::Error) -> &'static str {
@@ -303,7 +312,7 @@ mod tests {
         let full = io::Error::from_raw_os_error(rustix::io::Errno::NOSPC.raw_os_error());
         let words = Error::io("writing", "d: x", full).to_string();
         let what = "no space left on device writing d: x";
-        assert_eq!(remedy_apart(&words), (what, Some("free some space, it goes on by itself")));
+        assert_eq!(remedy_apart(&words), (what, Some("free some space")));
         assert_eq!(remedy_apart("input/output error reading d: x").1, None);
     }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::beneath::{Base, Footing, Whereabouts};
 use super::config::{StoreConfig, StoreFile};
+use super::error::AWAY;
 use super::part_names::PartNames;
 
 /// The directory that the files are below is not at its path any more.
@@ -42,10 +43,7 @@ impl Gone {
             }
             Whereabouts::Away(footing) => {
                 let instead = base.file_system_at_path().unwrap_or(0);
-                let why = format!(
-                    "{dir} is not the directory it was: is it mounted? it goes on by itself when \
-                     that is back"
-                );
+                let why = format!("{dir} is not the directory it was{AWAY}");
                 (why, Lost::Away { footing, instead })
             }
         };

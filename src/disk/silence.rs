@@ -6,6 +6,8 @@ use std::time::Instant;
 
 use crate::base::units::duration;
 
+use super::error::SILENT;
+
 /// A device does not answer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Silence {
@@ -24,7 +26,7 @@ impl Silence {
             _ => duration(time),
         };
         let dir = self.dir.display();
-        format!("{dir} has not answered for {time}: it goes on by itself when it does")
+        format!("{dir} has not answered for {time}{SILENT}")
     }
 }
 

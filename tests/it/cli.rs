@@ -6,6 +6,8 @@ mod inputs;
 mod links;
 mod live;
 mod private;
+mod prompt;
+mod resume;
 pub mod run;
 mod terminal;
 pub mod tracker;

@@ -4,6 +4,7 @@
 mod conduct;
 mod daemon;
 mod options;
+mod resume;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -22,6 +23,7 @@ use crate::tracker::find::FIND_PORT;
 pub use conduct::{Blocklists, Common, ConfigChoice};
 pub use daemon::DaemonArgs;
 pub use options::{Allocate, Encryption, Options};
+pub use resume::ResumeCommand;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -241,6 +243,12 @@ pub enum Command {
     Tracker(TrackerArgs),
     /// Print the magnet link of a torrent
     Magnet(MagnetArgs),
+    /// List or clear what is kept of earlier downloads, never their data
+    Resume {
+        /// Which of both.
+        #[command(subcommand)]
+        command: ResumeCommand,
+    },
     /// Print the effective settings, where each comes from, and which files are used
     Config {
         /// As if these were given.
@@ -427,6 +435,73 @@ mod tests {
         assert_eq!(cli.options.download_limit, Rate(Some(2 << 20)));
         assert!(cli.options.exit_on_finish);
         assert!(cli.options.select.unwrap().contains(5));
+    }
+
+    /// Files of the sources, without their tests.
+    fn sources(dir: &std::path::Path, texts: &mut Vec<String>) {
+        for entry in std::fs::read_dir(dir).unwrap().map(Result::unwrap) {
+            let path = entry.path();
+            let name = entry.file_name().into_string().unwrap();
+            match path.is_dir() {
+                true if name != "tests" => sources(&path, texts),
+                false if name.ends_with(".rs") && name != "tests.rs" => {
+                    let text = std::fs::read_to_string(&path).unwrap();
+                    texts.push(text.split("#[cfg(test)]\nmod tests").next().unwrap().to_owned());
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The words that stand behind `mark` in text that people may read: not in plain comments.
+    fn named(texts: &[String], mark: &str) -> std::collections::BTreeSet<String> {
+        let lines = texts.iter().flat_map(|text| text.lines());
+        let is_read =
+            |line: &&str| line.trim().starts_with("///") || !line.trim().starts_with("//");
+        let words = lines.filter(is_read).flat_map(|line| {
+            line.match_indices(mark).filter_map(move |(at, _)| {
+                let is_begin = !line[..at].ends_with(|it: char| it.is_alphanumeric() || it == '-');
+                let rest = &line[at + mark.len()..];
+                let is_letter =
+                    |it: char| it.is_ascii_lowercase() || it.is_ascii_digit() || it == '-';
+                let end = rest.find(|it: char| !is_letter(it)).unwrap_or(rest.len());
+                let word = rest[..end].trim_end_matches('-');
+                let is_word = word.starts_with(|it: char| it.is_ascii_lowercase());
+                (is_begin && is_word).then(|| word.to_owned())
+            })
+        });
+        words.collect()
+    }
+
+    fn all_commands(command: &clap::Command) -> Vec<&clap::Command> {
+        let below = command.get_subcommands().flat_map(all_commands);
+        std::iter::once(command).chain(below).collect()
+    }
+
+    /// What advice names can be typed: each option and command of our texts is one that the help
+    /// lists.
+    #[test]
+    fn what_is_named_in_words_for_people_exists() {
+        let mut texts = Vec::new();
+        sources(std::path::Path::new(env!("CARGO_MANIFEST_DIR")), &mut texts);
+        let command = Cli::command();
+        let all = all_commands(&command);
+        let options = named(&texts, "--");
+        assert!(options.len() > 40, "{options:?}");
+        let listed = |option: &str| {
+            all.iter().any(|it| it.get_arguments().any(|arg| arg.get_long() == Some(option)))
+        };
+        // `peers --all` is of the prompt; the help has an option of its own.
+        for option in options.iter().filter(|it| !["all", "help"].contains(&it.as_str())) {
+            assert!(listed(option), "--{option} is named, and there is none");
+        }
+        let commands = named(&texts, "driver ");
+        assert!(commands.len() > 12, "{commands:?}");
+        // The names of torrents in examples, and plain English.
+        let others = ["debian", "https", "itself", "some", "cannot"];
+        for word in commands.iter().filter(|it| !others.contains(&it.as_str())) {
+            assert!(command.find_subcommand(word).is_some(), "driver {word}: no such command");
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod list;
 pub mod load;
 pub mod magnet;
 mod man;
+mod resume;
 mod seed;
 pub mod share;
 mod tracker;
@@ -95,6 +96,7 @@ fn run(mut settings: Settings) -> Outcome {
             verify::run(&file, &place.unwrap_or(dir), sha256sums.as_deref(), json, &common)
         }
         Some(Command::Magnet(arguments)) => magnet::run(&arguments, &common),
+        Some(Command::Resume { command }) => resume::run(&command),
         Some(Command::Config { options }) => config::run(&settings, options.json),
         Some(Command::Help { about }) => {
             let color = color_of(&std::env::args_os().collect::<Vec<_>>());
@@ -112,8 +114,9 @@ fn run(mut settings: Settings) -> Outcome {
 
 /// May the command have to do with anybody?
 fn speaks(command: &Command) -> bool {
-    use Command::{Completions, Config, Help, Man};
-    !matches!(command, Completions { .. } | Config { .. } | Help { .. } | Man { .. })
+    use Command::{Completions, Config, Help, Man, Resume};
+    let is_dumb = matches!(command, Completions { .. } | Help { .. } | Man { .. });
+    !is_dumb && !matches!(command, Config { .. } | Resume { .. })
 }
 
 fn report(outcome: Outcome) -> ExitCode {

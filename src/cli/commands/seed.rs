@@ -17,6 +17,9 @@ use super::{download, load};
 /// When there is no such directory, a torrent cannot be used, or (code 6) its data is not whole.
 pub fn run(paths: &[String], mut options: Options, common: &Common) -> Outcome {
     let (torrents, dir) = apart(paths);
+    if let Some(why) = misplaced(torrents, dir.is_some()) {
+        return Err(Failure::usage(why));
+    }
     if let Some(dir) = dir {
         options.dir = vec![dir];
     }
@@ -41,6 +44,22 @@ fn apart(paths: &[String]) -> (&[String], Option<PathBuf>) {
     }
 }
 
+/// What to say when a directory stands where a torrent is to stand. Alone it is taken for one.
+fn misplaced(torrents: &[String], has_dir: bool) -> Option<String> {
+    let dir = torrents.iter().find(|path| Path::new(path).is_dir())?;
+    let shown = escape(dir);
+    if torrents.len() == 1 {
+        let words = "is a directory: the torrent comes first, its directory behind it";
+        return has_dir.then(|| format!("{shown} {words}"));
+    }
+    let rest: Vec<&String> = torrents.iter().filter(|path| !Path::new(path).is_dir()).collect();
+    let first = rest.first().map_or("a.torrent".to_owned(), |first| escape(first));
+    Some(format!(
+        "{shown} is a directory and stands before a torrent: name all torrents and one directory \
+         behind them, or a directory for each by -d: driver seed {first} -d {shown} ..."
+    ))
+}
+
 fn is_torrent(path: &Path) -> bool {
     path.to_str().is_some_and(is_link) && !path.is_dir()
         || path.extension().is_some_and(|it| it.eq_ignore_ascii_case("torrent")) && !path.is_dir()
@@ -50,6 +69,26 @@ fn is_torrent(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
+
+    #[test]
+    fn a_directory_between_torrents_is_told_apart_from_a_torrent() {
+        let said = |line: &str| {
+            let paths: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            let (torrents, dir) = super::apart(&paths);
+            super::misplaced(torrents, dir.is_some())
+        };
+        let twice = said("a.torrent . b.torrent .").unwrap();
+        assert_eq!(
+            twice,
+            ". is a directory and stands before a torrent: name all torrents and one directory \
+             behind them, or a directory for each by -d: driver seed a.torrent -d . ..."
+        );
+        assert!(said("commands a.torrent").unwrap().starts_with("commands is a directory and"));
+        assert!(said(". .").unwrap().contains("the torrent comes first"));
+        for fine in ["a.torrent b.torrent .", "a.torrent .", "a.torrent", "commands"] {
+            assert_eq!(said(fine), None, "{fine}");
+        }
+    }
 
     #[test]
     fn a_directory_may_stand_last() {

@@ -5,6 +5,7 @@
 mod environment;
 mod keys;
 mod shown;
+mod suggested;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ use environment::{blame_environment, deaf_to, without_used_environment};
 use keys::{action_of, as_arguments, is_setting, take_off};
 use shown::without_secrets;
 pub use shown::{Kind, Setting};
+use suggested::with_listed_names;
 
 /// Settings that contradict each other, by the names of their arguments. The stronger source
 /// decides; within one source nobody can know what is meant.
@@ -35,6 +37,9 @@ const CONTRARY: [(&str, &str); 7] = [
     ("token", "token_file"),
     ("allow_catalogue", "no_catalogue"),
 ];
+
+/// Switches that turn off what is not there yet, and so are on whatever is said.
+const NOT_THERE: [&str; 1] = ["no_utp"];
 
 /// The settings that say what may leave, and how.
 const WAYS: [&str; 6] = ["interface", "bind", "proxy", "proxy-peers", "dns", "ca"];
@@ -74,6 +79,7 @@ impl Settings {
         let plain = Self::of(&arguments, off);
         let plain = plain.map_err(|error| {
             let error = without_used_environment(error, &arguments);
+            let error = with_listed_names(error, &Cli::command());
             Refusal::Clap(blame_environment(error, &arguments))
         })?;
         let weaker = plain.contrary_to_flags();
@@ -320,6 +326,10 @@ impl Settings {
             }
             _ => "default".to_owned(),
         };
+        let (value, origin) = match NOT_THERE.contains(&id) {
+            true => ("true".to_owned(), "always: it is not there yet".to_owned()),
+            false => (value, origin),
+        };
         Setting { key: key.to_owned(), value, kind: Kind::of(arg), origin }
     }
 }
@@ -391,6 +401,24 @@ mod tests {
         assert!(line("dir ").ends_with("c.toml"));
         assert_eq!(line("port "), "port              1                     command line");
         assert_eq!(line("max-peers"), "max-peers         80                    default");
+    }
+
+    #[test]
+    fn a_tip_names_an_option_of_the_help() {
+        let words = ["driver", "--limit", "1M", "t"].map(OsString::from).to_vec();
+        let Err(Refusal::Clap(refused)) = Settings::read(words) else { panic!() };
+        let said = refused.to_string();
+        assert!(said.contains("'--download-limit'") && !said.contains("limit-rate"), "{said}");
+    }
+
+    #[test]
+    fn what_is_not_there_yet_is_shown_as_off() {
+        for line in ["driver config", "driver config --no-utp"] {
+            let settings = read(line, "").ok().unwrap().settings();
+            let shown = settings.into_iter().find(|it| it.key == "no-utp").unwrap();
+            assert_eq!((&*shown.value, shown.json()), ("true", serde_json::Value::Bool(true)));
+            assert_eq!(shown.origin, "always: it is not there yet");
+        }
     }
 
     #[test]

@@ -3,16 +3,17 @@
 use std::cmp::Ordering;
 use std::time::{Duration, Instant};
 
-use crate::base::units::{average, duration, elapsed, rate, size};
+use crate::base::units::{duration, elapsed, rate, size};
 use crate::cli::escape::escape;
-use crate::cli::print::{counted, source_trouble, tracker_words, without_address};
+use crate::cli::print::{average_down, counted, source_trouble, tracker_words, without_address};
 use crate::torrent::status::{PeerStatus, SourceStatus, State, Status};
 
-/// Why nothing came, and what to do. `peers` and `sources` are all that are known.
+/// Why nothing came, and what to do. `peers` and `sources` are all that are known. Of a private
+/// torrent only trackers may name peers.
 pub(super) fn gave_up(
     status: &Status,
     peers: &[PeerStatus],
-    sources: &[SourceStatus],
+    (sources, is_private): (&[SourceStatus], bool),
     timeout: Duration,
 ) -> String {
     if let State::DiskTrouble(why) = &status.state {
@@ -27,9 +28,12 @@ pub(super) fn gave_up(
         None => (", web sources that sent nothing".to_owned(), ", --tracker or --web-seed URL"),
         Some(why) => (format!(", web source {why}"), ", --tracker or --web-seed URL"),
     };
+    let remedy = match is_private {
+        true => "wait for its tracker, or name another with --tracker URL".to_owned(),
+        false => format!("try another --peer ADDR{others}"),
+    };
     format!(
-        "no data for {}: {} connected of {} known{}, {tracker}{sources}; try another --peer \
-         ADDR{others}",
+        "no data for {}: {} connected of {} known{}, {tracker}{sources}; {remedy}",
         duration(timeout),
         counted(status.peers_connected.into(), "peer"),
         status.peers_known,
@@ -47,13 +51,6 @@ fn failed_words(peers: &[PeerStatus]) -> String {
         0 => format!(" ({address}: {why})"),
         others => format!(" ({address}: {why}; {others} more failed)"),
     }
-}
-
-/// `in 1m 21s (9.7 MiB/s)`: how long these bytes took, and how fast they came in that time, if
-/// it was long enough to tell.
-fn pace(bytes: u64, time: Duration) -> String {
-    let average = average(bytes, time).map(|average| format!(" ({})", rate(average)));
-    format!("in {}{}", elapsed(time), average.unwrap_or_default())
 }
 
 /// The same of a file whose pieces nothing judges, but perhaps its hash the whole.
@@ -115,12 +112,14 @@ pub(super) fn goodbye_line(status: &Status, before: u64) -> String {
     format!("{opening} Downloaded {saved}{}, uploaded {sent}.\n", pace_of(status))
 }
 
-/// How long what was downloaded took, if anything was.
+/// ` in 1m 21s (9.7 MiB/s)`: how long what was downloaded took, if anything was, and how fast it
+/// came in that time, if it was long enough to tell.
 fn pace_of(status: &Status) -> String {
-    match status.verified_bytes {
-        0 => String::new(),
-        came => format!(" {}", pace(came, status.transferring)),
+    if status.verified_bytes == 0 {
+        return String::new();
     }
+    let average = average_down(status).map(|average| format!(" ({})", rate(average)));
+    format!(" in {}{}", elapsed(status.transferring), average.unwrap_or_default())
 }
 
 /// What the last words begin with: that it is safe is not said where a disk is in trouble.
@@ -264,7 +263,7 @@ mod tests {
     #[test]
     fn giving_up_says_why_and_what_to_do() {
         assert_eq!(
-            gave_up(&status(), &[], &[], Duration::from_secs(60)),
+            gave_up(&status(), &[], (&[], false), Duration::from_secs(60)),
             "no data for 1m 0s: 0 peers connected of 3 known, no tracker to ask; \
              try another --peer ADDR or --tracker URL"
         );
@@ -281,7 +280,8 @@ mod tests {
             files: Vec::new(),
         };
         let off = source(SourceState::Off { why: "401: it wants a password".to_owned() });
-        let said = gave_up(&status(), &[], &[source(SourceState::Fit), off], Duration::ZERO);
+        let said =
+            gave_up(&status(), &[], (&[source(SourceState::Fit), off], false), Duration::ZERO);
         assert!(
             said.ends_with(
                 ", no tracker to ask, web source m.example: 401: it wants a password; not asked \
@@ -289,6 +289,8 @@ mod tests {
             ),
             "{said}"
         );
+        let said = gave_up(&status(), &[], (&[], true), Duration::ZERO);
+        assert!(said.ends_with("; wait for its tracker, or name another with --tracker URL"));
         let refused = |port| PeerStatus {
             last_error: Some(format!("cannot connect to 192.0.2.1:{port}: connection refused")),
             ..PeerStatus::unconnected(([192, 0, 2, 1], port).into())
@@ -301,7 +303,7 @@ mod tests {
         );
         let state = State::DiskTrouble("no space left on device: free some space".to_owned());
         assert_eq!(
-            gave_up(&Status { state, ..status() }, &[], &[], Duration::from_secs(3)),
+            gave_up(&Status { state, ..status() }, &[], (&[], false), Duration::from_secs(3)),
             "nothing could be written for 3s: no space left on device: free some space"
         );
     }

@@ -421,10 +421,11 @@ impl Live {
     /// Why nothing came, and what to do.
     async fn gave_up(&self, timeout: Duration) -> String {
         match self.desk.items.as_slice() {
-            [] => self.gave_up_searching(timeout),
+            [] => self.gave_up_searching(timeout).await,
             [only] if !self.desk.is_several => {
                 let (peers, sources) = (only.handle.peers(true).await, only.handle.sources().await);
-                gave_up(&only.handle.status(), &peers, &sources, timeout)
+                let others = (sources.as_slice(), only.torrent.private);
+                gave_up(&only.handle.status(), &peers, others, timeout)
             }
             several => {
                 let all: Vec<Status> = several.iter().map(|item| item.handle.status()).collect();

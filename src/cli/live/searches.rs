@@ -152,11 +152,15 @@ impl Live {
     }
 
     /// Why no metadata came, and what to do.
-    pub(super) fn gave_up_searching(&self, timeout: Duration) -> String {
+    pub(super) async fn gave_up_searching(&self, timeout: Duration) -> String {
         let waited = duration(timeout);
         let advice = "try --peer ADDR or another --tracker URL";
         match self.desk.searches.as_slice() {
-            [only] => format!("no metadata for {waited}: {}; {advice}", only.words()),
+            [only] => {
+                let failed = only.failed().await.map(|why| format!(" ({why})"));
+                let failed = failed.unwrap_or_default();
+                format!("no metadata for {waited}: {}{failed}; {advice}", only.words())
+            }
             several => {
                 let count = counted(several.len() as u64, "torrent");
                 format!("no metadata for {waited} for any of {count}; {advice}")

@@ -30,7 +30,7 @@ pub fn link_screen(link: &Magnet, columns: usize) -> String {
         row("Peers", &sources(&peers));
     }
     if !link.wanted.is_empty() {
-        row("Files", &format!("{} (counted from 0)", link.choice()));
+        row("Files", &chosen_words(link));
     }
     if !link.torrent_urls.is_empty() {
         let urls: Vec<String> = link.torrent_urls.iter().map(|url| without_passkey(url)).collect();
@@ -50,6 +50,16 @@ pub fn link_screen(link: &Magnet, columns: usize) -> String {
     screen
 }
 
+/// The files that a link chooses, by the numbers that all lists give them: from 1, where those of
+/// the link itself are from 0 (BEP 53).
+fn chosen_words(link: &Magnet) -> String {
+    let ranges = link.wanted.iter().map(|range| {
+        let [first, last] = [range.start(), range.end()].map(|it| u64::from(*it) + 1);
+        if first == last { first.to_string() } else { format!("{first}-{last}") }
+    });
+    ranges.collect::<Vec<_>>().join(",")
+}
+
 /// What a magnet link says, as one JSON object; lists are empty where it says nothing.
 pub struct LinkJson<'a>(pub &'a Magnet);
 
@@ -67,6 +77,7 @@ impl Serialize for LinkJson<'_> {
         // Tiers, as torrents have them.
         let tiers: Vec<[&String; 1]> = link.trackers.iter().map(|url| [url]).collect();
         map.serialize_entry("trackers", &tiers)?;
+        // As the link has them, from 0.
         let wanted = link.wanted.iter().map(|range| [*range.start(), *range.end()]);
         map.serialize_entry("wanted", &wanted.collect::<Vec<_>>())?;
         map.serialize_entry("web_seeds", &link.web_seeds)?;
@@ -93,7 +104,7 @@ Info hash   {HASH}
 Trackers    1  http://t/announce
 Web seeds   none
 Peers       1  h:5
-Files       0-2,4 (counted from 0)
+Files       1-3,5
 Magnet      magnet:?xt=urn:btih:{HASH}&dn=a_b&tr=http%3A%2F%2Ft%2Fannounce&x.pe=h:5&so=0-2,4
 "
         );

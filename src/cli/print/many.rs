@@ -139,8 +139,10 @@ fn state_word(status: &Status) -> &'static str {
         State::Checking => "checking",
         State::Moving => "moving",
         State::Queued => "queued",
-        State::Downloading if status.peers_connected + status.sources_connected == 0 => "no peers",
-        State::Downloading => "download",
+        State::Downloading if status.peers_connected + status.sources_connected > 0 => "download",
+        // A server is left alone for a while, or other torrents have its places.
+        State::Downloading if status.sources_known > 0 => "waiting",
+        State::Downloading => "no peers",
         State::Complete => "seeding",
         State::Finished => "finished",
         State::Paused => "paused",
@@ -175,7 +177,7 @@ pub fn sum_line(statuses: &[Status]) -> String {
         sum.done,
         sum.count,
         (sum.share() * 100.0).floor(),
-        super::counted(sum.peers, "peer"),
+        super::company_words(sum.peers, sum.sources),
         rate(sum.down_rate)
     )
 }
@@ -190,6 +192,8 @@ struct Sum {
     down_rate: u64,
     up_rate: u64,
     peers: u64,
+    /// Servers of files that there are connections to.
+    sources: u64,
 }
 
 impl Sum {
@@ -211,6 +215,7 @@ impl Sum {
             down_rate,
             up_rate,
             peers: sum(|status| status.peers_connected.into()),
+            sources: sum(|status| status.sources_connected.into()),
         }
     }
 
@@ -308,6 +313,11 @@ mod tests {
         assert!(list_screen([short].into_iter(), None, 80).contains("ETA"), "no need to cut");
         let alone = Status { peers_connected: 0, ..loading() };
         assert_eq!(state_word(&alone), "no peers");
+        let served = Status { sources_known: 2, sources_connected: 1, ..alone.clone() };
+        assert_eq!(state_word(&served), "download");
+        assert!(sum_line(&[served.clone(), served.clone()]).contains("   2 web sources   "));
+        let waiting = Status { sources_connected: 0, ..served };
+        assert_eq!(state_word(&waiting), "waiting", "servers are known");
         assert_eq!(list_screen([].into_iter(), None, 80), "no torrents: add FILE takes one in\n");
     }
 

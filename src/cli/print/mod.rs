@@ -25,12 +25,15 @@ pub use lists::{files_lacking, files_of, files_screen, path_in, trackers_screen}
 pub use many::{Row, glance_of, list_screen, sum_line};
 pub use metalink::{metalink_json, metalink_screen};
 pub use net::{blocklist_words, net_lines};
+use news::company_words;
 pub use news::{news_json, news_line, progress_json, progress_line};
 pub use outside::{outside_event, outside_lines, outside_row, outside_trouble, router_lines};
 pub use peers::{peers_screen, seekers_screen, without_address};
 pub use reach::out_of_reach;
 pub use shared::{shared_json, shared_screen};
-pub use status::{Around, Limits, checking_words, glance, row, status_screen, tracker_words};
+pub use status::{
+    Around, Limits, average_down, checking_words, glance, row, status_screen, tracker_words,
+};
 pub use web::{source_trouble, web_screen};
 
 use unicode_width::UnicodeWidthStr as _;

@@ -42,6 +42,9 @@ pub fn news_line(news: &News, is_seed_only: bool) -> Option<String> {
             format!("piece {} is lost: {}", piece.number(), escape(why))
         }
         News::Swarm(Event::Banned(peer)) => format!("banned {peer} for wrong data"),
+        News::Swarm(Event::DiskTrouble(why)) if why.contains("by itself") => {
+            format!("disk trouble: {}", escape(why))
+        }
         News::Swarm(Event::DiskTrouble(why)) => {
             format!("disk trouble: {} (tried again by itself)", escape(why))
         }
@@ -181,19 +184,17 @@ pub fn progress_line(status: &Status) -> String {
     format!(
         "{:.0} %   {}   {}",
         (status.progress() * 100.0).floor(),
-        company_words(status),
+        company_words(status.peers_connected.into(), status.sources_connected.into()),
         rate(status.down_rate)
     )
 }
 
 /// `3 peers`, `1 web source`, or both.
-fn company_words(status: &Status) -> String {
-    let peers = counted(status.peers_connected.into(), "peer");
-    let sources = counted(status.sources_connected.into(), "web source");
-    match (status.peers_connected, status.sources_connected) {
-        (_, 0) => peers,
-        (0, _) => sources,
-        _ => format!("{peers}, {sources}"),
+pub fn company_words(peers: u64, sources: u64) -> String {
+    match (peers, sources) {
+        (_, 0) => counted(peers, "peer"),
+        (0, _) => counted(sources, "web source"),
+        _ => format!("{}, {}", counted(peers, "peer"), counted(sources, "web source")),
     }
 }
 
@@ -241,6 +242,9 @@ mod tests {
         let trouble = News::Swarm(Event::DiskTrouble("a is unreadable".into()));
         let line = "disk trouble: a is unreadable (tried again by itself)";
         assert_eq!(news_line(&trouble, false).unwrap(), line);
+        let full = "the disk is full: free some space, it goes on by itself";
+        let trouble = News::Swarm(Event::DiskTrouble(full.into()));
+        assert_eq!(news_line(&trouble, false), Some(format!("disk trouble: {full}")), "once");
     }
 
     #[test]
@@ -310,7 +314,7 @@ mod tests {
         let served = Status { peers_connected: 0, sources_connected: 1, ..status.clone() };
         assert_eq!(progress_line(&served), "10 %   1 web source   3.4 MiB/s");
         let both = Status { sources_connected: 2, ..status.clone() };
-        assert_eq!(company_words(&both), "3 peers, 2 web sources");
+        assert_eq!(progress_line(&both), "10 %   3 peers, 2 web sources   3.4 MiB/s");
         assert_eq!(
             progress_json(&status).to_string(),
             concat!(

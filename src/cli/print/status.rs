@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::base::units::{average, duration, rate, size};
+use crate::base::units::{average, duration, elapsed, rate, size};
 use crate::cli::escape::escape;
 use crate::torrent::status::{State, Status};
 use crate::tracker::tiers::status::{TrackerState, TrackerStatus};
@@ -45,8 +45,7 @@ pub struct Around<'a> {
 
 /// The screen of `status`, in lines of at most `columns`.
 pub fn status_screen(status: &Status, around: Around<'_>, now: Instant, columns: usize) -> String {
-    let average = average(status.downloaded_bytes, status.transferring);
-    let average = average.map(|average| format!("   average down {}", rate(average)));
+    let average = average_down(status).map(|it| format!("   average down {}", rate(it)));
     let mut rows = vec![
         ("State", state_words(status)),
         ("Progress", progress_words(status, columns)),
@@ -109,13 +108,33 @@ pub fn row(name: &str, value: &str, columns: usize) -> String {
     }
 }
 
+/// What came and was right, a second of the time in which it was fetched; none before any, or where
+/// that time is too short to tell.
+pub fn average_down(status: &Status) -> Option<u64> {
+    average(status.verified_bytes, status.transferring).filter(|average| *average > 0)
+}
+
 /// Since when it runs; of that the time in which it fetched, which averages are of.
 fn running_words(status: &Status) -> String {
     let fetched = match status.transferring.is_zero() {
         true => String::new(),
-        false => format!("   fetched for {}", duration(status.transferring)),
+        false => format!("   fetched for {}", elapsed(status.transferring)),
     };
-    format!("{}{fetched}   wasted {}", duration(status.running), size(status.wasted_bytes))
+    format!("{}{fetched}   wasted {}", duration(status.running), wasted_words(status))
+}
+
+/// `3.0 MiB (2.0 MiB failed the hash, 1.0 MiB came twice, unasked, or could not be kept)`: what came in vain, and why.
+fn wasted_words(status: &Status) -> String {
+    let (wasted, wrong) = (status.wasted_bytes, status.corrupt_bytes.min(status.wasted_bytes));
+    let (failed, twice) = ("failed the hash", "came twice, unasked, or could not be kept");
+    match (wrong, wasted - wrong) {
+        (0, 0) => size(0),
+        (0, _) => format!("{} ({twice})", size(wasted)),
+        (_, 0) => format!("{} ({failed})", size(wasted)),
+        (wrong, rest) => {
+            format!("{} ({} {failed}, {} {twice})", size(wasted), size(wrong), size(rest))
+        }
+    }
 }
 
 /// `1917 of 3132 verified`; where not all are wanted, of those that are.
@@ -322,7 +341,8 @@ mod tests {
             pieces_in_progress: 14,
             down_rate: 11_953_766,
             up_rate: 327_680,
-            downloaded_bytes: 480_000_000,
+            downloaded_bytes: 480_016_384,
+            verified_bytes: 480_000_000,
             uploaded_bytes: 12_897_485,
             wasted_bytes: 16_384,
             running: Duration::from_secs(49),
@@ -350,6 +370,31 @@ mod tests {
     }
 
     #[test]
+    fn what_was_wasted_says_why() {
+        let said = |wasted_bytes, corrupt_bytes| {
+            wasted_words(&Status { wasted_bytes, corrupt_bytes, ..Status::default() })
+        };
+        assert_eq!(said(0, 0), "0 B");
+        assert_eq!(said(16_384, 0), "16.0 KiB (came twice, unasked, or could not be kept)");
+        assert_eq!(said(2 << 20, 2 << 20), "2.0 MiB (failed the hash)");
+        let both =
+            "3.0 MiB (2.0 MiB failed the hash, 1.0 MiB came twice, unasked, or could not be kept)";
+        assert_eq!(said(3 << 20, 2 << 20), both);
+    }
+
+    /// A quotient of what is shown elsewhere, and not of another count.
+    #[test]
+    fn the_average_is_that_of_the_last_words() {
+        let now = Instant::now();
+        let time = Duration::from_millis(4200);
+        let came = Status { verified_bytes: 42 << 20, transferring: time, ..sample(now) };
+        let screen = status_screen(&came, Around::default(), now, 80);
+        assert!(screen.contains("average down 10.0 MiB/s"), "{screen}");
+        assert!(screen.contains("   fetched for 4.2s   "), "{screen}");
+        assert_eq!(average_down(&Status { verified_bytes: 0, ..came }), None);
+    }
+
+    #[test]
     fn the_screen_of_a_running_download() {
         let now = Instant::now();
         let expected = "\
@@ -361,7 +406,7 @@ Remaining  26s
 Peers      32 connected (21 seeds), 18 sending to us, 4 receiving, 112 known
 Uploaded   12.3 MiB   ratio 0.02
 Tracker    ok, 44 seeds 12 leeches 9 downloads, next announce in 24m 11s
-Running    49s   fetched for 47s   wasted 16.0 KiB
+Running    49s   fetched for 47s   wasted 16.0 KiB (came twice, unasked, or could not be kept)
 ";
         let screen = |columns| status_screen(&sample(now), Around::default(), now, columns);
         assert_eq!(screen(80), expected);

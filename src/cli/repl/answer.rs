@@ -1,6 +1,7 @@
 //! What each order answers: questions go to the handle of the used torrent, or of all, and
 //! answers come back as text.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,7 @@ use crate::cli::selection::wanted_files;
 use crate::cli::values::{Ranges, Rate};
 use crate::cli::why::{self, why_screen};
 use crate::disk::Relocation;
+use crate::net::addresses::is_own;
 use crate::session::WebSeed;
 use crate::torrent::command::Moving;
 use crate::torrent::status::State;
@@ -75,6 +77,9 @@ impl Desk {
             Order::AddPeer(address) if self.engine.egress().blocklist().contains(address.ip()) => {
                 format!("{address} is on the blocklist: nobody connects to it\n")
             }
+            Order::AddPeer(address) if self.is_ours(*address) => {
+                format!("{address} is this program itself: nobody else listens there\n")
+            }
             Order::Nothing | Order::Quit | Order::Watch(_) | Order::Clear => String::new(),
             Order::Help(about) => words::help(*about, out::line_columns()),
             Order::Log(count) => self.remembered(*count),
@@ -95,8 +100,11 @@ impl Desk {
             Order::Status { all: true } if !self.searches.is_empty() => self.status_of_all(),
             _ if self.items.is_empty() && self.searches.is_empty() => NO_TORRENT.to_owned(),
             Order::Status { all: true } => self.status_of_all(),
-            Order::Pause { all: true } => self.pause_all().await,
-            Order::Resume { all: true } => self.resume_all().await,
+            Order::Pause { all: true, .. } => self.pause_all().await,
+            Order::Resume { all: true, .. } => self.resume_all().await,
+            Order::Pause { of: Some(number), .. } | Order::Resume { of: Some(number), .. } => {
+                self.answer_one(*number, order).await
+            }
             _ => {
                 if let Some(answer) = self.answer_search(order).await {
                     return answer;
@@ -114,6 +122,16 @@ impl Desk {
                 }
             }
         }
+    }
+
+    /// Is that where we listen?
+    fn is_ours(&self, address: SocketAddr) -> bool {
+        let policy = self.engine.egress().policy();
+        let is_there = match (&policy.device, policy.bind) {
+            (None, None) => is_own(address.ip()),
+            (_, bind) => bind == Some(address.ip()),
+        };
+        is_there && address.port() == self.engine.port()
     }
 
     /// Our ports as they are outside, where a router has opened any.
@@ -226,9 +244,23 @@ impl Desk {
         if let Some(title) = self.remove_search(number).await {
             return format!("removed {title}; its metadata is not looked for any more\n");
         }
+        let has_data = |item: &mut Item| item.handle.look(|status| status.downloaded_bytes > 0);
+        let has_data = self.item_mut(number).is_some_and(has_data);
         let Some((title, path)) = self.remove(number).await else { return String::new() };
-        let path = escape(&path.display().to_string());
-        format!("removed {title}; its data stays in {path}\n")
+        removed_words(&title, &path, has_data)
+    }
+
+    /// Pauses or resumes the torrent that is meant, whichever commands speak of.
+    async fn answer_one(&mut self, number: usize, order: &Order) -> String {
+        let number = match self.find(&number.to_string()) {
+            Ok(number) => number,
+            Err(why) => return format!("{why}\n"),
+        };
+        let is_several = self.is_several;
+        match self.item_mut(number) {
+            Some(item) => item.answer(order, is_several, (Limits::default(), None)).await,
+            None => format!("{number} has nothing to pause before its metadata is found\n"),
+        }
     }
 
     fn status_of_all(&self) -> String {
@@ -343,6 +375,21 @@ impl Item {
         let _ = timeout(ORDER_TIME, reached).await;
     }
 
+    /// The answer to `peers`, of all known ones.
+    async fn peers(&self, all: bool) -> String {
+        // Why nobody is connected is told where nobody is.
+        let peers = match self.handle.peers(all).await {
+            none if none.is_empty() => self.handle.peers(true).await,
+            some => some,
+        };
+        if peers.is_empty() && all && self.torrent.private {
+            let words = "no peers known: the torrent is private, so only its trackers name any \
+                         (announce asks them)";
+            return wrap(words, out::columns(), 2) + "\n";
+        }
+        peers_screen(&peers, &self.handle.sources().await, all, out::columns())
+    }
+
     /// The answer to an order that is about this torrent alone.
     async fn answer(
         &mut self,
@@ -362,14 +409,7 @@ impl Item {
                 let place = escape(&self.place().display().to_string());
                 format!("{}Saved in    {place}\n{files}", info_screen(&self.torrent, columns))
             }
-            Order::Peers { all } => {
-                // Why nobody is connected is told where nobody is.
-                let peers = match self.handle.peers(*all).await {
-                    none if none.is_empty() => self.handle.peers(true).await,
-                    some => some,
-                };
-                peers_screen(&peers, &self.handle.sources().await, *all, out::columns())
-            }
+            Order::Peers { all } => self.peers(*all).await,
             Order::Web => web_screen(&self.handle.sources().await, columns),
             Order::AddWebSeed(url) => name + &self.add_web_seed(url).await,
             Order::Status { .. } => {
@@ -440,6 +480,9 @@ impl Item {
         if let Err(why) = self.handle.add_web_seed(WebSeed::of_user(url)).await {
             return why + "\n";
         }
+        if matches!(self.handle.state(), State::Complete | State::Finished) {
+            return "noted, but there is nothing to fetch: everything wanted is here\n".to_owned();
+        }
         let sources = self.handle.sources().await;
         match sources.last().filter(|_| sources.len() > before) {
             Some(source) => format!("fetching from {}, too\n", source.url),
@@ -456,7 +499,8 @@ impl Item {
         let state = self.handle.state();
         let words = match (report, &state) {
             (Some(report), _) => {
-                let around = why::Around { state, number: self.number, is_several, limit_of_all };
+                let (number, is_private) = (self.number, self.torrent.private);
+                let around = why::Around { state, number, is_several, is_private, limit_of_all };
                 return why_screen(&report, &around, columns);
             }
             (None, State::Queued) => {
@@ -531,6 +575,21 @@ impl Item {
         };
         let path = path.unwrap_or_default().display().to_string();
         format!("renamed to {}\n", escape(&path))
+    }
+}
+
+/// That a torrent is out, and where its data is, if it has any: one that never began made no file.
+fn removed_words(title: &str, path: &Path, has_data: bool) -> String {
+    let part = path.with_file_name(match path.file_name() {
+        Some(name) => format!("{}.part", name.to_string_lossy()),
+        None => String::new(),
+    });
+    match has_data || path.exists() || part.exists() {
+        true => {
+            let path = escape(&path.display().to_string());
+            format!("removed {title}; its data stays in {path}\n")
+        }
+        false => format!("removed {title}; it has no data on disk\n"),
     }
 }
 

@@ -25,13 +25,19 @@ pub fn complete(typed: &str, titles: &[(usize, String)]) -> (usize, Vec<Pair>) {
         ("add", _) => return files(typed, before.iter().any(|it| is_torrent(it))),
         ("move", _) => return files(typed, true),
         ("use" | "remove", []) => return (begin, torrents(rest, titles)),
+        ("pause" | "resume", []) => {
+            let all = named(word, ["all"].into_iter());
+            let is_number = rest.bytes().all(|byte| byte.is_ascii_digit());
+            let numbers = if is_number { torrents(rest, titles) } else { Vec::new() };
+            return (begin, all.into_iter().chain(numbers).collect());
+        }
         ("limit", []) => {
             let ways = named(word, ["down", "up"].into_iter());
             return (begin, ways.into_iter().chain(torrents(rest, titles)).collect());
         }
         ("limit", ["down" | "up"] | [_, "down" | "up"]) => &["off"],
         ("limit", [_]) => &["down", "up"],
-        ("select" | "pause" | "resume" | "status", []) => &["all"],
+        ("select" | "status", []) => &["all"],
         ("peers", []) => &["-a"],
         ("info", []) => &["-f"],
         _ => &[],
@@ -106,6 +112,8 @@ mod tests {
         assert_eq!(offered("lim all d"), ["lim all down "]);
         assert_eq!(offered("limit down "), ["limit down off "]);
         assert_eq!(offered("pause a"), ["pause all "]);
+        assert_eq!(offered("pause "), ["pause all ", "pause 1", "pause 2", "pause 12"]);
+        assert_eq!(offered("resume 1"), ["resume 1", "resume 12"]);
         assert_eq!(offered("nonsense a"), Vec::<String>::new());
     }
 

@@ -185,10 +185,23 @@ impl Desk {
                 link_screen(&search.wish.link, columns) + "Its metadata is sought: see status\n"
             }
             Order::Status { .. } => status_screen(search, columns),
-            Order::Why => search.why().lines().map(|line| wrap(line, columns, 2) + "\n").collect(),
+            Order::Why => {
+                let mut lines: Vec<String> = search.why().lines().map(str::to_owned).collect();
+                if let Some(why) = search.failed().await {
+                    // Before what to do.
+                    lines.insert(lines.len().saturating_sub(1), format!("Not reached: {why}"));
+                }
+                lines.iter().map(|line| wrap(line, columns, 2) + "\n").collect()
+            }
             Order::Peers { all } => {
                 let (links, known) = search.desk.peers().await;
-                seekers_screen(&links, &known, *all, out::columns())
+                match search.failed().await.filter(|_| !*all && links.is_empty()) {
+                    Some(why) => {
+                        let words = format!("no peers connected; {why} (peers -a lists all)");
+                        wrap(&words, out::columns(), 2) + "\n"
+                    }
+                    None => seekers_screen(&links, &known, *all, out::columns()),
+                }
             }
             Order::AddPeer(address) => {
                 search.add_peer(*address).await;

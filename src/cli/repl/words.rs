@@ -36,10 +36,10 @@ pub enum Order {
     /// Set or lift a limit for download or upload: of all torrents together, or of this one
     /// alone, which is its number or a part of its name.
     Limit { of: Option<String>, down: bool, limit: Rate },
-    /// Stop transferring; every torrent.
-    Pause { all: bool },
-    /// Go on; every paused torrent.
-    Resume { all: bool },
+    /// Stop transferring: the one of this number, or the used one; every torrent.
+    Pause { of: Option<usize>, all: bool },
+    /// Go on, likewise; every paused torrent.
+    Resume { of: Option<usize>, all: bool },
     /// The torrents.
     List,
     /// Commands speak of this torrent from now on: its number or a part of its name.
@@ -109,8 +109,8 @@ pub const WORDS: [Word; 27] = [
         "[N] down|up RATE|off",
         "limit all together, or torrent N: limit down 2MiB; alone it shows them",
     ),
-    word("pause", "[all]", "stop transferring, keep everything"),
-    word("resume", "[all]", "go on; a queued torrent starts at once"),
+    word("pause", "[N|all]", "stop transferring, keep everything"),
+    word("resume", "[N|all]", "go on; a queued torrent starts at once"),
     word("list", "", "all torrents, their numbers and how they stand"),
     word("use", "N|NAME", "let commands speak of this torrent: use 2, use debian"),
     word("add", "TORRENT [DIR]", "download another as well, to DIR: a file, URL or link"),
@@ -210,10 +210,8 @@ fn read_plain(word: &Word, arguments: &[&str]) -> Option<Result<Order, String>> 
         ("add-web-seed", [url]) => {
             return Some(values::web_seed(url).map(Order::AddWebSeed));
         }
-        ("pause", []) => Order::Pause { all: false },
-        ("pause", ["all"]) => Order::Pause { all: true },
-        ("resume", []) => Order::Resume { all: false },
-        ("resume", ["all"]) => Order::Resume { all: true },
+        ("pause" | "resume", [] | ["all"]) => going(word, None, !arguments.is_empty()),
+        ("pause" | "resume", [number]) => going(word, Some(number.parse().ok()?), false),
         ("list", []) => Order::List,
         ("add-peer", [address]) => return Some(values::peer(address).map(Order::AddPeer)),
         ("log", []) => Order::Log(20),
@@ -224,6 +222,14 @@ fn read_plain(word: &Word, arguments: &[&str]) -> Option<Result<Order, String>> 
         ("quit", []) => Order::Quit,
         _ => return None,
     }))
+}
+
+/// To pause, or to go on: the torrent of this number, all, or the used one.
+fn going(word: &Word, of: Option<usize>, all: bool) -> Order {
+    match word.name {
+        "pause" => Order::Pause { of, all },
+        _ => Order::Resume { of, all },
+    }
 }
 
 fn read_limit(arguments: &[&str]) -> Option<Result<Order, String>> {
@@ -356,8 +362,11 @@ mod tests {
             ("lim all up 1K", limit(None, false, Some(1000))),
             ("limit 2 down 1K", limit(Some("2"), true, Some(1000))),
             ("limit 'big film' up off", limit(Some("big film"), false, None)),
-            ("pause all", Order::Pause { all: true }),
-            ("resume", Order::Resume { all: false }),
+            ("pause all", Order::Pause { of: None, all: true }),
+            ("pause 2", Order::Pause { of: Some(2), all: false }),
+            ("resume", Order::Resume { of: None, all: false }),
+            ("resume 1", Order::Resume { of: Some(1), all: false }),
+            ("resume all", Order::Resume { of: None, all: true }),
             ("list", Order::List),
             ("use 2", Order::Use("2".into())),
             ("us  big  film ", Order::Use("big  film".into())),
@@ -421,7 +430,7 @@ mod tests {
             ),
             ("wat foo", WATCHED),
             ("add-web-seed ftp://m/x", "not a URL of http or https"),
-            ("pause now", "usage: pause [all]"),
+            ("pause now", "usage: pause [N|all]"),
             ("limit down x", "not a rate; write 500K, 2MiB, or 0 for none"),
             (
                 "watch quit",

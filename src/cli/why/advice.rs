@@ -21,6 +21,11 @@ pub(super) fn advice(cause: Cause, report: &WhyReport, around: &Around) -> Optio
             });
         }
         Cause::Nothing => return None,
+        Cause::Tracker | Cause::Peers | Cause::Unchoke | Cause::Pieces | Cause::Transfer
+            if around.is_private =>
+        {
+            about_members(cause, report)
+        }
         Cause::Tracker => about_strangers(report),
         Cause::Peers | Cause::Unchoke | Cause::Pieces | Cause::Transfer => {
             about_peers(cause, report)
@@ -56,6 +61,33 @@ fn about_strangers(report: &WhyReport) -> &'static str {
             "wait; dht shows how it fares, and add-peer ADDR adds a peer that you know"
         }
         (None, None) => "name a tracker with -a URL at the start, or use add-peer ADDR",
+    }
+}
+
+/// What to do where only trackers may name peers (BEP 27): nobody else is to be added.
+fn about_members(cause: Cause, report: &WhyReport) -> &'static str {
+    let is_asked = report.tracker.is_some();
+    match cause {
+        Cause::Tracker | Cause::Peers if !is_asked => {
+            "name its tracker with -a URL at the start: it is private, and nobody else may name \
+             peers"
+        }
+        Cause::Tracker if has_answered(report) => {
+            "wait for the tracker's next answer, or announce asks it now: it is private, and nobody \
+             else may name peers"
+        }
+        Cause::Tracker => {
+            "trackers shows their answers; it is private, and nobody else may name peers"
+        }
+        Cause::Peers if report.dialling > 0 => "wait; peers -a shows each address",
+        Cause::Peers => "wait for the tracker's next answer, or announce asks it now",
+        Cause::Unchoke | Cause::Pieces | Cause::Transfer if is_asked => about_peers(cause, report),
+        Cause::Unchoke => "wait: they take turns, and serve those first who upload to them",
+        Cause::Pieces => "wait for a seed",
+        _ if report.down_rate == 0 && report.snubbed > 0 => {
+            "look at your own line if it goes on; others take over when there are any"
+        }
+        _ => about_peers(cause, report),
     }
 }
 

@@ -16,6 +16,8 @@ pub struct Around {
     pub number: usize,
     /// Are there others?
     pub is_several: bool,
+    /// Only its trackers may name peers (BEP 27).
+    pub is_private: bool,
     /// The download limit of all torrents together.
     pub limit_of_all: Option<u64>,
 }

@@ -7,7 +7,7 @@ mod causes;
 
 use crate::base::digest::sha1_plan;
 use crate::base::units::rate;
-use crate::disk::DiskRates;
+use crate::disk::{DiskRates, remedy_apart};
 use crate::swarm::waits::Cause;
 use crate::torrent::status::WhyReport;
 
@@ -33,11 +33,12 @@ pub fn why_screen(report: &WhyReport, around: &Around, columns: usize) -> String
 fn why_text(report: &WhyReport, around: &Around) -> String {
     let mut lines = Vec::new();
     if let Some(trouble) = &report.disk_trouble {
+        let (wrong, _) = remedy_apart(trouble);
         let what = match report.waits.now {
             Some(Cause::Nothing) => "A file is in trouble, the rest goes on",
             _ => "Paused by the disk, and tried again by itself",
         };
-        lines.push(format!("{what}: {}", escape(trouble)));
+        lines.push(format!("{what}: {}", escape(wrong)));
     }
     let minute = worth_telling(&report.waits.minute);
     let now = report.waits.now;
@@ -75,7 +76,10 @@ fn why_text(report: &WhyReport, around: &Around) -> String {
     lines.extend(troubled(report));
     lines.extend(banned(report));
     lines.extend(hands(&report.disk));
-    if let Some(cause) = now.or(minute.first().map(|(cause, _)| *cause)) {
+    let remedy = report.disk_trouble.as_deref().and_then(|trouble| remedy_apart(trouble).1);
+    if let Some(remedy) = remedy {
+        lines.push(format!("What to do: {remedy}"));
+    } else if let Some(cause) = now.or(minute.first().map(|(cause, _)| *cause)) {
         lines.extend(advice(cause, report, around).map(|advice| format!("What to do: {advice}")));
     }
     lines.join("\n") + "\n"
@@ -187,7 +191,8 @@ mod tests {
     use crate::tracker::tiers::status::TrackerState;
 
     fn around() -> Around {
-        Around { state: State::Downloading, number: 2, is_several: true, limit_of_all: None }
+        let (state, number) = (State::Downloading, 2);
+        Around { state, number, is_several: true, is_private: false, limit_of_all: None }
     }
 
     fn report(minute: &[(Cause, f64)]) -> WhyReport {
@@ -313,6 +318,27 @@ who upload to them
         assert!(said(&alone).contains("\nBlocklist: all 7 addresses that were named are on it"));
         alone.blocked = 1;
         assert!(said(&alone).contains("\nBlocklist: the only address that was named is on it"));
+    }
+
+    #[test]
+    fn that_it_goes_on_by_itself_is_said_once_and_what_to_do_at_the_end() {
+        let mut report = report(&[(Cause::Disk, 1.0)]);
+        let full = "no space left on device writing out/x";
+        report.disk_trouble = Some(format!("{full}: free some space, it goes on by itself"));
+        let screen = why_text(&report, &around());
+        let first = "Paused by the disk, and tried again by itself";
+        assert!(screen.starts_with(&format!("{first}: {full}\n")), "{screen}");
+        assert!(screen.ends_with("\nWhat to do: free some space\n"), "{screen}");
+        assert_eq!(screen.matches("by itself").count(), 1, "{screen}");
+        let silent = "/mnt/x has not answered for 12 s";
+        report.disk_trouble = Some(format!("{silent}: it goes on by itself when it does"));
+        let screen = why_text(&report, &around());
+        assert!(screen.starts_with(&format!("{first}: {silent}\n")), "{screen}");
+        assert!(
+            screen.ends_with("\nWhat to do: wait, or see why it does not answer\n"),
+            "{screen}"
+        );
+        assert_eq!(screen.matches("by itself").count(), 1, "{screen}");
     }
 
     #[test]
@@ -586,6 +612,30 @@ who upload to them
             assert!(!said.contains("announce") && !said.contains("trackers shows"), "{said}");
             assert!(said.contains("add-peer ADDR"), "{said}");
         }
+    }
+
+    #[test]
+    fn of_a_private_torrent_nobody_is_told_to_add_peers() {
+        let around = Around { is_private: true, ..around() };
+        let causes = [Cause::Tracker, Cause::Peers, Cause::Unchoke, Cause::Pieces, Cause::Transfer];
+        let answered = TrackerBrief {
+            state: TrackerState::Working,
+            peers: Some(0),
+            ..report(&[]).tracker.unwrap()
+        };
+        for (cause, tracker) in causes.into_iter().flat_map(|cause| {
+            [(cause, None), (cause, report(&[]).tracker), (cause, Some(answered.clone()))]
+        }) {
+            for (dialling, down_rate, snubbed) in [(0, 0, 1), (3, 0, 0), (0, 1, 0)] {
+                let tracker = tracker.clone();
+                let facts = WhyReport { tracker, dialling, down_rate, snubbed, ..report(&[]) };
+                let said = advice(cause, &facts, &around).unwrap();
+                assert!(!said.contains("add-peer") && !said.contains("--peer"), "{said}");
+            }
+        }
+        let alone = WhyReport { tracker: Some(answered), ..report(&[(Cause::Tracker, 1.0)]) };
+        let screen = why_text(&alone, &around);
+        assert!(screen.contains("What to do: wait for the tracker's next answer"), "{screen}");
     }
 
     #[test]
