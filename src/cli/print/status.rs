@@ -123,10 +123,11 @@ fn running_words(status: &Status) -> String {
     format!("{}{fetched}   wasted {}", duration(status.running), wasted_words(status))
 }
 
-/// `3.0 MiB (2.0 MiB failed the hash, 1.0 MiB came twice, unasked, or could not be kept)`: what came in vain, and why.
+/// `3.0 MiB (2.0 MiB failed the hash, 1.0 MiB twice, unasked, or not kept)`: what came in vain, and
+/// why.
 fn wasted_words(status: &Status) -> String {
     let (wasted, wrong) = (status.wasted_bytes, status.corrupt_bytes.min(status.wasted_bytes));
-    let (failed, twice) = ("failed the hash", "came twice, unasked, or could not be kept");
+    let (failed, twice) = ("failed the hash", "twice, unasked, or not kept");
     match (wrong, wasted - wrong) {
         (0, 0) => size(0),
         (0, _) => format!("{} ({twice})", size(wasted)),
@@ -375,10 +376,9 @@ mod tests {
             wasted_words(&Status { wasted_bytes, corrupt_bytes, ..Status::default() })
         };
         assert_eq!(said(0, 0), "0 B");
-        assert_eq!(said(16_384, 0), "16.0 KiB (came twice, unasked, or could not be kept)");
+        assert_eq!(said(16_384, 0), "16.0 KiB (twice, unasked, or not kept)");
         assert_eq!(said(2 << 20, 2 << 20), "2.0 MiB (failed the hash)");
-        let both =
-            "3.0 MiB (2.0 MiB failed the hash, 1.0 MiB came twice, unasked, or could not be kept)";
+        let both = "3.0 MiB (2.0 MiB failed the hash, 1.0 MiB twice, unasked, or not kept)";
         assert_eq!(said(3 << 20, 2 << 20), both);
     }
 
@@ -406,7 +406,7 @@ Remaining  26s
 Peers      32 connected (21 seeds), 18 sending to us, 4 receiving, 112 known
 Uploaded   12.3 MiB   ratio 0.02
 Tracker    ok, 44 seeds 12 leeches 9 downloads, next announce in 24m 11s
-Running    49s   fetched for 47s   wasted 16.0 KiB (came twice, unasked, or could not be kept)
+Running    49s   fetched for 47s   wasted 16.0 KiB (twice, unasked, or not kept)
 ";
         let screen = |columns| status_screen(&sample(now), Around::default(), now, columns);
         assert_eq!(screen(80), expected);
