@@ -101,32 +101,6 @@ async fn the_next_in_order_starts_when_a_place_becomes_free() {
     session.stop().await;
 }
 
-/// Its order to go on is on its way, and the next in line is told before it has read that.
-#[tokio::test]
-async fn who_goes_on_holds_its_place_before_it_shows() {
-    let home = tempfile::tempdir().unwrap();
-    let session = session(home.path(), 1).await;
-    let first = session.add(torrent(1), options(home.path())).await.unwrap();
-    until(&first, State::Downloading).await;
-    let second = session.add(torrent(2), options(home.path())).await.unwrap();
-    for round in 0..20 {
-        for handle in [&second, &first] {
-            handle.pause().await;
-            until(handle, State::Paused).await;
-        }
-        tokio::join!(first.unpause(), second.unpause());
-        until(&second, State::Queued).await;
-        until(&first, State::Downloading).await;
-        // Whatever the session has to do, it has done before it answers.
-        session.list().await;
-        let mut status = second.watch();
-        let began = status.wait_for(|status| status.state != State::Queued);
-        let began = tokio::time::timeout(Duration::from_millis(5), began).await;
-        assert!(began.is_err(), "round {round}: it began beside the first");
-    }
-    session.stop().await;
-}
-
 #[tokio::test]
 async fn a_queued_torrent_is_moved_and_keeps_its_turn() {
     let home = tempfile::tempdir().unwrap();

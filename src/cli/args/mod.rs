@@ -412,6 +412,7 @@ pub struct TrackerArgs {
 mod tests {
     use clap::CommandFactory as _;
 
+    use super::super::repl::words::WORDS;
     use super::super::values::Rate;
     use super::conduct::When;
     use super::*;
@@ -501,6 +502,10 @@ mod tests {
         let others = ["debian", "https", "itself", "some", "cannot"];
         for word in commands.iter().filter(|it| !others.contains(&it.as_str())) {
             assert!(command.find_subcommand(word).is_some(), "driver {word}: no such command");
+        }
+        for rest in named(&texts, "add-") {
+            let is_there = WORDS.iter().any(|word| word.name == format!("add-{rest}"));
+            assert!(is_there, "add-{rest}: no such command at the prompt");
         }
     }
 
