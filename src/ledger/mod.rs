@@ -169,7 +169,7 @@ pub struct Commit(Work);
 
 #[derive(Debug)]
 enum Work {
-    Append(Append),
+    Append(Box<Append>),
     Rewrite(Rewrite),
 }
 
@@ -179,7 +179,7 @@ pub struct Ran(Outcome);
 
 #[derive(Debug)]
 enum Outcome {
-    Append(Append, Appended),
+    Append(Box<Append>, Appended),
     Rewrite(Result<Rewritten, (&'static str, io::Error)>),
 }
 
@@ -382,7 +382,7 @@ impl Ledger {
         }
         self.serial += 1;
         self.under_way = Some(self.ticket);
-        Some(Commit(Work::Append(self.appending(with_tallies))))
+        Some(Commit(Work::Append(Box::new(self.appending(with_tallies)))))
     }
 
     /// Begins to write all anew, if much of it is of no use any more. Whatever comes of it, nothing
@@ -451,7 +451,7 @@ impl Ledger {
     pub fn end(&mut self, ran: Ran) -> Result<(), Error> {
         let ticket = self.under_way.take().unwrap_or(self.committed);
         match ran.0 {
-            Outcome::Append(work, outcome) => self.appended(work, outcome, ticket),
+            Outcome::Append(work, outcome) => self.appended(*work, outcome, ticket),
             Outcome::Rewrite(Ok(rewritten)) => {
                 self.rewritten(rewritten);
                 Ok(())
