@@ -390,7 +390,7 @@ mod tests {
         let came = Status { verified_bytes: 42 << 20, transferring: time, ..sample(now) };
         let screen = status_screen(&came, Around::default(), now, 80);
         assert!(screen.contains("average down 10.0 MiB/s"), "{screen}");
-        assert!(screen.contains("   fetched for 4.2s   "), "{screen}");
+        assert!(screen.contains("   fetched for 4.2s"), "{screen}");
         assert_eq!(average_down(&Status { verified_bytes: 0, ..came }), None);
     }
 
