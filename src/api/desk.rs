@@ -32,8 +32,23 @@ use super::view;
 /// How long an order waits for a torrent that comes in.
 const ARRIVE_MAX: Duration = Duration::from_secs(20);
 
-/// Words what a torrent waits for: its report, its state and number, and the download limit of all.
-pub type Speaker = fn(&WhyReport, State, TorrentId, Option<u64>) -> String;
+/// What a torrent waits for, and what there is to know beside.
+#[derive(Clone, Debug)]
+pub struct Waiting {
+    /// Its report.
+    pub report: WhyReport,
+    /// What it is doing.
+    pub state: State,
+    /// Its number.
+    pub id: TorrentId,
+    /// Only its trackers name peers (BEP 27).
+    pub is_private: bool,
+    /// The download limit of all torrents together.
+    pub limit_of_all: Option<u64>,
+}
+
+/// Words that.
+pub type Speaker = fn(&Waiting) -> String;
 
 /// How a session is asked.
 #[derive(Clone, Debug)]
@@ -248,10 +263,13 @@ impl Api {
 
     async fn why(&self, key: &Key) -> Outcome {
         let handle = self.handle(key).await?;
+        let is_private = self.find(key).await?.row.flags.has(Flags::PRIVATE);
         let report = handle.why().await.ok_or_else(Refusal::ended)?;
-        let limit = self.limits.borrow().down;
-        let text = (self.config.speaker)(&report, handle.state(), handle.id(), limit);
-        Ok(Answer::Why(Box::new(view::why(&report, text))))
+        let limit_of_all = self.limits.borrow().down;
+        let (state, id) = (handle.state(), handle.id());
+        let waiting = Waiting { report, state, id, is_private, limit_of_all };
+        let text = (self.config.speaker)(&waiting);
+        Ok(Answer::Why(Box::new(view::why(&waiting.report, text))))
     }
 
     async fn set(&self, key: &Key, patch: Patch) -> Result<Done, Refusal> {

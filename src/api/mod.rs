@@ -27,7 +27,7 @@ mod torrent;
 mod view;
 
 pub use answer::{Added, Answer, Done, Kind, List, Outcome, Refusal, Search, Standing};
-pub use desk::{Api, ApiConfig, Speaker};
+pub use desk::{Api, ApiConfig, Speaker, Waiting};
 pub use happened::{Events, Happened, What};
 pub use request::{Addition, Deed, FilePatch, Key, Mark, Patch, Place, Request, SessionPatch};
 pub use roots::Roots;

@@ -44,7 +44,7 @@ async fn api(dir: &Path) -> Api {
             egress: Egress::default(),
             rest,
             limits: Limits::default(),
-            speaker: |_, _, id, _| format!("it is torrent {}", id.0),
+            speaker: |waiting| format!("it is torrent {}", waiting.id.0),
         },
     )
 }

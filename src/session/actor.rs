@@ -72,7 +72,7 @@ pub(super) enum Command {
     /// Take a torrent in.
     Add {
         torrent: Arc<Torrent>,
-        options: TorrentOptions,
+        options: Box<TorrentOptions>,
         contacts: Option<Box<Contacts>>,
         answer: AddAnswer,
     },
@@ -299,7 +299,7 @@ impl Actor {
     async fn on_command(&mut self, command: Command) {
         match command {
             Command::Add { torrent, options, contacts, answer } => {
-                self.add(torrent, options, contacts, answer);
+                self.add(torrent, *options, contacts, answer);
             }
             Command::Seek { request, answer } => self.seek(request, answer).await,
             Command::Remove { info_hash, answer } => self.remove(info_hash, answer).await,

@@ -250,7 +250,7 @@ impl Session {
         contacts: Option<Contacts>,
     ) -> Opening {
         let (answer, opened) = oneshot::channel();
-        let contacts = contacts.map(Box::new);
+        let (options, contacts) = (Box::new(options), contacts.map(Box::new));
         // Whether anybody heard it is seen by the answer.
         let _ = self.commands.send(Command::Add { torrent, options, contacts, answer }).await;
         Opening { opened }

@@ -288,7 +288,7 @@ mod tests {
             keep(&mut early, Command::LimitDown(Some(nth)));
             keep(&mut early, Command::LimitUp(Some(nth)));
             keep(&mut early, Command::AddPeer(([10, 0, 0, nth as u8 % 50], 1).into()));
-            keep(&mut early, Command::SelectFiles(vec![nth == 99]));
+            keep(&mut early, Command::SelectFiles(Choice::Wanted(vec![nth == 99])));
             keep(&mut early, Command::Unpause);
         }
         keep(&mut early, Command::Move(MoveOrder { what, answer: oneshot::channel().0 }));
@@ -296,7 +296,8 @@ mod tests {
         assert_eq!(count(|it| matches!(it, Command::AddPeer(_))), 50);
         assert_eq!(count(|it| matches!(it, Command::LimitDown(Some(99)))), 1);
         assert_eq!(count(|it| matches!(it, Command::LimitUp(Some(99)))), 1);
-        assert_eq!(count(|it| matches!(it, Command::SelectFiles(files) if *files == [true])), 1);
+        let is_last = |choice: &Choice| *choice == Choice::Wanted(vec![true]);
+        assert_eq!(count(|it| matches!(it, Command::SelectFiles(it) if is_last(it))), 1);
         assert_eq!(count(|it| matches!(it, Command::Unpause)), 1);
         assert_eq!(early.len(), 50 + 5);
         let refused = answered.try_recv().unwrap().unwrap_err();

@@ -11,8 +11,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::warn;
 
-use crate::api::{Api, ApiConfig, Limits, Request, Roots, SessionPatch};
-use crate::base::ids::TorrentId;
+use crate::api::{Api, ApiConfig, Limits, Request, Roots, SessionPatch, Waiting};
 use crate::cli::args::{Common, DaemonArgs, Options};
 use crate::cli::config::{Settings, state_dir};
 use crate::cli::engine::failure;
@@ -29,7 +28,6 @@ use crate::net::egress::Egress;
 use crate::net::{self, tcp};
 use crate::rpc::{Rpc, Secret};
 use crate::session::Session;
-use crate::torrent::status::{State, WhyReport};
 
 use super::download::{session_config, torrent_options};
 
@@ -115,9 +113,15 @@ fn refuse_others(options: &Options) -> Result<(), Failure> {
 }
 
 /// What a torrent waits for, in words.
-fn speak(report: &WhyReport, state: State, id: TorrentId, limit_of_all: Option<u64>) -> String {
-    let around = Around { state, number: id.0 as usize, is_several: true, limit_of_all };
-    why_screen(report, &around, ONE_LINE)
+fn speak(waiting: &Waiting) -> String {
+    let around = Around {
+        state: waiting.state.clone(),
+        number: waiting.id.0 as usize,
+        is_several: true,
+        is_private: waiting.is_private,
+        limit_of_all: waiting.limit_of_all,
+    };
+    why_screen(&waiting.report, &around, ONE_LINE)
 }
 
 /// Where it is asked.
