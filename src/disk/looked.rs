@@ -60,6 +60,10 @@ pub struct AtRest {
 /// Looks whether a torrent is at rest. Waits for the disk; changes no data file. None when it is
 /// not, or when that cannot be told: opening it tells why.
 pub fn at_rest(config: StoreConfig) -> Option<AtRest> {
+    if !config.resume_path.exists() {
+        // Thousands may be new: nobody looks for the files of one that has no record.
+        return None;
+    }
     // Numbers tell open files apart: none is opened.
     let looked = Looked::at(0, config).ok()?;
     let Survey { part_count, missing_count, .. } = looked.survey;

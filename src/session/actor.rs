@@ -354,14 +354,17 @@ impl Actor {
         // The hash of one whose pieces nothing judges is no name for it.
         let keeps_file = self.wanted.are_kept() && torrent.is_judged();
         self.wanted.begin(id, &torrent, &options, unix_now());
-        let turn = match self.policy.has_place() && !options.paused {
-            false => Turn::Waits,
+        let turn = match self.policy.has_place() {
+            _ if options.paused => Turn::Waits,
             true if contacts.is_none() && self.slumber.is_full() => Turn::Sleeps,
             true => Turn::Begins,
+            false if contacts.is_none() => Turn::Rests,
+            false => Turn::Waits,
         };
         let places = contacts.as_ref().map(|contacts| contacts.account());
         let facts = self.facts(id, &torrent, places, Tally::default());
-        if let Some(spec) = self.wanted.get(id).filter(|_| turn != Turn::Waits) {
+        let has_turn = matches!(turn, Turn::Begins | Turn::Sleeps);
+        if let Some(spec) = self.wanted.get(id).filter(|_| has_turn) {
             // It holds its place from now on; one that waits has its turn when it is here.
             let row = facts.row(spec, Phase::Checking);
             self.judge(Input::Row(row));

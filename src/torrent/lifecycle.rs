@@ -106,15 +106,20 @@ pub async fn start(
 /// # Errors
 /// `Disk`, if it is not to wait for its disk.
 async fn begin(parts: &Parts, turn: Turn) -> Result<(Next, Status), Error> {
-    if turn == Turn::Waits {
-        let waiting = Waiting { state: State::Queued, is_paused: parts.options.paused };
-        let shown = of_state(waiting.shown());
-        return Ok((Next::Wait(waiting), shown));
-    }
-    let found = if turn == Turn::Sleeps { find_at_rest(parts).await } else { None };
+    let found = match turn {
+        Turn::Sleeps => find_at_rest(parts).await,
+        // A disk that does not answer is told of when the turn comes.
+        Turn::Rests => timeout(SILENT_AFTER, find_at_rest(parts)).await.ok().flatten(),
+        Turn::Waits | Turn::Begins => None,
+    };
     if let Some(found) = found {
         let (dormant, seen) = first_sleep(parts, found);
         return Ok((Next::Sleep(dormant), seen));
+    }
+    if matches!(turn, Turn::Waits | Turn::Rests) {
+        let waiting = Waiting { state: State::Queued, is_paused: parts.options.paused };
+        let shown = of_state(waiting.shown());
+        return Ok((Next::Wait(waiting), shown));
     }
     match open(parts, Before::Nothing).await {
         Ok(opened) => {

@@ -74,6 +74,8 @@ impl Resources {
 pub enum Turn {
     /// It waits until its turn comes.
     Waits,
+    /// If there is nothing to do, it sleeps and needs no turn; otherwise it waits for it.
+    Rests,
     /// It starts at once.
     Begins,
     /// If there is nothing to do, it sleeps until somebody wants something of it.

@@ -236,3 +236,37 @@ async fn whoever_announces_itself_in_the_local_network_wakes_nobody() {
     assert!(sleeper.look(|status| status.is_asleep));
     session.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn seeds_of_an_earlier_run_sleep_without_a_turn_and_others_wait_for_it() {
+    let home = tempfile::tempdir().unwrap();
+    let (session, handles) = seeds(home.path(), 3, 0).await;
+    for handle in &handles {
+        asleep(handle).await;
+    }
+    session.stop().await;
+    let session = Session::start(config(home.path(), 1)).await.unwrap();
+    // It holds the only place.
+    let options = options(home.path());
+    let first = session.add(torrent(9), options.clone()).await.unwrap();
+    until(&first, State::Downloading).await;
+    let seed = options.clone().seed_only(true);
+    // Whether it only sends or has all that it was to fetch.
+    for (number, options) in [(0, seed.clone()), (1, options.clone())] {
+        let handle = session.add(held(number, &options), options).await.unwrap();
+        assert!(handle.look(|it| it.is_asleep && it.state == State::Complete), "{number}");
+        fetched(&session, number, held(number, &seed)).await;
+    }
+    // Who has no record, is to be paused, or has lost something waits.
+    let unknown = session.add(held(3, &seed), seed.clone()).await.unwrap();
+    assert_eq!(unknown.state(), State::Queued);
+    let paused = options.clone().paused(true);
+    let paused = session.add(held(2, &options), paused).await.unwrap();
+    assert_eq!(paused.state(), State::Paused);
+    assert!(session.remove(held(2, &options).info_hash_v1.unwrap()).await.unwrap());
+    let third = held(2, &seed);
+    std::fs::remove_file(seed.dir.join("0002")).unwrap();
+    let lost = session.add(third, seed).await.unwrap();
+    assert_eq!((lost.state(), first.state()), (State::Queued, State::Downloading));
+    session.stop().await;
+}
