@@ -2,7 +2,7 @@
 //! its turn, or when the last word of a move did not reach the ledger. Names of directories are
 //! compared on disk, aside.
 
-use std::path::{Path, PathBuf};
+use std::path::{Path, PathBuf, absolute};
 
 use tokio::task::{JoinSet, spawn_blocking};
 
@@ -26,7 +26,8 @@ pub(super) struct Homes(JoinSet<Option<Elsewhere>>);
 impl Homes {
     /// The files of a torrent are in the second directory, and were thought to be in the first.
     pub fn compare(&mut self, id: TorrentId, before: &Path, now: &Path) {
-        if before == now {
+        // Most are: nobody is to look at the disk for thousands.
+        if before == now || absolute(before).is_ok_and(|before| before == now) {
             return;
         }
         let (before, now) = (before.to_owned(), now.to_owned());
@@ -67,5 +68,8 @@ mod tests {
         homes.compare(TorrentId(2), &link, &other);
         let elsewhere = homes.next().await.unwrap();
         assert_eq!((elsewhere.id, elsewhere.before, elsewhere.now), (TorrentId(2), link, other));
+        // By their names alone.
+        homes.compare(TorrentId(3), Path::new("."), &std::env::current_dir().unwrap());
+        assert!(homes.0.is_empty());
     }
 }
