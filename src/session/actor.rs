@@ -119,7 +119,8 @@ pub(super) struct Actor {
     pub(super) local: Local,
     pub(super) outside: Outside,
     searches: Searches,
-    pub(super) members: BTreeMap<TorrentId, Member>,
+    /// In boxes: a tree that grows at its end has as much free room as it holds.
+    pub(super) members: BTreeMap<TorrentId, Box<Member>>,
     /// Torrents whose files are being opened, by who does that.
     pub(super) arriving: HashMap<Id, Arriving>,
     pub(super) opening: JoinSet<Option<Opened>>,
@@ -602,7 +603,7 @@ impl Actor {
             active_at: None,
             is_leaving: false,
         };
-        self.members.insert(id, member);
+        self.members.insert(id, Box::new(member));
         self.look_at(id);
         Ok(handle)
     }

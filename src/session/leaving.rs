@@ -22,7 +22,7 @@ impl Actor {
     /// Ends a torrent and takes it out, and has the ledger give it up.
     pub(super) async fn remove(&mut self, info_hash: InfoHash, answer: RemoveAnswer) {
         let id = self.hashes.get(&info_hash).copied();
-        let member = id.and_then(|id| self.members.get(&id));
+        let member = id.and_then(|id| self.members.get(&id)).map(Box::as_ref);
         let is_it = |member: &&Member| member.info_hash == info_hash && !member.is_leaving;
         if let Some(id) = member.filter(is_it).map(|member| member.facts.id) {
             let kept = self.wanted.remove(id).await;

@@ -32,7 +32,8 @@ pub enum Rank {
 /// The specs of all torrents.
 #[derive(Debug)]
 pub(super) struct Wanted {
-    specs: BTreeMap<TorrentId, Spec>,
+    /// In boxes: a tree that grows at its end has as much free room as it holds.
+    specs: BTreeMap<TorrentId, Box<Spec>>,
     queue: BTreeSet<(Place, TorrentId)>,
     /// The number of the next torrent; none when all were used.
     next: Option<TorrentId>,
@@ -89,7 +90,7 @@ impl Wanted {
     pub fn restore(&mut self, spec: Spec) {
         self.queue.insert((spec.place, spec.id));
         self.kept.insert(spec.id);
-        self.specs.insert(spec.id, spec);
+        self.specs.insert(spec.id, Box::new(spec));
     }
 
     /// The number that a new torrent has to have; the same until it is there.
@@ -106,7 +107,7 @@ impl Wanted {
         let behind = Place::between(last, None);
         let spec = spec(id, behind.unwrap_or(Place(0)), torrent, options, now);
         self.queue.insert((spec.place, id));
-        self.specs.insert(id, spec);
+        self.specs.insert(id, Box::new(spec));
         if behind.is_none() {
             self.rank(id, Rank::Last);
         }
@@ -114,20 +115,20 @@ impl Wanted {
 
     /// What is wanted of a torrent.
     pub fn get(&self, id: TorrentId) -> Option<&Spec> {
-        self.specs.get(&id)
+        self.specs.get(&id).map(Box::as_ref)
     }
 
     /// All of them, in the order of the queue.
     pub fn in_order(&self) -> impl Iterator<Item = &Spec> {
-        self.queue.iter().filter_map(|(_, id)| self.specs.get(id))
+        self.queue.iter().filter_map(|(_, id)| self.get(*id))
     }
 
     /// Changes what is wanted of a torrent, but for its place.
     pub fn change(&mut self, id: TorrentId, change: impl FnOnce(&mut Spec)) {
         let Some(spec) = self.specs.get_mut(&id) else { return };
-        let before = spec.clone();
+        let before = self.kept.contains(&id).then(|| spec.clone());
         change(spec);
-        if *spec != before && self.kept.contains(&id) {
+        if before.is_some_and(|before| before != *spec) {
             self.changed.insert(id);
         }
     }
@@ -141,7 +142,7 @@ impl Wanted {
         id: TorrentId,
         change: impl FnOnce(&mut Spec),
     ) -> Result<(), String> {
-        let Some(mut spec) = self.specs.get(&id).cloned() else { return Ok(()) };
+        let Some(mut spec) = self.get(id).cloned() else { return Ok(()) };
         change(&mut spec);
         if !spec.fits() {
             return Err("its labels, trackers and servers are more than is kept".to_owned());
@@ -256,7 +257,7 @@ impl Wanted {
     ) -> Option<Answer<()>> {
         let (keeping, spec) = self.keeping.as_ref().zip(self.specs.get(&id))?;
         self.kept.insert(id);
-        Some(keeping.add_with(spec.clone(), Some(file), before).await)
+        Some(keeping.add_with(Spec::clone(spec), Some(file), before).await)
     }
 
     /// Has the ledger give up a torrent; none when it does not have it.
@@ -281,7 +282,7 @@ impl Wanted {
         }
         while let Some(id) = self.changed.pop_first() {
             if let Some(spec) = self.specs.get(&id) {
-                keeping.put(spec.clone()).await;
+                keeping.put(Spec::clone(spec)).await;
             }
         }
         if std::mem::take(&mut self.is_together_changed) {

@@ -5,6 +5,7 @@
 //! do to its files meanwhile, and whether its device is there, is seen when it wakes. Who is to
 //! sleep is the session's to decide.
 
+use std::future::pending;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -191,7 +192,10 @@ pub(super) async fn sleep(
                     last = Some(answer);
                     Some(Rise::Ends)
                 }
-                Some(command) => on_command(parts, ends, &mut dormant, command, early).await,
+                // In a box: thousands wait here, and hear nothing for days.
+                Some(command) => {
+                    Box::pin(on_command(parts, ends, &mut dormant, command, early)).await
+                }
                 None => Some(Rise::Ends),
             },
             Some(incoming) = ends.incoming.recv() => on_incoming(parts, ends, incoming, is_paused),
@@ -201,7 +205,7 @@ pub(super) async fn sleep(
                 is_seated = false;
                 None
             }
-            () = sleep_for(SEAT_AGAIN), if !is_seated => None,
+            () = seat_again(is_seated) => None,
         };
     };
     if dormant.is_paused && rise == Rise::Wakes {
@@ -210,7 +214,7 @@ pub(super) async fn sleep(
     }
     ends.dormant = Some(dormant);
     if let Some(answer) = last {
-        ends.end(answer).await;
+        Box::pin(ends.end(answer)).await;
     }
     rise
 }
@@ -232,6 +236,15 @@ fn on_incoming(
         ends.knocks.incoming = Some(incoming);
         Rise::Wakes
     })
+}
+
+/// Ends when a seat is to be asked for again; never, where there is one.
+async fn seat_again(is_seated: bool) {
+    match is_seated {
+        true => pending().await,
+        // In a box: mostly there is one, and no clock.
+        false => Box::pin(sleep_for(SEAT_AGAIN)).await,
+    }
 }
 
 /// What an order changes; what only a running torrent can do wakes it.

@@ -124,7 +124,7 @@ async fn begin(parts: &Parts, turn: Turn) -> Result<(Next, Status), Error> {
     match open(parts, Before::Nothing).await {
         Ok(opened) => {
             let seen = Status { home: opened.store.home(), ..of_state(State::Checking) };
-            Ok((Next::Run(opened), seen))
+            Ok((Next::Run(Box::new(opened)), seen))
         }
         Err(Error::Disk(error)) if parts.options.waits_for_disk && error.may_pass() => {
             let why = error.to_string();
@@ -187,20 +187,20 @@ fn first_status(parts: &Parts, seen: Status) -> Status {
     }
 }
 
-/// What a torrent does next.
+/// What a torrent does next. What is large is in boxes: thousands hold one all the time.
 enum Next {
     /// Wait for its turn, or until it is to seed on.
     Wait(Waiting),
     /// Open its files.
     Open(Before),
     /// Run.
-    Run(Opened),
+    Run(Box<Opened>),
     /// Wait with everything until somebody wants something of it.
     Sleep(Box<Dormant>),
     /// Have its files moved, as soon as the disk workers have let go of them, and open them there.
-    Move(MoveOrder, Option<mpsc::Receiver<DiskEvent>>),
+    Move(Box<MoveOrder>, Option<mpsc::Receiver<DiskEvent>>),
     /// Wait until its disk is there, and open its files; what became of it, if it was.
-    Away { gone: Option<Gone>, why: String },
+    Away { gone: Option<Box<Gone>>, why: String },
     /// Show why it cannot go on.
     Fail(String),
 }
@@ -208,7 +208,7 @@ enum Next {
 impl From<Outcome> for Next {
     fn from(outcome: Outcome) -> Self {
         match outcome {
-            Outcome::Opened(opened) => Self::Run(opened),
+            Outcome::Opened(opened) => Self::Run(Box::new(opened)),
             Outcome::Away(why) => Self::Away { gone: None, why },
             Outcome::Failed(why) => Self::Fail(why),
         }
@@ -234,16 +234,17 @@ async fn live(mut parts: Box<Parts>, first: Next, mut ends: Box<Ends>) {
             Next::Open(before) => Box::pin(open_for(&parts, &mut ends, before, &mut early)).await,
             Next::Sleep(dormant) => sleep(&parts, &mut ends, dormant, &mut early).await,
             Next::Move(order, closing) => {
-                Box::pin(relocate(&mut parts, &mut ends, order, closing, &mut early)).await
+                Box::pin(relocate(&mut parts, &mut ends, *order, closing, &mut early)).await
             }
             Next::Away { gone, why } => {
+                let gone = gone.map(|gone| *gone);
                 let again = Box::pin(open_again(&mut parts, &mut ends, gone, why, &mut early));
                 again.await.map(Next::from)
             }
             Next::Fail(why) => Box::pin(fail(&mut ends, why, &mut early)).await,
             Next::Run(opened) => {
                 let orders = std::mem::take(&mut early);
-                let ran = Box::pin(run(&parts, opened, ends, orders)).await;
+                let ran = Box::pin(run(&parts, *opened, ends, orders)).await;
                 let Some((again, ran)) = ran else { return };
                 ends = again;
                 Some(after(&mut parts, &mut ends, ran, &mut early))
@@ -284,11 +285,11 @@ fn after(parts: &mut Parts, ends: &mut Ends, ran: Ran, early: &mut Vec<Command>)
         // It goes on as it was.
         (Some(order), _) => {
             *early = rested.orders;
-            Next::Move(order, Some(rested.closing))
+            Next::Move(Box::new(order), Some(rested.closing))
         }
         (None, Some(gone)) => {
             *early = rested.orders;
-            Next::Away { why: gone.why.clone(), gone: Some(gone) }
+            Next::Away { why: gone.why.clone(), gone: Some(Box::new(gone)) }
         }
     }
 }
@@ -354,7 +355,7 @@ async fn sleep(
     ends.known.keep_best();
     // Where it ends meanwhile, its trackers are to hear of it.
     ends.dormant = Some(dormant);
-    asleep::lie_down(parts, ends, early).await?;
+    Box::pin(asleep::lie_down(parts, ends, early)).await?;
     let dormant = ends.dormant.take()?;
     match asleep::sleep(parts, ends, dormant, early).await {
         Rise::Wakes => Some(Next::Open(Before::Slept)),
@@ -402,7 +403,7 @@ async fn fail(ends: &mut Ends, why: String, early: &mut Vec<Command>) -> Option<
                 return None;
             }
             Command::Resume => return Some(Next::Open(Before::Nothing)),
-            Command::Move(order) => return Some(Next::Move(order, None)),
+            Command::Move(order) => return Some(Next::Move(Box::new(order), None)),
             order => parked::keep(early, order),
         }
     }
