@@ -73,13 +73,7 @@ impl Given {
     /// When the file cannot be read, the URL not fetched, or what is there is no torrent.
     pub async fn open(self, egress: &Egress) -> Result<Input, Failure> {
         match self {
-            Self::File(path) => {
-                if let Some(metalink) = load::metalink(&path)? {
-                    return Ok(Input::Metalink(Box::new(metalink)));
-                }
-                let (torrent, bytes) = load::file(&path)?;
-                Ok(Input::Torrent(Box::new(Loaded { torrent, bytes, hints: Hints::default() })))
-            }
+            Self::File(path) => Input::of_file(&path),
             Self::Url(url) => match fetched(&url, Teller::User, egress).await? {
                 Fetched::Torrent(bytes) => {
                     let torrent = load::parse(&without_passkey(&url), &bytes)?;
@@ -133,6 +127,20 @@ pub enum Input {
     Link(Box<Magnet>),
     /// Files, each with what is known of it and where it can be had.
     Metalink(Box<Metalink>),
+}
+
+impl Input {
+    /// What a file has.
+    ///
+    /// # Errors
+    /// It cannot be read, or is neither a torrent nor a metalink.
+    pub fn of_file(path: &Path) -> Result<Self, Failure> {
+        if let Some(metalink) = load::metalink(path)? {
+            return Ok(Self::Metalink(Box::new(metalink)));
+        }
+        let (torrent, bytes) = load::file(path)?;
+        Ok(Self::Torrent(Box::new(Loaded { torrent, bytes, hints: Hints::default() })))
+    }
 }
 
 /// A torrent that was read or fetched.

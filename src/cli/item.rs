@@ -14,7 +14,7 @@ use crate::disk::Home;
 use crate::metainfo::Torrent;
 use crate::metalink::HashKind;
 use crate::swarm::event::Event;
-use crate::torrent::handle::{News, TorrentHandle};
+use crate::torrent::handle::{News, NewsReceiver, TorrentHandle};
 use crate::torrent::status::{State, Status};
 
 use super::attempts::Attempts;
@@ -105,8 +105,8 @@ pub struct Item {
     pub sums: Vec<FileSum>,
     /// That is being looked at.
     pub is_summing: bool,
-    /// What else can be tried, where nothing judges its pieces.
-    pub attempts: Option<Attempts>,
+    /// What else can be tried, where nothing judges its pieces. In a box: few have any.
+    pub attempts: Option<Box<Attempts>>,
     /// How often it was begun anew.
     pub life: u32,
     /// What was told of its progress.
@@ -166,49 +166,29 @@ impl Item {
     /// Tells `told` from now on what happens, until the torrent ends.
     pub fn follow(&self, told: mpsc::Sender<Told>) {
         let (mut news, mut status) = (self.handle.news(), self.handle.watch());
-        let (number, life) = (self.number, self.life);
+        let mut follower =
+            Follower { number: self.number, life: self.life, told, heard: Heard::default() };
         tokio::spawn(async move {
             // It may have begun with that, before anybody could listen.
             let first = status.borrow().state.clone();
             if let State::DiskTrouble(why) = first {
                 let what = What::News(News::Swarm(Event::DiskTrouble(why)));
-                let _ = told.send(Told { number, life, what }).await;
+                Box::pin(follower.tell(what)).await;
             }
-            let mut heard = Heard::default();
             loop {
-                let what = tokio::select! {
+                // In boxes: thousands may follow torrents to which nothing happens for days.
+                let goes_on = tokio::select! {
                     biased;
-                    news = news.recv() => match news {
-                        Ok(news) => {
-                            heard.note(&news);
-                            What::News(news)
-                        }
-                        Err(RecvError::Lagged(missed)) => {
-                            tracing::debug!("{missed} news missed");
-                            continue;
-                        }
-                        Err(RecvError::Closed) => What::Ended,
-                    },
+                    heard = news.recv() => Box::pin(follower.on_news(heard)).await,
                     changed = status.changed() => match changed {
                         Ok(()) => {
                             let seen = status.borrow_and_update().clone();
-                            // What was said before a state is told before it.
-                            while let Ok(news) = news.try_recv() {
-                                heard.note(&news);
-                                let what = What::News(news);
-                                let _ = told.send(Told { number, life, what }).await;
-                            }
-                            for news in heard.missed(&seen) {
-                                let what = What::News(news);
-                                let _ = told.send(Told { number, life, what }).await;
-                            }
-                            What::Status(Box::new(seen))
+                            Box::pin(follower.on_status(Box::new(seen), &mut news)).await
                         }
-                        Err(_) => What::Ended,
+                        Err(_) => Box::pin(follower.on_end()).await,
                     },
                 };
-                let is_end = matches!(what, What::Ended);
-                if told.send(Told { number, life, what }).await.is_err() || is_end {
+                if !goes_on {
                     return;
                 }
             }
@@ -381,6 +361,55 @@ impl Progress {
             trouble: None,
             is_in_trouble: false,
         }
+    }
+}
+
+/// Tells a run what happens to a torrent.
+struct Follower {
+    number: usize,
+    life: u32,
+    told: mpsc::Sender<Told>,
+    heard: Heard,
+}
+
+impl Follower {
+    /// Tells it; false when nobody listens any more.
+    async fn tell(&self, what: What) -> bool {
+        let Self { number, life, told, .. } = self;
+        told.send(Told { number: *number, life: *life, what }).await.is_ok()
+    }
+
+    /// Whether it goes on.
+    async fn on_news(&mut self, news: Result<News, RecvError>) -> bool {
+        match news {
+            Ok(news) => {
+                self.heard.note(&news);
+                self.tell(What::News(news)).await
+            }
+            Err(RecvError::Lagged(missed)) => {
+                tracing::debug!("{missed} news missed");
+                true
+            }
+            Err(RecvError::Closed) => self.on_end().await,
+        }
+    }
+
+    /// Whether it goes on, after this snapshot.
+    async fn on_status(&mut self, seen: Box<Status>, news: &mut NewsReceiver) -> bool {
+        // What was said before a state is told before it.
+        while let Ok(news) = news.try_recv() {
+            self.heard.note(&news);
+            self.tell(What::News(news)).await;
+        }
+        for news in self.heard.missed(&seen) {
+            self.tell(What::News(news)).await;
+        }
+        self.tell(What::Status(seen)).await
+    }
+
+    async fn on_end(&self) -> bool {
+        self.tell(What::Ended).await;
+        false
     }
 }
 

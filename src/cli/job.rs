@@ -178,6 +178,7 @@ impl Job {
     /// Of several, those that cannot run are told and left out.
     async fn take_in(&mut self, desk: &mut Desk, voice: &mut Voice) -> Result<(), Failure> {
         let mut intake = Intake { is_of_many: self.is_many(), ..Intake::default() };
+        desk.items.reserve_exact(self.torrents.len());
         for wanted in std::mem::take(&mut self.torrents) {
             let refused = match wanted {
                 Wanted::Torrent(chosen) => {

@@ -49,9 +49,8 @@ pub fn start(
     common: &Common,
     is_seed_only: bool,
 ) -> Outcome {
-    start_found(torrents, options, common, is_seed_only, &mut |name| {
-        found(name, &common.ways.egress())
-    })
+    let egress = common.ways.egress();
+    start_found(torrents, options, common, is_seed_only, &mut |name| found(name, &egress))
 }
 
 /// What a word of the command line means: the torrent, fetched where it is elsewhere, or a link.
@@ -62,6 +61,7 @@ pub fn found(name: &str, egress: &Egress) -> Result<Found, Failure> {
     let input = match Given::of(Path::new(name))? {
         // Nobody is asked yet.
         Given::Link(link) => Input::Link(link),
+        Given::File(path) => Input::of_file(&path)?,
         given => ask(given.open(egress))?,
     };
     Ok(match input {

@@ -356,19 +356,21 @@ impl Live {
         self.tell_outside();
         self.tell_blocklist();
         self.tell_searches();
-        let mut statuses = Vec::new();
+        let (mut is_loading, mut is_checking) = (false, false);
         for item in &self.desk.items {
-            let status = item.handle.status();
-            if matches!(status.state, State::Downloading | State::DiskTrouble(_)) {
-                self.voice.event(&about(item, progress_json(&status)));
+            // Of thousands that only seed none is copied.
+            let is = |state: &State| item.handle.look(|status| status.state == *state);
+            is_loading |= is(&State::Downloading);
+            is_checking |= is(&State::Checking);
+            let is_in_trouble = |it: &Status| matches!(it.state, State::DiskTrouble(_));
+            if is(&State::Downloading) || item.handle.look(is_in_trouble) {
+                self.voice.event(&about(item, progress_json(&item.handle.status())));
             }
-            statuses.push(status);
         }
-        let is_any = |state: State| statuses.iter().any(|status| status.state == state);
-        let (is_loading, is_checking) = (is_any(State::Downloading), is_any(State::Checking));
         self.tell_crowd(is_checking);
         if self.desk.is_several && is_loading && self.sum_told.elapsed() >= self.pause() {
             self.sum_told = Instant::now();
+            let statuses: Vec<_> = self.desk.items.iter().map(|it| it.handle.status()).collect();
             self.voice.unasked(&sum_line(&statuses));
         }
     }

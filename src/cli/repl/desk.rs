@@ -58,7 +58,7 @@ pub struct Coming {
     /// Bytes that were fetched before it began.
     fetched_before: u64,
     sums: Vec<FileSum>,
-    attempts: Option<Attempts>,
+    attempts: Option<Box<Attempts>>,
     opening: Opening,
 }
 
@@ -191,7 +191,7 @@ impl Desk {
         }
         // Whoever is sought by a link meanwhile need not be sought any more.
         let sought = self.end_search_of(&torrent, &mut options).await;
-        let attempts = Attempts::of(&torrent, &mut options, &sums);
+        let attempts = Attempts::of(&torrent, &mut options, &sums).map(Box::new);
         let trackers = torrent.trackers.iter().flatten().chain(&options.extra_trackers);
         Ok(Coming {
             number: number.or(sought),
@@ -304,7 +304,7 @@ impl Desk {
         let engine = self.engine.clone();
         let told = self.told.clone();
         let Some(item) = self.item_mut(number) else { return Ok(None) };
-        let next = item.attempts.as_mut().and_then(Attempts::next);
+        let next = item.attempts.as_mut().and_then(|attempts| attempts.next());
         item.life += 1;
         if let Some(info_hash) = item.torrent.info_hash_v1 {
             engine.remove(info_hash).await;
