@@ -34,7 +34,7 @@ DRIVER = os.path.abspath(os.environ.get("DRIVER", "target/release/driver"))
 LT = os.environ.get("LT_PYTHON", "python3")
 FILE_LEN, PIECE_LEN = 65_536, 16_384
 # It rests when it has used at most a hundredth of a processor for so long.
-REST_S = 1
+REST_S = 2
 work = o.work or tempfile.mkdtemp()
 TICKS = os.sysconf("SC_CLK_TCK")
 
