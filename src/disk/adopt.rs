@@ -234,8 +234,11 @@ impl FileStore {
         let last = range.end.saturating_sub(1);
         let edges = [layout.piece_at(range.start), layout.piece_at(last)];
         !range.is_empty()
-            && edges.into_iter().flatten().any(|piece| {
-                self.slices_of(layout, piece).any(|slice| self.entry(slice.file).wanted_now())
-            })
+            && edges.into_iter().flatten().any(|piece| self.is_piece_wanted(layout, piece))
+    }
+
+    /// Has it bytes of a file that is wanted?
+    pub(super) fn is_piece_wanted(&self, layout: &Layout, piece: PieceIndex) -> bool {
+        self.slices_of(layout, piece).any(|slice| self.entry(slice.file).wanted_now())
     }
 }

@@ -63,6 +63,13 @@ pub(super) struct Mount {
     id: u64,
 }
 
+impl Mount {
+    /// Is it of the same device, though files may not be renamed between the two?
+    pub(super) fn is_on_device_of(&self, other: &Self) -> bool {
+        self.device == other.device
+    }
+}
+
 /// The mount of an open directory.
 pub(super) fn mount(dir: &impl AsFd) -> io::Result<Mount> {
     let device = rustix::fs::fstat(dir)?.st_dev;

@@ -80,11 +80,11 @@ pub enum Error {
         path: PathBuf,
     },
     /// There is not enough space where the torrent's files are to be moved.
-    #[error("{} has room for {free}, but {needed} would go there: nothing was moved", .dir.display())]
+    #[error("not enough space in {}: {needed}, {free} free: nothing was moved", .dir.display())]
     NoRoom {
         /// Where they are to go.
         dir: PathBuf,
-        /// Bytes to copy, for people.
+        /// Bytes to copy and to fetch, for people.
         needed: String,
         /// Bytes that are free, for people.
         free: String,

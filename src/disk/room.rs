@@ -31,7 +31,8 @@ impl StoreHandle {
         // What files take beyond their right bytes is overwritten, not taken anew.
         let spare = allocated(&files.store).saturating_sub(present);
         let wanted = missing.saturating_sub(spare);
-        match free(there).filter(|free| *free < wanted) {
+        let free = files.store.base.free_bytes().ok().flatten();
+        match free.filter(|free| *free < wanted) {
             None => Ok(()),
             Some(free) => {
                 let (wanted, free) = (size(wanted), size(free));
@@ -55,16 +56,6 @@ const OF_KERNEL: [u64; 7] = [
 
 fn is_of_kernel(dir: &Path) -> bool {
     rustix::fs::statfs(dir).is_ok_and(|found| OF_KERNEL.contains(&(found.f_type as u64)))
-}
-
-/// Bytes that we may still write there; none where the system does not tell.
-fn free(dir: &Path) -> Option<u64> {
-    let found = rustix::fs::statvfs(dir).ok().filter(|found| found.f_blocks > 0)?;
-    let blocks = match rustix::process::geteuid().is_root() {
-        true => found.f_bfree,
-        false => found.f_bavail,
-    };
-    Some(blocks.saturating_mul(found.f_frsize))
 }
 
 fn allocated(store: &FileStore) -> u64 {

@@ -32,14 +32,11 @@ impl Actor {
     /// Has an order looked at aside, and only then lets go of links and files: one that comes to
     /// nothing costs nothing.
     pub(super) fn consider_move(&self, order: MoveOrder) {
-        let (moves, torrent, home) =
-            (self.moves.0.clone(), self.torrent.clone(), self.publisher.home());
+        let (moves, torrent, store) =
+            (self.moves.0.clone(), self.torrent.clone(), self.jobs.store.clone());
         tokio::spawn(async move {
             let what = order.what.clone();
-            let refused = blocking(move || match home {
-                Some(home) => refuse_move(&store_files(&torrent), &home, &what),
-                None => Ok(()),
-            });
+            let refused = blocking(move || refuse_move(&store, &store_files(&torrent), &what));
             match refused.await {
                 // An ended torrent moves no more.
                 Ok(()) => drop(moves.send(order).await),

@@ -248,10 +248,6 @@ impl Publisher {
         self.stopping
     }
 
-    pub fn home(&self) -> Option<Arc<Home>> {
-        self.home.clone()
-    }
-
     /// The files that a piece is of, in words for people.
     pub fn files_of(
         &self,

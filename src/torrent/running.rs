@@ -58,17 +58,18 @@ pub(super) async fn run(
             return Some((ends, Ran::Failed { why, may_pass, orders: early }));
         }
     };
-    let lacks_room = match meanwhile(&mut ends, &mut early, room(parts, &store, &have)).await? {
-        Ok(lacks_room) => lacks_room,
-        Err(error) => {
-            let (why, may_pass) = (error.to_string(), false);
-            return Some((ends, Ran::Failed { why, may_pass, orders: early }));
-        }
-    };
+    let lacks_room =
+        match meanwhile(&mut ends, &mut early, room(parts, &store, &have, after)).await? {
+            Ok(lacks_room) => lacks_room,
+            Err(error) => {
+                let (why, may_pass) = (error.to_string(), false);
+                return Some((ends, Ran::Failed { why, may_pass, orders: early }));
+            }
+        };
     tell_troubles(&ends, troubles);
     let is_news = match after {
         Before::Nothing | Before::Many => true,
-        Before::Moved => false,
+        Before::Moved => lacks_room.is_some(),
         // Something was lost meanwhile.
         Before::Slept => !have.is_full(),
     };
@@ -131,11 +132,13 @@ fn lack(parts: &Parts, ends: &Ends, have: &Bitfield) -> Option<String> {
 }
 
 /// Is there room for what is missing? Who waits for its disk waits for room, too, but not where no
-/// file can ever be made; who does not ask begins anyway. To both it is told why there is none.
+/// file can ever be made; who does not ask begins anyway, and so does one whose files were just
+/// moved: others may have taken the room since. To all of them it is told why there is none.
 async fn room(
     parts: &Parts,
     store: &StoreHandle,
     have: &Bitfield,
+    after: Before,
 ) -> Result<Option<String>, disk::Error> {
     let (extents, layout) = (&parts.extents, &parts.layout);
     let missing = payload_of(extents, layout, &wanted_of(parts).minus(have));
@@ -145,9 +148,10 @@ async fn room(
         return Ok(None);
     }
     let store = store.clone();
+    let begins_anyway = !options.checks_room || after == Before::Moved;
     match blocking(move || store.check_room(missing, present)).await {
         Ok(()) => Ok(None),
-        Err(error) if !options.checks_room || options.waits_for_disk && error.may_pass() => {
+        Err(error) if begins_anyway || options.waits_for_disk && error.may_pass() => {
             Ok(Some(error.to_string()))
         }
         Err(error) => Err(error),

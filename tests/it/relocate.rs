@@ -18,6 +18,10 @@ fn a_download_is_moved_and_renamed_while_it_runs_and_is_found_again() {
     let mut running = Running::start(&mut place.command(&[]));
     assert!(place.seeder.wait_served(600_000, LIMIT), "nothing was asked for");
     running.type_line("move there/deep");
+    let missing = place.home.path().canonicalize().expect("a folder").join("there");
+    running.line(&format!("{} does not exist: make it first, or name ", missing.display()));
+    fs::create_dir(&missing).expect("a folder");
+    running.type_line("move there/deep");
     running.line("moved to there/deep");
     let there = place.home.path().join("there/deep");
     assert!(there.join("sample").is_dir() && !place.out().join("sample").exists());

@@ -61,10 +61,14 @@ impl Base {
         Ok(if is_file { len.min(blocks) } else { 0 })
     }
 
-    /// Bytes that its user may still write there.
-    pub(in crate::disk) fn free_bytes(&self) -> io::Result<u64> {
+    /// Bytes that we may still write there; none where the system does not tell.
+    pub(in crate::disk) fn free_bytes(&self) -> io::Result<Option<u64>> {
         let found = rustix::fs::fstatvfs(self.nearest()?)?;
-        Ok(found.f_bavail.saturating_mul(found.f_frsize))
+        let blocks = match rustix::process::geteuid().is_root() {
+            true => found.f_bfree,
+            false => found.f_bavail,
+        };
+        Ok((found.f_blocks > 0).then(|| blocks.saturating_mul(found.f_frsize)))
     }
 
     /// The mount that a file is on, or would be made on.

@@ -3,14 +3,15 @@
 
 mod copies;
 mod names;
+mod need;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::base::ids::FileIndex;
-use crate::base::units::size;
 
 use self::copies::CopyNames;
+use self::need::{Need, to_copy};
 use super::beneath::{Base, Stamp};
 use super::carry::{Intent, Move, MoveProgress, is_free, path_beside, prepare, recover, settle};
 use super::config::{StoreConfig, StoreFile};
@@ -19,6 +20,7 @@ use super::files::{FileStore, Place};
 use super::folding::folds_names;
 use super::looked::Looked;
 use super::record::{Ground, Home, RecordState, Subject, lasting};
+use super::store_handle::StoreHandle;
 
 /// What is to become of a torrent's files.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -39,7 +41,7 @@ pub struct Relocating {
     resume_path: PathBuf,
     /// Files that are there and stay as they are.
     staying: Vec<FileIndex>,
-    copy_bytes: u64,
+    need: Need,
 }
 
 /// Looks at a torrent that nobody has open, and at where its files are to go. Waits for the
@@ -59,14 +61,17 @@ pub fn plan_move(mut config: StoreConfig, what: &Relocation) -> Result<Relocatin
     check_names(&home, &config)?;
     let resume_path = config.resume_path.clone();
     let mut planned = Plan::of(&looked, &home, config)?;
-    let copy_bytes = planned.choose_ways()?;
+    let to_copy = planned.choose_ways()?;
+    let torrent = (&looked.store, &looked.subject.layout, &looked.recorded);
+    let need = Need::of(torrent, (&planned.from, &planned.to), to_copy)?;
+    need.check(&planned.to)?;
     let dirs = planned.missing_dirs()?;
     let Plan { moves, links, staying, .. } = planned;
     let is_reserved = moves.iter().all(|it| it.copy.is_none());
     let from = looked.subject.home.dir.clone();
     let info_hash = looked.subject.info_hash;
     let intent = Intent { info_hash, from, home, moves, dirs, is_reserved, links };
-    Ok(Relocating { looked, intent, resume_path, staying, copy_bytes })
+    Ok(Relocating { looked, intent, resume_path, staying, need })
 }
 
 /// Where the files will be.
@@ -82,26 +87,46 @@ fn home_after(before: &Home, files: &[StoreFile], what: &Relocation) -> Result<H
     }
 }
 
-/// The same, unless something else than a directory stands there or on the way.
+/// The same, if it is a directory, or may be made in one: of a path that leads nowhere no more is
+/// made than its last part, since the others may be mistyped, or not mounted.
 fn directory(dir: PathBuf) -> Result<PathBuf, Error> {
-    match dir.ancestors().find(|above| above.exists()).filter(|above| !above.is_dir()) {
-        Some(file) => {
-            let why = format!("{} is no directory: name one, or a new one", file.display());
-            Err(Error::Unmovable(why))
+    let Some(there) = dir.ancestors().find(|above| above.exists()) else { return Ok(dir) };
+    let mut below = dir.ancestors().take_while(|above| *above != there);
+    let why = match (below.next(), below.last()) {
+        _ if !there.is_dir() => {
+            format!("{} is no directory: name one, or a new one", there.display())
         }
-        None => Ok(dir),
-    }
+        (Some(_), Some(missing)) => format!(
+            "{} does not exist: make it first, or name a new directory in one that is there",
+            missing.display()
+        ),
+        _ => return Ok(dir),
+    };
+    Err(Error::Unmovable(why))
 }
 
-/// Refuses what [`plan_move`] would, as far as that can be told while the torrent runs in `home`:
-/// then it need not let go of anything for an order that comes to nothing. `files` are called as
-/// in the torrent. Waits for the disk; changes nothing.
+/// Refuses what [`plan_move`] would, as far as that can be told while the torrent runs: then it
+/// need not let go of anything for an order that comes to nothing. `files` are called as in the
+/// torrent. Waits for the disk; changes nothing.
 ///
 /// # Errors
-/// `Unmovable`, `Occupied`; `Io`.
-pub fn refuse_move(files: &[StoreFile], home: &Home, what: &Relocation) -> Result<(), Error> {
-    let before = Home { dir: lasting(&home.dir), ..home.clone() };
+/// `Unmovable`, `Occupied`, `NoRoom`; `Io`.
+pub fn refuse_move(
+    running: &StoreHandle,
+    files: &[StoreFile],
+    what: &Relocation,
+) -> Result<(), Error> {
+    let Some(on_disk) = &running.shared.files else { return Ok(()) };
+    let home = &on_disk.home;
+    let before = Home { dir: lasting(&home.dir), ..Home::clone(home) };
     let after = home_after(&before, files, what)?;
+    if before.dir != after.dir {
+        let torrent = &running.shared.torrent;
+        let have = torrent.verified.to_bitfield(&torrent.layout);
+        let (store, to) = (&on_disk.store, Base::new(after.dir.clone()));
+        let to_copy = to_copy(store, &to)?;
+        Need::of((store, &torrent.layout, &have), (&store.base, &to), to_copy)?.check(&to)?;
+    }
     if folds_names(&before.dir) || folds_names(&after.dir) {
         // There files may have other names than in the torrent.
         return Ok(());
@@ -136,7 +161,7 @@ impl Relocating {
 
     /// Bytes to copy; 0 when all is done by renaming.
     pub fn copy_bytes(&self) -> u64 {
-        self.copy_bytes
+        self.need.to_copy
     }
 
     /// Does it. Waits for the disk; `on_step` is told before each change of something on disk,
@@ -146,11 +171,14 @@ impl Relocating {
     /// When it could not be done or was stopped: the files are where they were, but for an error
     /// that comes after the record names their new home; then the next start ends it.
     pub fn carry_out(self, progress: &MoveProgress, on_step: &dyn Fn(&str)) -> Result<(), Error> {
-        let Self { looked, mut intent, resume_path, staying, .. } = self;
+        let Self { looked, mut intent, resume_path, staying, need } = self;
         let note = path_beside(&resume_path);
         let info_hash = intent.info_hash;
+        let to = Base::new(intent.home.dir.clone());
         let done = prepare(&mut intent, &note, progress, on_step)
             .and_then(|()| progress.go_on())
+            // Others may have filled it meanwhile.
+            .and_then(|()| Need { to_copy: 0, ..need }.check(&to))
             .and_then(|()| commit(looked, &intent, &staying, on_step));
         match done {
             Ok(_locked) => settle(&intent, &note, on_step),
@@ -161,6 +189,10 @@ impl Relocating {
                 recover(&resume_path, info_hash, homes.first())?;
                 match homes.first().is_some_and(|home| home.is_same_place(&intent.home)) {
                     true => Ok(()),
+                    false if error.is_full() => Err(Error::Unmovable(format!(
+                        "no space is left in {}: the files stay where they were",
+                        to.path().display()
+                    ))),
                     false => Err(error),
                 }
             }
@@ -284,8 +316,7 @@ impl Plan {
         Ok(missing)
     }
 
-    /// Finds out which files cannot just be renamed, and whether there is room for their
-    /// copies; how many bytes they are.
+    /// Finds out which files cannot just be renamed; how many bytes they are.
     fn choose_ways(&mut self) -> Result<u64, Error> {
         let mut copy_bytes = 0;
         for it in &mut self.moves {
@@ -300,12 +331,6 @@ impl Plan {
                 copy_bytes += allocated.map_err(fail(self.from.full(&it.from)))?;
             }
         }
-        let dir = self.to.full(Path::new(""));
-        let free = self.to.free_bytes();
-        let free = free.map_err(|error| Error::io("looking at", &dir, error))?;
-        match copy_bytes > free {
-            true => Err(Error::NoRoom { dir, needed: size(copy_bytes), free: size(free) }),
-            false => Ok(copy_bytes),
-        }
+        Ok(copy_bytes)
     }
 }

@@ -123,6 +123,7 @@ fn files_move_within_a_file_system_and_are_found_from_where_they_came() {
     let (world, have) = half();
     fs::write(world.path("t/sub/foreign"), b"mine").unwrap();
     let there = world.root.path().join("there/deep");
+    fs::create_dir(world.root.path().join("there")).unwrap();
     let planned = plan_move(world.config(), &Relocation::Dir(there.clone())).unwrap();
     assert_eq!(planned.copy_bytes(), 0);
     planned.carry_out(&MoveProgress::default(), &|_| {}).unwrap();
@@ -383,6 +384,62 @@ fn too_little_space_is_told_before_anything_is_touched() {
     assert!(matches!(refused, Error::NoRoom { .. }), "{refused}");
     assert_eq!(names(&small.0), [""; 0]);
     assert_eq!((names(&world.path("")), trusted(&world).0), (before, have));
+}
+
+#[test]
+fn space_is_wanted_for_what_is_still_to_be_fetched_too() {
+    let (world, have) = half();
+    let Some(small) = SmallDisk::mount(world.root.path().join("small"), "2m") else { return };
+    let what = Relocation::Dir(small.0.clone());
+    let before = names(&world.path(""));
+    let refused = relocate(&world, &what).unwrap_err().to_string();
+    let words = "small: 3.0 MiB needed (2.9 MiB of it still to be fetched), 2.0 MiB free: nothing";
+    assert!(refused.contains(words), "{refused}");
+    // The same while it runs.
+    let (running, _) = world.resume();
+    let refused = refuse_move(&running.handle, &world.config().files, &what).unwrap_err();
+    assert!(refused.to_string().contains(words), "{refused}");
+    drop(running);
+    assert_eq!((names(&small.0), names(&world.path(""))), (vec![], before));
+    // Of what is not wanted nothing more comes.
+    let few = StoreConfig { wanted: vec![true, false, true, true], ..world.config() };
+    plan_move(few, &what).unwrap().carry_out(&MoveProgress::default(), &|_| {}).unwrap();
+    assert_eq!(trusted(&world).0, have);
+}
+
+#[test]
+fn a_move_is_undone_when_others_fill_its_disk_meanwhile() {
+    for (step, words) in [
+        ("copying", "no space is left in "),
+        ("bringing the copies' names to the device", " needed for what is still to be fetched, "),
+    ] {
+        let (world, have) = half();
+        let Some(disk) = SmallDisk::mount(world.root.path().join("disk"), "4m") else { return };
+        let before = names(&world.path(""));
+        let fill = || drop(fs::write(disk.0.join("theirs"), vec![1; 8 << 20]));
+        let refused = meddled(&world, &disk.0, step, fill);
+        let told = refused.to_string();
+        assert!(told.contains(words) && !told.contains("by itself"), "{refused}");
+        assert_eq!((names(&disk.0), names(&world.path(""))), (vec!["theirs".into()], before));
+        assert_eq!(trusted(&world).0, have);
+    }
+}
+
+#[test]
+fn no_more_of_a_path_is_made_than_its_last_part() {
+    let (world, _) = half();
+    let missing = world.root.path().join("mistyped");
+    let what = Relocation::Dir(missing.join("a/b"));
+    let (running, _) = world.resume();
+    let refused = refuse_move(&running.handle, &world.config().files, &what).unwrap_err();
+    let words = format!("{} does not exist: make it first, ", missing.display());
+    assert!(refused.to_string().starts_with(&words), "{refused}");
+    drop(running);
+    assert!(relocate(&world, &what).unwrap_err().to_string().starts_with(&words));
+    assert!(!missing.exists());
+    fs::write(&missing, b"").unwrap();
+    let refused = relocate(&world, &what).unwrap_err().to_string();
+    assert!(refused.contains("mistyped is no directory: "), "{refused}");
 }
 
 #[test]
