@@ -288,6 +288,7 @@ pub fn store_config(torrent: &Torrent, dir: &Path, record: PathBuf) -> Option<St
         overwrite: false,
         resume_path: record,
         info_hash: torrent.info_hash_v1?,
+        ignores_record: false,
     })
 }
 

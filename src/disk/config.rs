@@ -53,4 +53,7 @@ pub struct StoreConfig {
     pub resume_path: PathBuf,
     /// Whose record it is.
     pub info_hash: InfoHash,
+    /// Where the record knows the files to be elsewhere than in `dir`, or on a file system that is
+    /// not there, it is passed over.
+    pub ignores_record: bool,
 }

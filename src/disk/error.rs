@@ -34,14 +34,12 @@ pub enum Error {
     },
     /// The files are gone, and so is the file system that they were on.
     #[error(
-        "{} is not the file system that the torrent's files are on: mount it, or remove {} to \
-         begin anew here", .dir.display(), .record.display()
+        "{} is not the file system that the torrent's files are on: mount it, or begin anew here \
+         with --no-resume", .dir.display()
     )]
     NotMounted {
         /// Where the files should be.
         dir: PathBuf,
-        /// The record that knows of them.
-        record: PathBuf,
     },
     /// A move was interrupted, and nothing of it is there.
     #[error(

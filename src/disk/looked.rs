@@ -3,7 +3,7 @@
 //! data file, but for ending what a move or renaming left half done.
 
 use std::collections::{BTreeSet, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::base::bitfield::Bitfield;
@@ -43,6 +43,8 @@ pub(super) struct Looked {
     pub durable: Bitfield,
     /// Files that look as we left them.
     pub ours: HashSet<FileIndex>,
+    /// The record was passed over, and what it says, in words for people.
+    pub ignored: Option<String>,
 }
 
 /// A torrent of which everything is here by its record, in files that have their names and look as
@@ -78,7 +80,7 @@ pub fn at_rest(config: StoreConfig) -> Option<AtRest> {
 
 impl Looked {
     /// Looks for a torrent in its home: the directory that was asked for, or the one that its
-    /// files were moved to from there.
+    /// files were moved to from there, unless that is to be ignored.
     ///
     /// # Errors
     /// `InUse`, `NotMounted`, `NotAFile`, `UnsafePath`, `Inconsistent`, `Io`.
@@ -88,21 +90,26 @@ impl Looked {
         let known = locked.homes(config.info_hash);
         let (resume_path, info_hash) = (config.resume_path.clone(), config.info_hash);
         patiently(|| recover(&resume_path, info_hash, known.first()))?;
-        let (home, others) = Home::choose(known, &asked);
+        let (home, others, mut ignored) = choose(known, &asked, config.ignores_record);
         if home.dir != asked {
             config.dir.clone_from(&home.dir);
         }
         patiently(|| locked.take_place(info_hash, &home.dir))?;
         config.keep_apart();
         config.live_at(&home);
-        let (layout, dir) = (config.layout, config.dir.clone());
+        let (layout, dir, ignores) = (config.layout, config.dir.clone(), config.ignores_record);
         let subject = Subject { info_hash, layout, home, others };
         let store = FileStore::new(id, config)?;
         let ground = Ground::below(&dir);
-        let loaded = locked.read(&subject, &store.extents, &ground);
+        let mut loaded = locked.read(&subject, &store.extents, &ground);
         let (survey, seen) = patiently(|| store.survey())?;
         if survey.final_count + survey.part_count == 0 && loaded.was_elsewhere(&ground) {
-            return Err(Error::NotMounted { dir, record: resume_path });
+            if !ignores {
+                return Err(Error::NotMounted { dir });
+            }
+            loaded.forget();
+            let why = "its record, of files on a file system that is not mounted here, is ignored";
+            ignored = Some(why.to_owned());
         }
         let none = Bitfield::none(layout.piece_count());
         let believed = loaded.believed().unwrap_or(&none).clone();
@@ -126,6 +133,7 @@ impl Looked {
             doubted,
             durable,
             ours,
+            ignored,
         })
     }
 
@@ -143,6 +151,21 @@ impl Looked {
             ground: Ground::default(),
         }
     }
+}
+
+/// The home of somebody who names this directory, of those that are known, and the others; and
+/// which of them is ignored, if that is asked for.
+fn choose(known: Vec<Home>, asked: &Path, ignores: bool) -> (Home, Vec<Home>, Option<String>) {
+    if !ignores {
+        let (home, others) = Home::choose(known, asked);
+        return (home, others, None);
+    }
+    let (meant, _) = Home::choose(known.clone(), asked);
+    let ignored = (meant.dir != asked).then(|| {
+        format!("its record, of files that were moved to {}, is ignored", meant.dir.display())
+    });
+    let (home, others) = Home::choose_here(known, asked);
+    (home, others, ignored)
 }
 
 impl StoreConfig {

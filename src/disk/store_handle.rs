@@ -65,6 +65,8 @@ pub(super) struct OnDisk {
     pub durable: Bitfield,
     /// Files that look as we left them, whatever is in them.
     pub ours: HashSet<FileIndex>,
+    /// What the record says that was passed over.
+    pub ignored: Option<String>,
     /// Taken out when the torrent starts. A channel of one place, so that it needs no lock.
     pub loaded: Receiver<Loaded>,
     pub put_back: Sender<Loaded>,
@@ -111,6 +113,11 @@ impl StoreHandle {
     /// What became of the record.
     pub fn record_state(&self) -> RecordState {
         self.shared.files.as_ref().map_or(RecordState::New, |files| files.state.clone())
+    }
+
+    /// What the record says, in words for people, where it was passed over as was asked for.
+    pub fn ignored(&self) -> Option<String> {
+        self.shared.files.as_ref().and_then(|files| files.ignored.clone())
     }
 
     /// The pieces that the record holds for verified, whatever became of their files.

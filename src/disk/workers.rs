@@ -156,6 +156,7 @@ impl Disk {
             doubted: looked.doubted,
             durable: looked.durable,
             ours: looked.ours,
+            ignored: looked.ignored,
             loaded: taken,
             put_back,
         };

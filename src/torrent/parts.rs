@@ -12,7 +12,7 @@ use crate::disk::{StoreConfig, StoreFile, record_of};
 use crate::metainfo::Torrent;
 
 use super::meanwhile::at_disk;
-use super::options::TorrentOptions;
+use super::options::{CheckMode, TorrentOptions};
 use super::places::Account;
 use super::publish::{SoFar, wanted_pieces};
 use super::resources::Resources;
@@ -69,6 +69,7 @@ pub(super) async fn store_config(parts: &Parts) -> StoreConfig {
         overwrite: options.overwrite,
         resume_path,
         info_hash: *info_hash,
+        ignores_record: options.check == CheckMode::NoResume,
     }
 }
 

@@ -75,7 +75,8 @@ pub(super) async fn run(
     };
     if is_news {
         // Nobody may be listening: it is posted, too, but after it.
-        let found = FoundPieces { count: have.ones(), by_record, changed, lacks_room };
+        let (count, ignored) = (have.ones(), store.ignored());
+        let found = FoundPieces { count, by_record, changed, lacks_room, ignored };
         let found = Arc::new(found);
         ends.news.send(News::Checked(found.clone()));
         ends.status.change(|status| status.found = Some(found));

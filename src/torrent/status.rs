@@ -163,6 +163,8 @@ pub struct FoundPieces {
     pub changed: Vec<ChangedFile>,
     /// Why what is missing cannot all be written now, where that is no reason not to begin.
     pub lacks_room: Option<String>,
+    /// What the record says, where it was passed over (`--no-resume`).
+    pub ignored: Option<String>,
 }
 
 impl Status {

@@ -57,7 +57,7 @@ With --json a download prints one JSON object a line, each with an \"event\":
   metadata_found  name, info_hash, info_hash_v2, size, kept (from an earlier run)
   started       name, info_hash, total_size, files, files_chosen, port, dir
   checked       pieces, by_record (of them, not read), changed (path, gone, pieces, bytes),
-                lacks_room (message, or null)
+                lacks_room (message, or null), ignored (what the record says that is ignored)
   first_peer    address
   progress      seconds, done, wanted, downloaded, uploaded, down_rate, up_rate, peers,
                 sources (of the web), pieces_verified, unsynced (not yet on the device);

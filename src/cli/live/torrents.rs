@@ -64,7 +64,8 @@ impl Live {
         match told {
             News::Checked(found) => {
                 crowd.on_looked_at(number);
-                found.changed.is_empty() && found.lacks_room.is_none()
+                let is_plain = found.lacks_room.is_none() && found.ignored.is_none();
+                is_plain && found.changed.is_empty()
             }
             News::Swarm(Event::FirstPeer(_)) => true,
             _ => false,

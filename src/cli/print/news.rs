@@ -106,6 +106,7 @@ pub fn news_json(news: &News) -> Option<Value> {
             "by_record": found.by_record,
             "changed": found.changed.iter().map(changed_json).collect::<Vec<_>>(),
             "lacks_room": found.lacks_room,
+            "ignored": found.ignored,
         }),
         News::FileChanged { why, pieces, bytes, fetched_in } => json!({
             "event": "file_changed",
@@ -147,10 +148,11 @@ fn found_line(found: &FoundPieces, is_seed_only: bool) -> Option<String> {
             pieces(count)
         )),
     };
+    let ignored = found.ignored.as_deref().map(escape);
     let room = found.lacks_room.as_deref();
     let room = room.map(|why| format!("{}; it begins anyway, and waits for it", escape(why)));
-    let lines: Vec<String> =
-        changed_line(&found.changed, is_seed_only).into_iter().chain(there).chain(room).collect();
+    let changed = changed_line(&found.changed, is_seed_only);
+    let lines: Vec<String> = ignored.into_iter().chain(changed).chain(there).chain(room).collect();
     (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
@@ -257,6 +259,12 @@ mod tests {
         assert_eq!(line(9, 0).unwrap(), "9 pieces found on disk and verified");
         assert_eq!(line(9, 9).unwrap(), "9 pieces here already, by its record");
         assert_eq!(line(9, 7).unwrap(), "9 pieces here already: 2 verified, 7 by its record");
+        let ignored = Some("its record, of files on \x07, is ignored".to_owned());
+        let found = FoundPieces { count: 9, ignored, ..FoundPieces::default() };
+        let line = news_line(&News::Checked(found.into()), false).unwrap();
+        let expected = "its record, of files on \\x07, is ignored\n\
+                        9 pieces found on disk and verified";
+        assert_eq!(line, expected);
     }
 
     #[test]
@@ -276,7 +284,7 @@ mod tests {
         assert!(looked_for.contains("d/a\\x07 was changed: 1 piece (64.0 KiB) is not served, and"));
         changed.extend((0..3).map(|_| file("d/c", true, 1)));
         assert!(changed_line(&changed, false).unwrap().ends_with("; and so are 2 more files"));
-        let found = FoundPieces { count: 5, by_record: 5, changed, lacks_room: None };
+        let found = FoundPieces { count: 5, by_record: 5, changed, ..FoundPieces::default() };
         let found = News::Checked(found.into());
         assert!(news_line(&found, false).unwrap().starts_with("d/a\\x07 was changed"));
         assert_eq!(news_json(&found).unwrap()["changed"][1]["gone"], true);

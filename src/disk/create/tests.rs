@@ -204,6 +204,7 @@ fn config(torrent: &Torrent, dir: &Path, record: &Path) -> StoreConfig {
         overwrite: false,
         resume_path: record.to_owned(),
         info_hash: torrent.info_hash_v1.unwrap(),
+        ignores_record: false,
     }
 }
 

@@ -72,6 +72,15 @@ impl Home {
         (home, known)
     }
 
+    /// The same for somebody who means this directory, wherever files were moved to from there:
+    /// from now on it leads to no other.
+    pub(in crate::disk) fn choose_here(mut known: Vec<Self>, dir: &Path) -> (Self, Vec<Self>) {
+        for home in &mut known {
+            home.came_from.retain(|former| former != dir);
+        }
+        Self::choose(known, dir)
+    }
+
     /// Does somebody who names this directory mean these files?
     pub(in crate::disk) fn is_meant_by(&self, dir: &Path) -> bool {
         self.dir == dir || self.came_from.iter().any(|former| former == dir)
@@ -192,7 +201,10 @@ mod tests {
         assert_eq!((new, &others), (Home::at("/d".into()), &known));
         let (back, others) = Home::choose(known.clone(), Path::new("/c"));
         assert_eq!((back, others), (known[1].clone(), vec![home()]));
-        assert_eq!(Home::choose(known, Path::new("/a")).0, home(), "they came from there");
+        assert_eq!(Home::choose(known.clone(), Path::new("/a")).0, home(), "they came from there");
+        let (here, others) = Home::choose_here(known, Path::new("/a"));
+        let before = Home { came_from: Vec::new(), ..home() };
+        assert_eq!((here, others), (Home::at("/a".into()), vec![before, Home::at("/c".into())]));
     }
 
     #[test]

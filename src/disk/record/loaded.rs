@@ -208,6 +208,12 @@ impl Loaded {
         })
     }
 
+    /// It is passed over: from here on it is as if there had been none.
+    pub(in crate::disk) fn forget(&mut self) {
+        (self.state, self.replayed) = (RecordState::New, None);
+        self.homes.clear();
+    }
+
     /// How the files should look.
     pub(in crate::disk) fn described(&self) -> Described {
         let Some(replayed) = &self.replayed else { return Described::default() };

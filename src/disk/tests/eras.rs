@@ -180,6 +180,14 @@ fn an_empty_mount_point_is_refused_and_a_deleted_download_is_not() {
     let refused = world.open(world.config()).map(|_| ()).unwrap_err();
     assert!(matches!(refused, Error::NotMounted { .. }), "{refused}");
     assert_eq!(fs::read(world.resume_path()).unwrap(), record, "nothing was touched");
+    // Unless its user says that it is to begin anew.
+    let anew = StoreConfig { ignores_record: true, ..world.config() };
+    let running = world.open(anew).unwrap();
+    let ignored = running.handle.ignored().unwrap();
+    assert!(ignored.contains("a file system that is not mounted here, is ignored"), "{ignored}");
+    assert_eq!(running.handle.record_state(), RecordState::New);
+    assert!(running.handle.recorded().ones() == 0 && running.handle.trusted().ones() == 0);
+    drop(running);
     world.write_file("a", world.bytes_of(0));
     assert!(world.open(world.config()).is_ok(), "something is there: it was moved");
 }

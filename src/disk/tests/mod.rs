@@ -130,6 +130,7 @@ impl World {
             overwrite: false,
             resume_path: self.resume_path(),
             info_hash: InfoHash([self.hash; 20]),
+            ignores_record: false,
         }
     }
 

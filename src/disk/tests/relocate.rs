@@ -364,6 +364,31 @@ fn a_renaming_that_is_interrupted_anywhere_is_ended_or_undone_at_the_next_start(
 }
 
 #[test]
+fn whoever_ignores_the_record_is_led_to_no_other_directory() {
+    let (world, have) = half();
+    let there = world.root.path().join("there");
+    relocate(&world, &Relocation::Dir(there.clone())).unwrap();
+    let moved = names(&there);
+    let anew = StoreConfig { ignores_record: true, ..world.config() };
+    let elsewhere = StoreConfig { dir: there.clone(), ..anew.clone() };
+    let running = world.open(elsewhere).unwrap();
+    assert_eq!((running.handle.ignored(), numbers(&running.handle.trusted())), (None, have));
+    drop(running);
+    let running = world.open(anew).unwrap();
+    let real = fs::canonicalize(&there).unwrap();
+    let words = format!("its record, of files that were moved to {}, is ignored", real.display());
+    assert_eq!(running.handle.ignored(), Some(words));
+    assert_eq!(running.handle.trusted().ones(), 0);
+    running.handle.start(&Bitfield::none(world.layout.piece_count())).unwrap();
+    drop(running);
+    // From now on each of the two has its own files.
+    assert_eq!(trusted(&world).1.dir, fs::canonicalize(world.path("")).unwrap());
+    let elsewhere = StoreConfig { dir: there.clone(), ..world.config() };
+    assert_eq!(world.open(elsewhere).unwrap().handle.home().unwrap().dir, there);
+    assert_eq!(names(&there), moved);
+}
+
+#[test]
 fn links_come_along() {
     let (world, _) = half();
     std::os::unix::fs::symlink("a", world.path("t/link")).unwrap();

@@ -36,6 +36,7 @@ impl OnDisk {
             overwrite: false,
             resume_path: home.path().join("resume"),
             info_hash: HASH,
+            ignores_record: false,
         };
         let store = disk.open(store, mpsc::channel(100).0).unwrap();
         store.start(&Bitfield::all(PIECES)).unwrap();
