@@ -512,8 +512,8 @@ impl Actor {
             dht.hint(address, Hint::Lan);
         }
         let member = self.hashes.get(&info_hash).and_then(|id| self.members.get(id));
-        let is_open = |it: &&Member| !it.facts.is_private && self.is_for_network(it.facts.id);
-        if let Some(member) = member.filter(is_open) {
+        let is_open = |it: &Member| !it.facts.is_private && self.is_for_network(it.facts.id);
+        if let Some(member) = member.filter(|it| is_open(it)) {
             member.handle.local_peer(address);
         }
         self.local.tell_seeks(info_hash, address);

@@ -303,7 +303,7 @@ mod tests {
     #[test]
     fn a_place_is_held_by_who_was_told_to_go_on_and_is_paused_still() {
         let (now, torrents) = (Instant::now(), [1, 2].map(TorrentId));
-        let mut wanted = Wanted::new(None, Some(torrents[0]));
+        let mut wanted = Wanted::new(None, Some(torrents[0]), Default::default());
         for (id, name) in torrents.into_iter().zip(["a", "b"]) {
             let info = format!("d6:lengthi1e4:name1:{name}12:piece lengthi16384e6:pieces20:");
             let info = [info.as_bytes(), &[b'x'; 20], b"e"].concat();

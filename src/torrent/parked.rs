@@ -296,7 +296,9 @@ mod tests {
         assert_eq!(count(|it| matches!(it, Command::AddPeer(_))), 50);
         assert_eq!(count(|it| matches!(it, Command::LimitDown(Some(99)))), 1);
         assert_eq!(count(|it| matches!(it, Command::LimitUp(Some(99)))), 1);
-        let is_last = |choice: &Choice| *choice == Choice::Wanted(vec![true]);
+        fn is_last(choice: &Choice) -> bool {
+            *choice == Choice::Wanted(vec![true])
+        }
         assert_eq!(count(|it| matches!(it, Command::SelectFiles(it) if is_last(it))), 1);
         assert_eq!(count(|it| matches!(it, Command::Unpause)), 1);
         assert_eq!(early.len(), 50 + 5);

@@ -515,7 +515,7 @@ mod tests {
         let mut bytes = b"d1:rd2:id20:mnopqrstuvwxyz123456e1:t4:".to_vec();
         bytes.extend_from_slice(&query[at..at + 4]);
         bytes.extend_from_slice(b"1:y1:re");
-        actor.on_news(&UdpNews::Datagram { from: address(&poor), bytes: bytes.into() });
+        actor.on_news(&UdpNews::Datagram { from: address(&poor), bytes });
         assert_eq!(actor.sides[0].node.health(now()).good, 1);
         actor.on_resolved(vec![address(&other)], Hint::Router);
         assert_eq!(actor.sides[0].node.health(now()).hints, 1, "it is forgotten");
