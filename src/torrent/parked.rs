@@ -144,6 +144,7 @@ fn has_meaning_later(order: &Command) -> bool {
     !matches!(
         order,
         Command::Peers { .. }
+            | Command::Sources(_)
             | Command::Why(_)
             | Command::Announce(_)
             | Command::Scrape
