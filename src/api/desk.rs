@@ -264,7 +264,8 @@ impl Api {
     async fn why(&self, key: &Key) -> Outcome {
         let handle = self.handle(key).await?;
         let is_private = self.find(key).await?.row.flags.has(Flags::PRIVATE);
-        let report = handle.why().await.ok_or_else(Refusal::ended)?;
+        // One that rests is not asked what it waits for.
+        let report = handle.why().await.unwrap_or_default();
         let limit_of_all = self.limits.borrow().down;
         let (state, id) = (handle.state(), handle.id());
         let waiting = Waiting { report, state, id, is_private, limit_of_all };
