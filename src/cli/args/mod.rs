@@ -4,6 +4,7 @@
 mod conduct;
 mod daemon;
 mod options;
+mod remote;
 mod resume;
 
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ use crate::tracker::find::FIND_PORT;
 pub use conduct::{Blocklists, Common, ConfigChoice};
 pub use daemon::DaemonArgs;
 pub use options::{Allocate, Encryption, Options};
+pub use remote::{Added, Filters, RemoteArgs, RemoteCommand, Whom};
 pub use resume::ResumeCommand;
 
 const EXAMPLES: &str = "\
@@ -44,6 +46,7 @@ Examples:
   driver list                            what is shared by name
   driver get album                       download it
   driver dht get 6f84758b...             peers of a torrent, by its info hash
+  driver remote list                     the torrents of the daemon
   driver demo                            a whole swarm on this machine, to try it out
 
 A switch that the config file turns on is turned off by --SWITCH=false.
@@ -241,6 +244,9 @@ pub enum Command {
     /// Run a tracker, with a catalogue of torrents by name
     #[command(after_long_help = TRACKER_NOTES)]
     Tracker(TrackerArgs),
+    /// Ask a daemon, or tell it what to do: torrents, limits, what happens
+    #[command(after_long_help = remote::NOTES)]
+    Remote(Box<RemoteArgs>),
     /// Print the magnet link of a torrent
     Magnet(MagnetArgs),
     /// List or clear what is kept of earlier downloads, never their data

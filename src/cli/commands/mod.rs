@@ -95,6 +95,7 @@ fn run(mut settings: Settings) -> Outcome {
         Some(Command::Verify { file, place, dir, sha256sums, json, .. }) => {
             verify::run(&file, &place.unwrap_or(dir), sha256sums.as_deref(), json, &common)
         }
+        Some(Command::Remote(arguments)) => super::remote::run(&arguments, common.quiet),
         Some(Command::Magnet(arguments)) => magnet::run(&arguments, &common),
         Some(Command::Resume { command }) => resume::run(&command),
         Some(Command::Config { options }) => config::run(&settings, options.json),

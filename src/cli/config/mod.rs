@@ -28,13 +28,14 @@ use suggested::with_listed_names;
 
 /// Settings that contradict each other, by the names of their arguments. The stronger source
 /// decides; within one source nobody can know what is meant.
-const CONTRARY: [(&str, &str); 7] = [
+const CONTRARY: [(&str, &str); 8] = [
     ("quiet", "verbose"),
     ("check", "no_resume"),
     ("repl", "no_repl"),
     ("chunk_tracker", "chunk_config"),
     ("config", "no_config"),
     ("token", "token_file"),
+    ("url", "socket"),
     ("allow_catalogue", "no_catalogue"),
 ];
 

@@ -28,11 +28,11 @@ pub use net::{blocklist_words, net_lines};
 use news::company_words;
 pub use news::{news_json, news_line, progress_json, progress_line};
 pub use outside::{outside_event, outside_lines, outside_row, outside_trouble, router_lines};
-pub use peers::{peers_screen, seekers_screen, without_address};
+pub use peers::{legend, peer_row, peers_screen, seekers_screen, without_address};
 pub use reach::out_of_reach;
 pub use shared::{shared_json, shared_screen};
 pub use status::{
-    Around, Limits, average_down, checking_words, glance, row, status_screen, tracker_words,
+    Around, Limits, average_down, bar, checking_words, glance, row, status_screen, tracker_words,
 };
 pub use web::{source_trouble, web_screen};
 
@@ -168,7 +168,7 @@ pub fn grouped(number: u64) -> String {
 }
 
 /// Two sizes with one unit where they share it: `479.2 of 783.0 MiB`.
-fn size_of_size(part: u64, whole: u64) -> String {
+pub fn size_of_size(part: u64, whole: u64) -> String {
     let (part, whole) = (units::size(part), units::size(whole));
     match (part.split_once(' '), whole.split_once(' ')) {
         (Some((number, unit)), Some((_, same))) if unit == same => format!("{number} of {whole}"),
@@ -177,7 +177,7 @@ fn size_of_size(part: u64, whole: u64) -> String {
 }
 
 /// Per cent with one decimal, rounded down: 100.0 only when all is done.
-fn per_cent(share: f64) -> String {
+pub fn per_cent(share: f64) -> String {
     format!("{:.1} %", (share * 1000.0).floor() / 10.0)
 }
 

@@ -50,12 +50,12 @@ pub fn peers_screen(
     }
     let shown = if all { connected.len() } else { connected.len().min(ROWS) };
     let head = ["ADDRESS", "CLIENT", "HAVE", "DOWN", "UP", "FLAGS"].map(String::from);
-    let mut screen = row(&head, columns);
+    let mut screen = peer_row(&head, columns);
     for peer in &connected[..shown] {
-        screen += &row(&cells(peer), columns);
+        screen += &peer_row(&cells(peer), columns);
     }
     for source in &sources {
-        screen += &row(&source_cells(source), columns);
+        screen += &peer_row(&source_cells(source), columns);
     }
     if all {
         for peer in known {
@@ -204,7 +204,7 @@ fn cells(peer: &PeerStatus) -> [String; 6] {
 }
 
 /// What flags mean, none of it cut in two where a line ends.
-fn legend(parts: &[&str], columns: usize) -> String {
+pub fn legend(parts: &[&str], columns: usize) -> String {
     let (mut lines, mut used) = (String::new(), 0);
     for part in parts {
         let gap = if used == 0 { "" } else { "  " };
@@ -220,7 +220,7 @@ fn legend(parts: &[&str], columns: usize) -> String {
 }
 
 /// One row. Below [`FULL`] columns first UP goes, then CLIENT, then HAVE, then a part of ADDRESS.
-fn row(cells: &[String; 6], columns: usize) -> String {
+pub fn peer_row(cells: &[String; 6], columns: usize) -> String {
     let [address, client, have, down, up, flags] = cells;
     let room = columns.saturating_sub(BESIDE).clamp(1, ADDRESS);
     let mut line = format!("{} ", fit(address, room));

@@ -321,7 +321,7 @@ fn checked_share(status: &Status) -> f64 {
 }
 
 /// A bar of so many columns that is full only when all is done.
-fn bar(share: f64, columns: usize) -> String {
+pub fn bar(share: f64, columns: usize) -> String {
     let rounded = (share * columns as f64).round() as usize;
     let most = if share < 1.0 { columns - 1 } else { columns };
     let full = rounded.min(most);

@@ -1,0 +1,308 @@
+//! `driver remote` and its arguments: where the daemon is, which torrents are meant, and what is to
+//! be done. What they mean is in [`crate::cli::remote`].
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueHint};
+
+use crate::cli::values::{self, Ranges, Rate};
+
+pub(super) const NOTES: &str = "\
+Torrents are named by their numbers (3, 1-3, 1,4), by their hashes or the first six digits of them,
+by a part of their names that no other has, or by all. With --label, --state and --tracker those
+that fit are meant, and no names are needed.
+
+  driver remote add debian.torrent --label linux    files, URLs, magnet links, hashes, - for stdin
+  driver remote list --state downloading            only those that download
+  driver remote limit down 2MiB                     all together; limit 3 down 500K one alone
+  driver remote select 3 1-3,5                      only these files of torrent 3
+  driver remote label 3 linux iso                   instead of the labels that it had
+  driver remote log -f                              what happens, as it happens
+
+With neither --url nor --socket it asks the daemon of this user by its socket in driver's state
+directory, or at http://127.0.0.1:6880 with the token that lies there. With --json each answer is
+printed as the API gives it, one line for each torrent.
+
+Exit codes: 0 done, 2 no torrent fits or several do, 3 refused, or the token is wrong, 4 nobody
+answers. Of several torrents the worst counts; one that fails does not stop the others.";
+
+/// What a torrent may be doing.
+const STATES: [&str; 10] = [
+    "checking",
+    "moving",
+    "queued",
+    "downloading",
+    "seeding",
+    "finished",
+    "paused",
+    "stopping",
+    "disk_trouble",
+    "failed",
+];
+
+/// Options of `remote`.
+#[derive(Args, Clone, Debug)]
+pub struct RemoteArgs {
+    /// Ask the daemon there: http://HOST:6880
+    #[arg(long, value_name = "URL", global = true, env = "DRIVER_URL", value_hint = ValueHint::Url)]
+    pub url: Option<String>,
+    /// Ask the daemon by this Unix socket
+    #[arg(long, value_name = "PATH", global = true, env = "DRIVER_SOCKET",
+          value_hint = ValueHint::FilePath)]
+    pub socket: Option<PathBuf>,
+    /// The daemon's token; others of this machine can see it here
+    #[arg(long, value_name = "TOKEN", global = true, env = "DRIVER_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+    /// Read it from this file
+    #[arg(long, value_name = "FILE", global = true, env = "DRIVER_TOKEN_FILE",
+          value_hint = ValueHint::FilePath)]
+    pub token_file: Option<PathBuf>,
+    /// Print answers as JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: RemoteCommand,
+}
+
+/// Only torrents that fit all of these.
+#[derive(Args, Clone, PartialEq, Eq, Debug, Default)]
+pub struct Filters {
+    /// Those that are sorted under this
+    #[arg(long, value_name = "LABEL")]
+    pub label: Option<String>,
+    /// Those in this state
+    #[arg(long, value_name = "STATE", value_parser = STATES)]
+    pub state: Option<String>,
+    /// Those with a tracker on this host, or on one of its domain
+    #[arg(long, value_name = "HOST")]
+    pub tracker: Option<String>,
+}
+
+/// Which torrents, by name.
+#[derive(Args, Clone, Debug)]
+pub struct Which {
+    /// Number, hash, part of the name; all
+    #[arg(value_name = "TORRENT", required = true)]
+    pub torrents: Vec<String>,
+}
+
+/// Which torrents, by name or by what they have in common.
+#[derive(Args, Clone, Debug)]
+pub struct Whom {
+    /// Number, hash, part of the name; all
+    #[arg(value_name = "TORRENT", required_unless_present_any = ["label", "state", "tracker"])]
+    pub torrents: Vec<String>,
+    /// Only those.
+    #[command(flatten)]
+    pub filters: Filters,
+}
+
+/// What is taken in, and how.
+#[derive(Args, Clone, Debug)]
+pub struct Added {
+    /// .torrent files, their URLs, magnet links, info hashes; - reads a .torrent from stdin
+    #[arg(value_name = "TORRENT", required = true, value_hint = ValueHint::FilePath)]
+    pub torrents: Vec<String>,
+    /// Directory that the files go under [default: as the daemon has it]
+    #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub dir: Option<String>,
+    /// Do not begin yet
+    #[arg(long)]
+    pub paused: bool,
+    /// Sort it under this; may be given several times
+    #[arg(long, value_name = "LABEL")]
+    pub label: Vec<String>,
+    /// Fetch pieces in order
+    #[arg(long)]
+    pub sequential: bool,
+    /// Receive at most so many bytes a second: 500K, 2MiB
+    #[arg(short = 'D', long, value_name = "RATE", value_parser = values::rate)]
+    pub download_limit: Option<Rate>,
+    /// Send at most so many bytes a second
+    #[arg(short = 'U', long, value_name = "RATE", value_parser = values::rate)]
+    pub upload_limit: Option<Rate>,
+    /// Only these files: 1-3,5
+    #[arg(long, value_name = "RANGES", value_parser = values::ranges)]
+    pub select: Option<Ranges>,
+}
+
+/// What to do.
+#[derive(Subcommand, Clone, Debug)]
+pub enum RemoteCommand {
+    /// All torrents, their numbers and how they stand
+    List {
+        /// Only those.
+        #[command(flatten)]
+        filters: Filters,
+    },
+    /// Take torrents in
+    Add(Added),
+    /// Facts of torrents
+    Show(Which),
+    /// Progress, speed and peers at a glance; of all together when none is named
+    Status {
+        /// Number, hash, part of the name; all
+        #[arg(value_name = "TORRENT")]
+        torrents: Vec<String>,
+    },
+    /// What a torrent waits for, and what to do about it
+    Why(Which),
+    /// Connected peers
+    Peers {
+        /// Of which.
+        #[command(flatten)]
+        which: Which,
+        /// All known ones, with their errors
+        #[arg(short, long)]
+        all: bool,
+    },
+    /// Files, and how much of each is verified
+    Files(Which),
+    /// Trackers, and what they said last
+    Trackers(Which),
+    /// Servers of files
+    Sources(Which),
+    /// Stop transferring, keep everything
+    Pause(Whom),
+    /// Go on; a queued torrent starts at once
+    Resume(Whom),
+    /// Take torrents out; their data stays
+    Remove {
+        /// Which.
+        #[command(flatten)]
+        whom: Whom,
+        /// Remove their data, too
+        #[arg(long)]
+        data: bool,
+    },
+    /// Set limits, or show those of all together
+    #[command(override_usage = "driver remote limit [TORRENT]... [down RATE|off] [up RATE|off]")]
+    Limit {
+        /// Torrents, then down or up and a rate: down 2MiB, 3 down 500K up off
+        #[arg(value_name = "WORDS")]
+        words: Vec<String>,
+        /// Only those.
+        #[command(flatten)]
+        filters: Filters,
+    },
+    /// Download only these files
+    #[command(override_usage = "driver remote select [TORRENT]... RANGES|all")]
+    Select {
+        /// Torrents, then the numbers of files: 3 1-3,5
+        #[arg(value_name = "WORDS", required = true)]
+        words: Vec<String>,
+        /// Only those.
+        #[command(flatten)]
+        filters: Filters,
+    },
+    /// Sort torrents under labels, instead of those that they had
+    #[command(override_usage = "driver remote label [TORRENT] LABEL...|--clear")]
+    Label {
+        /// A torrent or several in one word (3, 1-3, all), then the labels: 3 linux iso
+        #[arg(value_name = "WORDS")]
+        words: Vec<String>,
+        /// Take all labels away
+        #[arg(long)]
+        clear: bool,
+        /// Only those.
+        #[command(flatten)]
+        filters: Filters,
+    },
+    /// Move their files to another directory, while they run
+    #[command(override_usage = "driver remote move [TORRENT]... DIR")]
+    Move {
+        /// Torrents, then the directory
+        #[arg(value_name = "WORDS", required = true, value_hint = ValueHint::DirPath)]
+        words: Vec<String>,
+        /// Only those.
+        #[command(flatten)]
+        filters: Filters,
+    },
+    /// Give a torrent, or one of its files, another name
+    Rename {
+        /// Number, hash, part of the name
+        torrent: String,
+        /// How it is called from then on
+        name: String,
+        /// The file of this number
+        #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        file: Option<u32>,
+    },
+    /// Ask the trackers for peers now
+    Announce(Whom),
+    /// Put torrents before all others
+    Top(Whom),
+    /// Put torrents behind all others
+    Bottom(Whom),
+    /// Repaint the list each second, until q or Ctrl-C
+    Watch {
+        /// Only those.
+        #[command(flatten)]
+        filters: Filters,
+    },
+    /// What happened
+    Log {
+        /// Go on with what happens, until Ctrl-C
+        #[arg(short, long)]
+        follow: bool,
+    },
+    /// How the daemon stands
+    Session,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use crate::cli::args::{Cli, Command};
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<RemoteArgs, clap::Error> {
+        let cli = Cli::try_parse_from(line.split(' '))?;
+        let Some(Command::Remote(arguments)) = cli.command else { panic!("{line}") };
+        Ok(*arguments)
+    }
+
+    #[test]
+    fn where_to_ask_may_stand_before_the_command_or_behind_it() {
+        for line in [
+            "driver remote --url http://nas:6880 --token-file t --json list",
+            "driver remote list --json --token-file t --url http://nas:6880",
+        ] {
+            let asked = parse(line).unwrap();
+            assert_eq!(asked.url.as_deref(), Some("http://nas:6880"), "{line}");
+            assert!(asked.json && asked.token_file.is_some(), "{line}");
+        }
+    }
+
+    #[test]
+    fn torrents_are_named_or_filtered() {
+        for good in [
+            "driver remote pause 1 debian",
+            "driver remote pause --label linux",
+            "driver remote remove --data --state finished",
+            "driver remote label 3 linux iso",
+            "driver remote label --clear --label old",
+            "driver remote limit",
+            "driver remote select 3 1-3,5",
+            "driver remote rename 3 --file 2 film.mkv",
+            "driver remote peers -a 3",
+        ] {
+            assert!(parse(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "driver remote",
+            "driver remote pause",
+            "driver remote show",
+            "driver remote list 3",
+            "driver remote add",
+            "driver remote rename 3",
+            "driver remote rename 3 --file 0 x",
+            "driver remote move",
+        ] {
+            assert_eq!(parse(bad).unwrap_err().exit_code(), 2, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Commands that change something, of one torrent or of several.
+
+use crate::api::{Deed, Done, File, Key, Patch, Request, SessionPatch, Standing};
+use crate::cli::args::{Filters, Whom};
+use crate::cli::escape::escape;
+use crate::cli::exit::{Exit, Failure, Outcome};
+use crate::cli::values;
+
+use super::asking::Remote;
+use super::names::Meant;
+use super::{screens, words};
+
+/// Has something done to each that is meant.
+pub(super) async fn each(
+    remote: &mut Remote,
+    whom: &Whom,
+    request: impl Fn(Key) -> Request,
+    done: &str,
+) -> Outcome {
+    let meant = remote.whom(&whom.torrents, &whom.filters).await?;
+    tell(remote, &meant, request, done).await
+}
+
+/// The same of what puts a torrent first: the last one that is put there is the first of all.
+pub(super) async fn to_top(
+    remote: &mut Remote,
+    whom: &Whom,
+    request: impl Fn(Key) -> Request,
+) -> Outcome {
+    let mut meant = remote.whom(&whom.torrents, &whom.filters).await?;
+    meant.reverse();
+    tell(remote, &meant, request, "first").await
+}
+
+async fn tell(
+    remote: &mut Remote,
+    meant: &[Meant],
+    request: impl Fn(Key) -> Request,
+    done: &str,
+) -> Outcome {
+    let mut act = async |remote: &mut Remote, one: &Meant| -> Result<(), Failure> {
+        send(remote, one, &request(one.key.clone()), done).await
+    };
+    remote.for_each(meant, &mut act).await
+}
+
+/// Gives an order, and tells that it is carried out.
+async fn send(
+    remote: &mut Remote,
+    one: &Meant,
+    request: &Request,
+    done: &str,
+) -> Result<(), Failure> {
+    let answer = remote.ask(request).await?;
+    if remote.voice.quiet && !remote.voice.json {
+        return Ok(());
+    }
+    remote.show::<Done>(answer, |answer, _| match &answer.note {
+        Some(note) => format!("{}: {done}: {}\n", one.name, escape(note)),
+        None => format!("{}: {done}\n", one.name),
+    })
+}
+
+pub(super) async fn limit(remote: &mut Remote, words: &[String], filters: &Filters) -> Outcome {
+    let (torrents, limited) = words::limits(words).map_err(Failure::usage)?;
+    let (down, up) = (limited.down.map(words::bytes_of), limited.up.map(words::bytes_of));
+    let is_of_all = torrents.is_empty() && *filters == Filters::default();
+    if !limited.is_any() {
+        if !is_of_all {
+            let why = "say which limit, as limit --label linux down 500K";
+            return Err(Failure::usage(why));
+        }
+        let answer = remote.ask(&Request::Session).await?;
+        remote.show::<Standing>(answer, |it, _| format!("{}\n", screens::limits(it.limits)))?;
+        return Ok(Exit::Done);
+    }
+    if is_of_all {
+        let patch = SessionPatch { limit_down: down, limit_up: up };
+        let answer = remote.ask(&Request::SetSession(patch)).await?;
+        if remote.voice.json || !remote.voice.quiet {
+            remote.show::<Done>(answer, |_, _| "all together: limited\n".to_owned())?;
+        }
+        return Ok(Exit::Done);
+    }
+    let patch = Patch { limit_down: down, limit_up: up, ..Patch::default() };
+    let meant = remote.whom(torrents, filters).await?;
+    tell(remote, &meant, |key| Request::Set(key, Box::new(patch.clone())), "limited").await
+}
+
+pub(super) async fn select(remote: &mut Remote, words: &[String], filters: &Filters) -> Outcome {
+    let Some((chosen, torrents)) = words.split_last() else {
+        return Err(Failure::usage("say which files: select 3 1-3,5"));
+    };
+    let ranges = values::ranges(chosen).map_err(Failure::usage)?;
+    let meant = remote.whom(torrents, filters).await?;
+    let mut act = async |remote: &mut Remote, one: &Meant| -> Result<(), Failure> {
+        let files: Vec<File> = remote.ask(&Request::Files(one.key.clone())).await?;
+        let count = u32::try_from(files.len()).unwrap_or(u32::MAX);
+        let patch = words::only_these(&ranges, count).map_err(Failure::bad_input)?;
+        let done = format!("{} of {count} wanted", patch.want.len());
+        send(remote, one, &Request::SetFiles(one.key.clone(), patch), &done).await
+    };
+    remote.for_each(&meant, &mut act).await
+}
+
+pub(super) async fn label(
+    remote: &mut Remote,
+    words: &[String],
+    clear: bool,
+    filters: &Filters,
+) -> Outcome {
+    let is_filtered = *filters != Filters::default();
+    let (torrents, labels) = match (clear, is_filtered, words) {
+        (true, ..) => (words, [].as_slice()),
+        (false, true, labels) => ([].as_slice(), labels),
+        (false, false, [torrents, labels @ ..]) => (std::slice::from_ref(torrents), labels),
+        (false, false, []) => ([].as_slice(), [].as_slice()),
+    };
+    if labels.is_empty() && !clear {
+        return Err(Failure::usage("say a label, as label 3 linux; --clear takes all away"));
+    }
+    let meant = remote.whom(torrents, filters).await?;
+    let patch = Patch { labels: Some(labels.to_vec()), ..Patch::default() };
+    let done = match clear {
+        true => "no label".to_owned(),
+        false => escape(&labels.join(", ")),
+    };
+    tell(remote, &meant, |key| Request::Set(key, Box::new(patch.clone())), &done).await
+}
+
+pub(super) async fn relocate(remote: &mut Remote, words: &[String], filters: &Filters) -> Outcome {
+    let Some((dir, torrents)) = words.split_last() else {
+        return Err(Failure::usage("say where to: move 3 /srv"));
+    };
+    let meant = remote.whom(torrents, filters).await?;
+    let deed = Deed::Move { dir: remote.dir(dir)? };
+    let done = format!("moves to {}", escape(dir));
+    tell(remote, &meant, |key| Request::Do(key, deed.clone()), &done).await
+}
+
+pub(super) async fn rename(
+    remote: &mut Remote,
+    torrent: &str,
+    name: &str,
+    file: Option<u32>,
+) -> Outcome {
+    let meant = remote.named(&[torrent.to_owned()]).await?;
+    if meant.len() > 1 {
+        return Err(Failure::usage("one torrent has a name, not several"));
+    }
+    let deed = Deed::Rename { file, name: name.to_owned() };
+    let done = match file {
+        Some(number) => format!("file {number} renamed to {}", escape(name)),
+        None => format!("renamed to {}", escape(name)),
+    };
+    tell(remote, &meant, |key| Request::Do(key, deed.clone()), &done).await
+}

@@ -1,0 +1,84 @@
+//! `driver remote`: asks a daemon by its API, and shows what it answers. It keeps no truth of its
+//! own, and decides nothing about a download.
+//!
+//! | file | what |
+//! |---|---|
+//! | `place` | where the daemon is, and what opens it |
+//! | `asking` | questions, answers and refusals |
+//! | `names` | which torrents are meant |
+//! | `look` | commands that look |
+//! | `change` | commands that change something |
+//! | `adding` | `add` |
+//! | `watch`, `log` | what goes on until it is ended |
+//! | `screens`, `bar`, `words` | what people read |
+
+mod adding;
+mod asking;
+mod bar;
+mod change;
+mod log;
+mod look;
+mod names;
+mod place;
+#[cfg(test)]
+mod sample;
+mod screens;
+#[cfg(test)]
+mod tests;
+mod watch;
+mod words;
+
+use crate::api::{Deed, Key, Patch, Place, Request};
+
+use super::args::{RemoteArgs, RemoteCommand};
+use super::catalogue::ask;
+use super::exit::Outcome;
+
+use asking::{Remote, Voice};
+
+/// Runs the command.
+///
+/// # Errors
+/// Nobody answers, the token is wrong, no torrent is meant, or what is asked for is refused.
+pub fn run(arguments: &RemoteArgs, quiet: bool) -> Outcome {
+    let place = place::find(arguments)?;
+    let voice = Voice::of_process(arguments.json, quiet);
+    ask(async {
+        let mut remote = Remote::new(place, voice)?;
+        carry_out(&mut remote, &arguments.command).await
+    })
+}
+
+async fn carry_out(remote: &mut Remote, command: &RemoteCommand) -> Outcome {
+    use RemoteCommand as Is;
+    let place = |place| Patch { place: Some(place), ..Patch::default() };
+    let set = |patch: Patch| move |key: Key| Request::Set(key, Box::new(patch.clone()));
+    let order = |deed: Deed| move |key: Key| Request::Do(key, deed.clone());
+    match command {
+        Is::List { filters } => look::list(remote, filters).await,
+        Is::Add(added) => adding::add(remote, added).await,
+        Is::Show(which) => look::show(remote, &which.torrents).await,
+        Is::Status { torrents } => look::status(remote, torrents).await,
+        Is::Why(which) => look::why(remote, &which.torrents).await,
+        Is::Peers { which, all } => look::peers(remote, &which.torrents, *all).await,
+        Is::Files(which) => look::files(remote, &which.torrents).await,
+        Is::Trackers(which) => look::trackers(remote, &which.torrents).await,
+        Is::Sources(which) => look::sources(remote, &which.torrents).await,
+        Is::Session => look::session(remote).await,
+        Is::Pause(whom) => change::each(remote, whom, order(Deed::Pause), "paused").await,
+        Is::Resume(whom) => change::each(remote, whom, order(Deed::Resume), "goes on").await,
+        Is::Announce(whom) => change::each(remote, whom, order(Deed::Announce), "announced").await,
+        Is::Remove { whom, data } => {
+            change::each(remote, whom, |key| Request::Remove(key, *data), "removed").await
+        }
+        Is::Top(whom) => change::to_top(remote, whom, set(place(Place::Top))).await,
+        Is::Bottom(whom) => change::each(remote, whom, set(place(Place::Bottom)), "last").await,
+        Is::Limit { words, filters } => change::limit(remote, words, filters).await,
+        Is::Select { words, filters } => change::select(remote, words, filters).await,
+        Is::Label { words, clear, filters } => change::label(remote, words, *clear, filters).await,
+        Is::Move { words, filters } => change::relocate(remote, words, filters).await,
+        Is::Rename { torrent, name, file } => change::rename(remote, torrent, name, *file).await,
+        Is::Watch { filters } => watch::watch(remote, filters).await,
+        Is::Log { follow } => log::log(remote, *follow).await,
+    }
+}

@@ -1,0 +1,584 @@
+//! Screens made of what the API tells: values in, lines of at most the given columns out. What
+//! strangers wrote is escaped here. Pure.
+
+use std::time::Duration;
+
+use unicode_width::UnicodeWidthStr as _;
+
+use crate::api::{Details, File, Limits, Peer, Search, Source, Standing, State, Torrent, Tracker};
+use crate::base::units::{duration, rate, size};
+use crate::cli::escape::{escape, shorten, shorten_path};
+use crate::cli::print::{
+    bar, counted, grouped, hide_keys, legend, peer_row, per_cent, row, size_of_size, wrap,
+};
+
+use super::words::{state_words, time_words};
+
+/// Columns of the list before the name, which stands last: what they are called, how wide they
+/// are, and the order in which they go where a name has no room, the last ones first.
+const COLUMNS: [(&str, usize, usize); 8] = [
+    ("NO", 4, 0),
+    ("DONE", 4, 1),
+    ("SIZE", 9, 4),
+    ("DOWN/s", 9, 3),
+    ("UP/s", 9, 5),
+    ("RATIO", 5, 7),
+    ("ETA", 7, 6),
+    ("STATE", 8, 2),
+];
+/// Which of those are words, and are read from the left.
+const WORDS: &str = "STATE";
+/// Columns of a name below which others are left out: what the longest takes, within these.
+const NAME: (usize, usize) = (12, 27);
+/// So many columns matter most, and go only where a name would have less than its least.
+const CORE: usize = 4;
+/// A path is not cut to less, however narrow the terminal is.
+const PATH_MIN: usize = 12;
+/// Columns of a bar of progress, and the fewest that say anything.
+const BAR: (usize, usize) = (24, 8);
+/// Columns of what stands before and behind it.
+const BESIDE_BAR: usize = 15;
+
+/// The list, and links whose metadata is sought.
+pub(super) fn list(torrents: &[&Torrent], searches: &[Search], columns: usize) -> String {
+    if torrents.is_empty() && searches.is_empty() {
+        return "no torrents: driver remote add FILE takes one in\n".to_owned();
+    }
+    let named = torrents.iter().map(|torrent| torrent.name.as_str());
+    let named = named.chain(searches.iter().map(|search| search.name.as_str()));
+    let longest = named.map(|name| escape(name).width()).max().unwrap_or_default();
+    let wanted = longest.clamp(NAME.0, NAME.1);
+    let mut shown = COLUMNS.len();
+    let width = |shown: usize| {
+        let kept = COLUMNS.iter().filter(|(_, _, weight)| *weight < shown);
+        kept.map(|(_, width, _)| width + 1).sum::<usize>()
+    };
+    let least = |shown| if shown <= CORE { NAME.0 } else { wanted };
+    while shown > 1 && width(shown) + least(shown) > columns {
+        shown -= 1;
+    }
+    let line = |cells: &[String; 8], name: &str| {
+        let mut line = String::new();
+        for ((head, width, weight), cell) in COLUMNS.iter().zip(cells) {
+            match *weight < shown {
+                false => {}
+                true if *head == WORDS => line += &format!("{cell:<width$} "),
+                true => line += &format!("{cell:>width$} "),
+            }
+        }
+        let room = columns.saturating_sub(line.width()).max(1);
+        (line + &shorten(name, room)).trim_end().to_owned() + "\n"
+    };
+    let mut screen = line(&COLUMNS.map(|(head, _, _)| head.to_owned()), "NAME");
+    for torrent in torrents {
+        screen += &line(&cells(torrent), &torrent.name);
+    }
+    let none = || "-".to_owned();
+    for search in searches {
+        let state = "metadata".to_owned();
+        let cells = [none(), none(), none(), none(), none(), none(), none(), state];
+        screen += &line(&cells, &search.name);
+    }
+    screen
+}
+
+fn cells(torrent: &Torrent) -> [String; 8] {
+    // Columns are scarce.
+    let tight = |bytes: u64| size(bytes).replace(' ', "");
+    let speed = |bytes: u64| if bytes == 0 { "-".to_owned() } else { tight(bytes) };
+    let left = torrent.left_s.map(|left| duration(Duration::from_secs(left)));
+    let state = match torrent.state {
+        State::Downloading if torrent.peers == 0 => "no peers".to_owned(),
+        State::Downloading => "download".to_owned(),
+        State::DiskTrouble => "disk".to_owned(),
+        state => state_words(state),
+    };
+    [
+        torrent.id.to_string(),
+        format!("{:.0}%", (torrent.progress * 100.0).floor()),
+        tight(torrent.wanted_bytes),
+        speed(torrent.down_rate),
+        speed(torrent.up_rate),
+        format!("{:.2}", torrent.ratio),
+        left.unwrap_or_else(|| "-".to_owned()),
+        state,
+    ]
+}
+
+/// All torrents in a line: `2 of 3 done   12 peers   down 3.4 MiB/s   up 0 B/s`.
+pub(super) fn glance(torrents: &[&Torrent]) -> String {
+    let is_done = |torrent: &&&Torrent| torrent.progress >= 1.0;
+    let sum = |of: fn(&Torrent) -> u64| torrents.iter().map(|torrent| of(torrent)).sum::<u64>();
+    format!(
+        "{} of {} done   {}   down {}   up {}\n",
+        torrents.iter().filter(is_done).count(),
+        torrents.len(),
+        counted(sum(|torrent| torrent.peers.into()), "peer"),
+        rate(sum(|torrent| torrent.down_rate)),
+        rate(sum(|torrent| torrent.up_rate)),
+    )
+}
+
+/// A torrent at a glance.
+pub(super) fn status(details: &Details, columns: usize) -> String {
+    let it = &details.torrent;
+    let mut screen = String::new();
+    let mut add = |name: &str, value: &str| screen += &row(name, value, columns);
+    add("Torrent", &format!("{}  {}", it.id, escape(&it.name)));
+    add("State", &state_words(it.state));
+    if let Some(trouble) = &it.trouble {
+        add("Trouble", &escape(trouble));
+    }
+    let share = it.progress.clamp(0.0, 1.0);
+    let words = format!("{}   {}", per_cent(share), size_of_size(it.done_bytes, it.wanted_bytes));
+    let room = columns.saturating_sub(BESIDE_BAR + words.len()).min(BAR.0);
+    let drawn = if room < BAR.1 { words } else { format!("[{}]  {words}", bar(share, room)) };
+    add("Progress", &drawn);
+    let (pieces, failed) = (details.pieces, details.hash_failures);
+    add("Pieces", &format!("{} of {pieces} verified, {failed} failed", details.pieces_done));
+    for (what, (done, all)) in [
+        ("Checking", (details.checked_bytes, details.to_check_bytes)),
+        ("Moving", (details.moved_bytes, details.to_move_bytes)),
+    ] {
+        if done < all {
+            add(what, &size_of_size(done, all));
+        }
+    }
+    add("Speed", &format!("down {}   up {}", rate(it.down_rate), rate(it.up_rate)));
+    if let Some(left) = it.left_s {
+        add("Remaining", &duration(Duration::from_secs(left)));
+    }
+    let known = details.peers_known;
+    let seeds = counted(it.seeds.into(), "seed");
+    add("Peers", &format!("{} connected ({seeds}), {known} known", it.peers));
+    if details.sources_known > 0 {
+        let (connected, known) = (details.sources, details.sources_known);
+        add("Sources", &format!("{connected} connected of {known}"));
+    }
+    add("Uploaded", &format!("{}   ratio {:.2}", size(it.sent_bytes), it.ratio));
+    screen
+}
+
+/// Facts of a torrent.
+pub(super) fn show(details: &Details, columns: usize) -> String {
+    let it = &details.torrent;
+    let mut screen = String::new();
+    let mut add = |name: &str, value: &str| screen += &row(name, value, columns);
+    let exact = |bytes: u64| match bytes {
+        0..1024 => size(bytes),
+        _ => format!("{} ({} bytes)", size(bytes), grouped(bytes)),
+    };
+    let yes = |is_so: bool| if is_so { "yes" } else { "no" };
+    add("Name", &escape(&it.name));
+    add("Number", &it.id.to_string());
+    // Hashes are as long as they are: a terminal breaks them.
+    it.hash.iter().for_each(|hash| add("Info hash", hash));
+    it.hash_v2.iter().for_each(|hash| add("Hash v2", hash));
+    add("State", &state_words(it.state));
+    it.trouble.iter().for_each(|trouble| add("Trouble", &escape(trouble)));
+    add("Wanted", &exact(it.wanted_bytes));
+    add("Done", &format!("{}   {}", per_cent(it.progress.clamp(0.0, 1.0)), exact(it.done_bytes)));
+    add("Directory", &escape(&it.dir));
+    let labels: Vec<String> = it.labels.iter().map(|label| escape(label)).collect();
+    add("Labels", &if labels.is_empty() { "none".to_owned() } else { labels.join(", ") });
+    add("Limits", &limits(it.limits));
+    let ratio = details.seed_ratio.map(|ratio| format!("ratio {ratio}"));
+    let time = details.seed_time_s.map(|time| duration(Duration::from_secs(time)));
+    let goals: Vec<String> = ratio.into_iter().chain(time).collect();
+    add(
+        "Seeds",
+        &if goals.is_empty() { "on".to_owned() } else { format!("to {}", goals.join(", ")) },
+    );
+    add(
+        "Received",
+        &format!("{}   wasted {}", size(it.received_bytes), size(details.wasted_bytes)),
+    );
+    add("Sent", &format!("{}   ratio {:.2}", size(it.sent_bytes), it.ratio));
+    add("In order", yes(details.sequential));
+    add("Private", yes(it.private));
+    add("Added", &time_words(it.added_at));
+    it.completed_at.iter().for_each(|at| add("Completed", &time_words(*at)));
+    it.active_at.iter().for_each(|at| add("Active", &time_words(*at)));
+    screen
+}
+
+/// `down 2.0 MiB/s   up unlimited`.
+pub(super) fn limits(limits: Limits) -> String {
+    let words = |limit: Option<u64>| limit.map_or("unlimited".to_owned(), rate);
+    format!("down {}   up {}", words(limits.down), words(limits.up))
+}
+
+/// The files, and how much of each is here.
+pub(super) fn files(files: &[File], columns: usize) -> String {
+    let mut screen = "   NO   DONE        SIZE  PATH\n".to_owned();
+    for file in files {
+        // One that is here is, whether anybody asked for it or not.
+        let done = match file.wanted || file.progress >= 1.0 && file.size > 0 {
+            true => format!("{:.0}%", (file.progress * 100.0).floor()),
+            false => "skip".to_owned(),
+        };
+        let facts = format!("{:>5}{done:>7}  {:>10}  ", file.number, size(file.size));
+        let room = columns.saturating_sub(facts.len()).max(PATH_MIN);
+        screen += &format!("{facts}{}\n", shorten_path(&file.path, room));
+    }
+    screen
+}
+
+/// The peers: connected ones, the fastest first, then others with why they are not.
+pub(super) fn peers(peers: &[Peer], columns: usize) -> String {
+    if peers.is_empty() {
+        return "no peers connected (peers -a lists all known ones)\n".to_owned();
+    }
+    let mut connected: Vec<&Peer> = peers.iter().filter(|peer| peer.connected).collect();
+    let speed = |peer: &Peer| (peer.down_rate, peer.up_rate);
+    connected.sort_by(|one, other| {
+        speed(other).cmp(&speed(one)).then_with(|| one.address.cmp(&other.address))
+    });
+    let heads = ["ADDRESS", "CLIENT", "HAVE", "DOWN", "UP", "FLAGS"].map(str::to_owned);
+    let mut screen = String::new();
+    if !connected.is_empty() {
+        screen += &peer_row(&heads, columns);
+    }
+    for peer in &connected {
+        let flags = [
+            (peer.down_rate > 0, 'D'),
+            (peer.up_rate > 0, 'U'),
+            (peer.choking, 'd'),
+            (peer.choked, 'u'),
+            (peer.incoming, 'I'),
+            (peer.encrypted, 'E'),
+        ];
+        let cells = [
+            escape(&peer.address),
+            peer.client.clone(),
+            format!("{:.0}%", (peer.progress * 100.0).floor()),
+            rate(peer.down_rate),
+            rate(peer.up_rate),
+            flags.into_iter().filter_map(|(holds, flag)| holds.then_some(flag)).collect(),
+        ];
+        screen += &peer_row(&cells, columns);
+    }
+    if !connected.is_empty() {
+        let flags = ["D sends to us", "U receives", "d chokes us", "u choked by us", "I incoming"];
+        screen += &legend(&[flags.as_slice(), &["E encrypted"]].concat(), columns);
+    }
+    for peer in peers.iter().filter(|peer| !peer.connected) {
+        let why = match (peer.banned, &peer.error) {
+            (true, _) => "banned: it sent corrupt data",
+            (false, Some(why)) => why,
+            (false, None) => "not connected yet",
+        };
+        let line = format!("{:<24} {}", escape(&peer.address), escape(why));
+        screen += &(wrap(&line, columns, 2) + "\n");
+    }
+    screen
+}
+
+/// The trackers by tier, with what each said last.
+pub(super) fn trackers(trackers: &[Tracker], columns: usize) -> String {
+    if trackers.is_empty() {
+        return "no trackers\n".to_owned();
+    }
+    let mut screen = "TIER  TRACKER\n".to_owned();
+    for tracker in trackers {
+        screen += &format!("{:>4}  {}\n", tracker.tier, escape(&hide_keys(&tracker.url)));
+        let seeds = tracker.seeds.map(|seeds| counted(seeds, "seed"));
+        let plural = |count| if count == 1 { "" } else { "es" };
+        let leeches = tracker.leeches.map(|count| format!("{count} leech{}", plural(count)));
+        let peers = tracker.peers.map(|peers| counted(peers as u64, "peer"));
+        let next = tracker
+            .next_in_s
+            .map(|next| format!("next announce in {}", duration(Duration::from_secs(next))));
+        let state = Some(escape(&hide_keys(&tracker.state)));
+        let parts = [state, seeds, leeches, peers, next];
+        let words: Vec<String> = parts.into_iter().flatten().collect();
+        let mut lines = vec![words.join(", ")];
+        let said = |what: &str, text: &String| format!("{what}: {}", escape(&hide_keys(text)));
+        lines.extend(tracker.error.as_ref().map(|text| said("error", text)));
+        lines.extend(tracker.warning.as_ref().map(|text| said("warning", text)));
+        for line in lines {
+            screen += &(wrap(&format!("      {line}"), columns, 6) + "\n");
+        }
+    }
+    screen
+}
+
+/// The servers of files.
+pub(super) fn sources(sources: &[Source], columns: usize) -> String {
+    if sources.is_empty() {
+        return "no sources\n".to_owned();
+    }
+    let mut screen = String::new();
+    for source in sources {
+        screen += &format!("{}\n", escape(&source.url));
+        let words = format!(
+            "  {}, {} busy   {}   {} received",
+            counted(source.connections.into(), "connection"),
+            source.busy,
+            rate(source.down_rate),
+            size(source.received_bytes),
+        );
+        screen += &(wrap(&words, columns, 2) + "\n");
+    }
+    screen
+}
+
+/// How the daemon stands.
+pub(super) fn session(standing: &Standing, columns: usize) -> String {
+    let mut screen = String::new();
+    let mut add = |name: &str, value: &str| screen += &row(name, value, columns);
+    let running = duration(Duration::from_secs(standing.uptime_s));
+    add("Version", &format!("{}   running {running}", escape(&standing.version)));
+    let (down, seed) = (standing.downloading, standing.seeding);
+    let torrents = format!("{}   {down} downloading   {seed} seeding", standing.torrents);
+    add(
+        "Torrents",
+        &match standing.in_trouble {
+            0 => torrents,
+            troubled => format!("{torrents}   {troubled} in trouble"),
+        },
+    );
+    add("Speed", &format!("down {}   up {}", rate(standing.down_rate), rate(standing.up_rate)));
+    add("Limits", &limits(standing.limits));
+    add(
+        "Port",
+        &match standing.port {
+            0 => "none: nobody can connect to us".to_owned(),
+            port => port.to_string(),
+        },
+    );
+    if let Some(nodes) = standing.dht_nodes {
+        add("DHT", &counted(nodes.into(), "node"));
+    }
+    let free = standing.free_bytes.map(|free| format!("   {} free", size(free)));
+    add("Directory", &format!("{}{}", escape(&standing.dir), free.unwrap_or_default()));
+    for search in &standing.searches {
+        let since = duration(Duration::from_secs(search.since_s));
+        let peers = counted(search.peers as u64, "peer");
+        add("Sought", &format!("{}   {peers}   for {since}", escape(&search.name)));
+    }
+    for trouble in standing.trouble.iter().chain(&standing.lost) {
+        add("Trouble", &escape(trouble));
+    }
+    screen
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::cli::remote::sample::{details, torrent};
+
+    use super::*;
+
+    #[test]
+    fn the_list_has_the_name_last_and_drops_columns_for_it() {
+        let mut done = torrent(12, "evil\u{202e}\nname");
+        (done.state, done.progress, done.left_s) = (State::Seeding, 1.0, None);
+        (done.down_rate, done.up_rate, done.ratio) = (0, 320 << 10, 1.5);
+        let mut lonely = torrent(3, "a name that is far longer than what is left of a line");
+        (lonely.peers, lonely.down_rate, lonely.progress) = (0, 0, 0.619);
+        let sought = Search { hash: "a".into(), name: "sought".into(), peers: 1, since_s: 2 };
+        let rows = [&torrent(1, "debian"), &done, &lonely];
+        let screen = |columns| list(&rows, std::slice::from_ref(&sought), columns);
+        let expected = "  NO DONE      SIZE    DOWN/s      UP/s RATIO     ETA STATE    NAME
+   1  61%  100.0MiB    2.0MiB         -  0.06     19s download debian
+  12 100%  100.0MiB         -  320.0KiB  1.50       - seeding  evil\\u{202e}\\nname
+   3  61%  100.0MiB         -         -  0.06     19s no peers a name that is far longer than w…
+   -    -         -         -         -     -       - metadata sought
+";
+        assert_eq!(screen(96), expected);
+        let expected = "  NO DONE    DOWN/s STATE    NAME
+   1  61%    2.0MiB download debian
+  12 100%         - seeding  evil\\u{202e}\\nname
+   3  61%         - no peers a name that is far longer t…
+   -    -         - metadata sought
+";
+        assert_eq!(screen(57), expected);
+        for columns in [80, 60, 40, 20] {
+            assert!(screen(columns).lines().all(|line| line.width() <= columns), "{columns}");
+        }
+        assert!(list(&[], &[], 80).starts_with("no torrents"));
+    }
+
+    #[test]
+    fn a_torrent_at_a_glance() {
+        let expected = "\
+Torrent    3  debian
+State      downloading
+Progress   [###############---------]  61.0 %   61.0 of 100.0 MiB
+Pieces     244 of 400 verified, 1 failed
+Speed      down 2.0 MiB/s   up 0 B/s
+Remaining  19s
+Peers      32 connected (21 seeds), 112 known
+Uploaded   6.0 MiB   ratio 0.06
+";
+        assert_eq!(status(&details(3, "debian"), 80), expected);
+        let mut troubled = details(3, "x");
+        troubled.torrent.trouble = Some("disk\x1b full".into());
+        (troubled.checked_bytes, troubled.to_check_bytes) = (1 << 20, 3 << 20);
+        troubled.sources_known = 2;
+        let screen = status(&troubled, 40);
+        assert!(screen.contains("disk\\x1b full"), "{screen}");
+        assert!(screen.contains("1.0 of 3.0 MiB") && screen.contains("0 connected of 2"));
+        let done = Torrent { progress: 1.0, ..torrent(2, "y") };
+        let words = "1 of 2 done   64 peers   down 4.0 MiB/s   up 0 B/s\n";
+        assert_eq!(glance(&[&torrent(1, "x"), &done]), words);
+    }
+
+    #[test]
+    fn facts_of_a_torrent() {
+        let mut of = details(3, "evil\x1bname");
+        of.torrent.labels = vec!["linux".into(), "iso".into()];
+        of.torrent.limits.down = Some(500_000);
+        (of.seed_ratio, of.seed_time_s) = (Some(2.0), Some(7200));
+        let expected = "\
+Name       evil\\x1bname
+Number     3
+Info hash  0000000000000000000000000000000000000003
+State      downloading
+Wanted     100.0 MiB (104,857,600 bytes)
+Done       61.0 %   61.0 MiB (63,963,136 bytes)
+Directory  /srv
+Labels     linux, iso
+Limits     down 488.3 KiB/s   up unlimited
+Seeds      to ratio 2, 2h 0m
+Received   61.0 MiB   wasted 0 B
+Sent       6.0 MiB   ratio 0.06
+In order   no
+Private    no
+Added      2023-11-14T22:13:20Z
+";
+        assert_eq!(show(&of, 80), expected);
+    }
+
+    #[test]
+    fn files_and_how_much_of_them_is_here() {
+        let file = |number, path: &str, progress, wanted| File {
+            number,
+            path: path.into(),
+            size: 40_000,
+            progress,
+            wanted,
+        };
+        let all = [
+            file(1, "set/a.txt", 0.819, true),
+            file(2, "set/b\x1b.bin", 0.2, false),
+            file(3, "set/c", 1.0, false),
+        ];
+        let expected = "   NO   DONE        SIZE  PATH
+    1    81%    39.1 KiB  set/a.txt
+    2   skip    39.1 KiB  set/b\\x1b.bin
+    3   100%    39.1 KiB  set/c
+";
+        assert_eq!(files(&all, 80), expected);
+    }
+
+    fn peer(address: &str, down_rate: u64) -> Peer {
+        Peer {
+            address: address.into(),
+            client: "evil\u{202e}".into(),
+            connected: true,
+            incoming: false,
+            encrypted: true,
+            progress: 0.999,
+            down_rate,
+            up_rate: 0,
+            received_bytes: 0,
+            sent_bytes: 0,
+            choking: down_rate == 0,
+            choked: true,
+            banned: false,
+            error: None,
+        }
+    }
+
+    #[test]
+    fn the_fastest_peers_come_first_and_absent_ones_last() {
+        let absent = Peer { connected: false, error: Some("re\x1bfused".into()), ..peer("c:3", 0) };
+        let banned = Peer { connected: false, banned: true, ..peer("d:4", 0) };
+        let all = [absent, peer("192.0.2.1:5", 0), peer("192.0.2.2:6", 1 << 20), banned];
+        let expected = "\
+ADDRESS                  CLIENT            HAVE         DOWN           UP  FLAGS
+192.0.2.2:6              evil\\u{202e}       99%    1.0 MiB/s        0 B/s  DuE
+192.0.2.1:5              evil\\u{202e}       99%        0 B/s        0 B/s  duE
+D sends to us  U receives  d chokes us  u choked by us  I incoming  E encrypted
+c:3                      re\\x1bfused
+d:4                      banned: it sent corrupt data
+";
+        assert_eq!(peers(&all, 80), expected);
+        assert!(peers(&[], 80).starts_with("no peers connected"));
+    }
+
+    #[test]
+    fn trackers_and_sources_tell_no_secrets() {
+        let tracker = Tracker {
+            url: "http://t.example/k3y/announce".into(),
+            tier: 1,
+            state: "ok".into(),
+            seeds: Some(44),
+            leeches: Some(12),
+            peers: Some(1),
+            next_in_s: Some(90),
+            error: Some("a\nb at http://t.example/k3y/announce".into()),
+            warning: None,
+        };
+        let expected = "\
+TIER  TRACKER
+   1  http://t.example/...
+      ok, 44 seeds, 12 leeches, 1 peer, next announce in 1m 30s
+      error: a\\nb at http://t.example/...
+";
+        assert_eq!(trackers(&[tracker], 80), expected);
+        let source = Source {
+            url: "http://m.example/\x1b".into(),
+            connections: 2,
+            busy: 1,
+            down_rate: 1 << 20,
+            received_bytes: 5 << 20,
+        };
+        let expected = "\
+http://m.example/\\x1b
+  2 connections, 1 busy   1.0 MiB/s   5.0 MiB received
+";
+        assert_eq!(sources(&[source], 80), expected);
+        assert_eq!((trackers(&[], 80), sources(&[], 80)), {
+            ("no trackers\n".to_owned(), "no sources\n".to_owned())
+        });
+    }
+
+    #[test]
+    fn the_daemon_tells_how_it_stands() {
+        let standing = Standing {
+            version: "0.1.0".into(),
+            uptime_s: 100,
+            port: 6881,
+            torrents: 3,
+            downloading: 1,
+            seeding: 2,
+            in_trouble: 1,
+            down_rate: 1 << 20,
+            up_rate: 0,
+            limits: Limits { down: Some(2 << 20), up: None },
+            dht_nodes: Some(1),
+            dir: "/srv".into(),
+            free_bytes: Some(5 << 30),
+            searches: vec![Search { hash: "a".into(), name: "x\x1b".into(), peers: 2, since_s: 3 }],
+            trouble: Some("no room".into()),
+            lost: vec!["two torrents".into()],
+            rows: "1-2".parse().unwrap(),
+            events: "1-2".parse().unwrap(),
+        };
+        let expected = "\
+Version    0.1.0   running 1m 40s
+Torrents   3   1 downloading   2 seeding   1 in trouble
+Speed      down 1.0 MiB/s   up 0 B/s
+Limits     down 2.0 MiB/s   up unlimited
+Port       6881
+DHT        1 node
+Directory  /srv   5.0 GiB free
+Sought     x\\x1b   2 peers   for 3s
+Trouble    no room
+Trouble    two torrents
+";
+        assert_eq!(session(&standing, 80), expected);
+    }
+}
