@@ -39,6 +39,7 @@ mod names;
 mod numbers;
 mod partial;
 mod relocate;
+mod remote;
 mod secrecy;
 mod seeding;
 mod serving;

@@ -1,0 +1,109 @@
+//! `driver remote` against a `driver daemon`: by its socket, by HTTP with its token, and when
+//! nobody is there.
+
+use std::path::Path;
+use std::process::Output;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::payload::Payload;
+use crate::process::{Process, driver};
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// What `driver remote` of these words comes to: its exit code, and both streams.
+fn remote(home: &Path, words: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = driver(home);
+    let ran: Output = command.arg("remote").args(words).output().expect("run driver");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (ran.status.code(), text(&ran.stdout), text(&ran.stderr))
+}
+
+#[track_caller]
+fn says(home: &Path, line: &str) -> String {
+    let (code, said, talked) = remote(home, &line.split(' ').collect::<Vec<_>>());
+    assert_eq!((code, talked.as_str()), (Some(0), ""), "{line}: {said}");
+    said
+}
+
+fn daemon(home: &Path) -> Process {
+    let mut command = driver(home);
+    command.args(["daemon", "--http", "127.0.0.1:0", "-p", "0", "--dir"]).arg(home.join("out"));
+    let mut daemon = Process::start("daemon", command, home);
+    let deadline = Instant::now() + LIMIT;
+    while !daemon.output().contains("driver remote list") {
+        let is_there = daemon.ended().is_none() && Instant::now() < deadline;
+        assert!(is_there, "the daemon does not begin:\n{}", daemon.last_words());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    daemon
+}
+
+fn torrent(home: &Path, seed: u64, name: &str) -> String {
+    let payload = Payload::new(seed, name, 1 << 16, &[("a.bin", 100_000), ("b.bin", 50_000)]);
+    let path = home.join(format!("{name}.torrent"));
+    std::fs::write(&path, payload.torrent(None)).expect("write the torrent");
+    path.to_str().expect("a path in UTF-8").to_owned()
+}
+
+#[test]
+fn what_was_told_outlives_a_daemon_that_is_killed() {
+    let dir = tempfile::tempdir().expect("a folder for the test");
+    let home = dir.path();
+    let (one, two) = (torrent(home, 1, "one"), torrent(home, 2, "two"));
+    let mut first = daemon(home);
+    assert_eq!(says(home, &format!("add {one} {two} --paused")), "1 one: added\n2 two: added\n");
+    assert_eq!(says(home, "label two linux"), "2 two: linux\n");
+    assert_eq!(says(home, "select 2 1"), "2 two: 1 of 2 wanted\n");
+    assert_eq!(says(home, "remove one"), "1 one: removed\n");
+    first.kill();
+    let (code, _, talked) = remote(home, &["list"]);
+    assert_eq!(code, Some(4), "{talked}");
+    assert!(talked.contains("start it with driver daemon"), "{talked}");
+
+    let _second = daemon(home);
+    let list: Value = serde_json::from_str(&says(home, "list --json")).expect("JSON");
+    assert_eq!(list["torrents"].as_array().map(Vec::len), Some(1), "{list}");
+    let it = &list["torrents"][0];
+    assert_eq!((&it["id"], &it["state"]), (&2.into(), &"paused".into()));
+    assert_eq!(it["labels"], serde_json::json!(["linux"]));
+    let list = says(home, "list --label linux");
+    assert!(list.starts_with("  NO DONE") && list.contains(" paused   two\n"), "{list}");
+    assert!(says(home, "files 2").contains("   skip"), "the choice is kept");
+}
+
+#[test]
+fn by_http_the_token_opens() {
+    let dir = tempfile::tempdir().expect("a folder for the test");
+    let home = dir.path();
+    let running = daemon(home);
+    let output = running.output();
+    let url = output.split("Asked at ").nth(1).and_then(|rest| rest.split("/api").next());
+    let url = url.expect("it says where it is asked");
+    // The token of this user is found by itself, and is not shown to others.
+    assert!(says(home, &format!("session --url {url}")).starts_with("Version    "));
+    let token = home.join("state/driver/daemon/token");
+    let token = token.to_str().expect("a path in UTF-8");
+    let elsewhere = home.join("elsewhere");
+    let by_file = ["list", "--url", url, "--token-file", token];
+    assert_eq!(remote(&elsewhere, &by_file).0, Some(0));
+    let (code, said, talked) = remote(home, &["list", "--url", url, "--token", "0123456789abcdef"]);
+    assert_eq!((code, said.as_str()), (Some(3), ""), "{talked}");
+    assert!(talked.contains("does not take the token"), "{talked}");
+    let (code, _, talked) = remote(&elsewhere, &["list", "--url", url]);
+    assert_eq!(code, Some(2), "{talked}");
+    assert!(talked.contains("wants a token"), "{talked}");
+}
+
+#[test]
+fn without_a_daemon_it_says_what_to_do() {
+    let dir = tempfile::tempdir().expect("a folder for the test");
+    let (code, said, talked) = remote(dir.path(), &["list"]);
+    assert_eq!((code, said.as_str()), (Some(4), ""), "{talked}");
+    assert!(talked.starts_with("driver: no daemon runs here: start one"), "{talked}");
+    let (code, _, talked) = remote(dir.path(), &["watch", "--socket", "nowhere"]);
+    assert_eq!(code, Some(2), "{talked}");
+    let (code, _, talked) = remote(dir.path(), &["lsit"]);
+    assert_eq!(code, Some(2), "{talked}");
+}
