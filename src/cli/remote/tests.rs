@@ -69,7 +69,7 @@ impl Daemon {
                 egress: Egress::default(),
                 rest,
                 limits: Limits::default(),
-                speaker: |_, _, _, _| "It rests.\n".to_owned(),
+                speaker: |_| "It rests.\n".to_owned(),
             },
         );
         let local = tokio::net::UnixListener::bind(home.path().join("socket")).unwrap();
