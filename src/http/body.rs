@@ -88,7 +88,8 @@ impl Scales {
     }
 
     /// Reads an upload: one that says that it is too long is refused before a byte of it, and
-    /// nothing is held before there is room for the longest that may come.
+    /// nothing is held before there is room for all that it says it has, or for the longest that
+    /// may come.
     ///
     /// # Errors
     /// When it is not all there. Who wants his refusal to be heard lets the rest [`drain`].
@@ -100,8 +101,11 @@ impl Scales {
         if body.size_hint().lower() > upload.len_max as u64 {
             return Err(BodyError::TooLong);
         }
-        let weight = self.weigh(upload.len_max).await.map_err(|Busy| BodyError::Busy)?;
-        let read = timeout(upload.within, read(body, upload.len_max)).await;
+        // One that says its length does not get longer than that.
+        let told = body.size_hint().upper().and_then(|len| usize::try_from(len).ok());
+        let most = told.map_or(upload.len_max, |len| len.min(upload.len_max));
+        let weight = self.weigh(most).await.map_err(|Busy| BodyError::Busy)?;
+        let read = timeout(upload.within, read(body, most)).await;
         Ok((read.map_err(|_| BodyError::Late)??, weight))
     }
 
