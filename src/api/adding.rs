@@ -59,6 +59,8 @@ pub(super) async fn open(addition: &mut Addition, egress: &Egress) -> Result<Giv
                 Ok(Fetched::Torrent(bytes)) => read(bytes).await,
                 Ok(Fetched::Link(link)) => Ok(Given::Link(link)),
                 Ok(Fetched::Metalink(_)) => Err(Refusal::invalid("a metalink is no torrent")),
+                // What is there is for nobody to read by our eyes.
+                Err(web::Error::Other(_)) => Err(Refusal::invalid("what is there is no torrent")),
                 Err(error) if error.is_of_network() => Err(Refusal::new(Kind::Failed, error)),
                 Err(error) => Err(Refusal::invalid(error)),
             }

@@ -32,6 +32,9 @@ use super::view;
 /// How long an order waits for a torrent that comes in.
 const ARRIVE_MAX: Duration = Duration::from_secs(20);
 
+/// Events in one answer: some 150 KB. Who asks again gets the next ones.
+const EVENTS_MAX: usize = 1000;
+
 /// What a torrent waits for, and what there is to know beside.
 #[derive(Clone, Debug)]
 pub struct Waiting {
@@ -193,22 +196,23 @@ impl Api {
     }
 
     async fn events(&self, since: Option<Mark>) -> Result<Events, Refusal> {
-        let heads = *self.session.heads().borrow();
         let Some(Mark(since)) = since else {
-            let (cursor, events) = (Mark(heads.events), Vec::new());
+            let (cursor, events) = (Mark(self.session.heads().borrow().events), Vec::new());
             return Ok(Events { cursor, missed: None, has_gap: false, events });
         };
         let ask = |since| self.session.events(since);
-        let (missed, has_gap, told) = match ask(since).await.ok_or_else(Refusal::ended)? {
-            Ok(events) => (None, false, events),
+        let (missed, has_gap, from, told) = match ask(since).await.ok_or_else(Refusal::ended)? {
+            Ok(events) => (None, false, since, events),
             Err(lost) => {
                 let rest = ask(lost.go_on).await.ok_or_else(Refusal::ended)?;
-                (lost.count, true, rest.unwrap_or_default())
+                (lost.count, true, lost.go_on, rest.unwrap_or_default())
             }
         };
-        let last = told.last().map_or(heads.events.number.min(since.number), |event| event.id);
-        let cursor = Mark(Cursor { boot: heads.events.boot, number: last });
-        Ok(Events { cursor, missed, has_gap, events: told.iter().map(Happened::from).collect() })
+        let told = told.get(..EVENTS_MAX).unwrap_or(&told);
+        // The heads are told a little later than what can be read: they are no place to go on from.
+        let number = told.last().map_or(from.number, |event| event.id);
+        let (cursor, events) = (Cursor { number, ..from }, told.iter().map(Happened::from));
+        Ok(Events { cursor: Mark(cursor), missed, has_gap, events: events.collect() })
     }
 
     /// The torrent of this name.
@@ -276,10 +280,11 @@ impl Api {
     async fn set(&self, key: &Key, patch: Patch) -> Result<Done, Refusal> {
         let spec = self.find(key).await?.spec;
         let limit = |limit: u64| Some(limit).filter(|limit| *limit > 0);
+        // Labels come first: they alone may be refused, and then nothing else is set either.
         let mut settings = Vec::new();
+        settings.extend(patch.labels.map(Setting::Labels));
         settings.extend(patch.limit_down.map(|it| Setting::DownloadLimit(limit(it))));
         settings.extend(patch.limit_up.map(|it| Setting::UploadLimit(limit(it))));
-        settings.extend(patch.labels.map(Setting::Labels));
         if patch.seed_ratio.is_some() || patch.seed_time_s.is_some() {
             if patch.seed_ratio.is_some_and(|ratio| !ratio.is_finite() || ratio < 0.0) {
                 return Err(Refusal::invalid("a ratio is a number from 0 on"));

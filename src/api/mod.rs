@@ -12,6 +12,7 @@
 //! | `adding` | how a torrent comes in: bytes, URLs, links |
 //! | `seeking` | links whose metadata is sought |
 //! | `roots` | which directories may be written to |
+//! | `whole` | whole numbers, however they are written |
 //! | `desk` | who answers: [`Api`] |
 
 mod adding;
@@ -25,6 +26,7 @@ mod seeking;
 mod tests;
 mod torrent;
 mod view;
+mod whole;
 
 pub use answer::{Added, Answer, Done, Kind, List, Outcome, Refusal, Search, Standing};
 pub use desk::{Api, ApiConfig, Speaker, Waiting};

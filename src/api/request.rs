@@ -3,9 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::roster::Cursor;
+
+use super::whole;
 
 /// A torrent, as people and programs name it: by its number, or by either of its hashes in hex.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
@@ -133,10 +135,10 @@ pub enum Request {
 #[serde(deny_unknown_fields, default)]
 pub struct SessionPatch {
     /// Bytes a second that all torrents receive at most; 0 lifts the limit.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "whole::maybe", skip_serializing_if = "Option::is_none")]
     pub limit_down: Option<u64>,
     /// Bytes a second that all torrents send at most; 0 lifts the limit.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "whole::maybe", skip_serializing_if = "Option::is_none")]
     pub limit_up: Option<u64>,
 }
 
@@ -164,16 +166,16 @@ pub struct Addition {
     /// Pieces in order instead of rarest first.
     pub sequential: bool,
     /// Bytes a second that it receives at most.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "whole::maybe", skip_serializing_if = "Option::is_none")]
     pub limit_down: Option<u64>,
     /// Bytes a second that it sends at most.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "whole::maybe", skip_serializing_if = "Option::is_none")]
     pub limit_up: Option<u64>,
     /// It has seeded enough when it has sent so many times its size.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seed_ratio: Option<f64>,
     /// It has seeded enough after so many seconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "whole::maybe", skip_serializing_if = "Option::is_none")]
     pub seed_time_s: Option<u64>,
     /// Trackers besides its own.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -182,7 +184,7 @@ pub struct Addition {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub web_seeds: Vec<String>,
     /// Only these files are wanted: their numbers, from 1; all when none.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "whole::maybe_several", skip_serializing_if = "Option::is_none")]
     pub files: Option<Vec<u32>>,
 }
 
@@ -191,10 +193,10 @@ pub struct Addition {
 #[serde(deny_unknown_fields, default)]
 pub struct Patch {
     /// Bytes a second that it receives at most; 0 lifts the limit.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "whole::maybe", skip_serializing_if = "Option::is_none")]
     pub limit_down: Option<u64>,
     /// Bytes a second that it sends at most; 0 lifts the limit.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "whole::maybe", skip_serializing_if = "Option::is_none")]
     pub limit_up: Option<u64>,
     /// What it is sorted under, instead of what it was.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -203,7 +205,7 @@ pub struct Patch {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seed_ratio: Option<f64>,
     /// It has seeded enough after so many seconds; 0: never.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "whole::maybe", skip_serializing_if = "Option::is_none")]
     pub seed_time_s: Option<u64>,
     /// Its place in the queue.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -223,7 +225,7 @@ pub enum Place {
     /// One further to the back.
     Down,
     /// Behind so many others.
-    At(u32),
+    At(#[serde(deserialize_with = "whole::one")] u32),
 }
 
 /// Which files are wanted, by their numbers, from 1. Those that are not named stay as they are.
@@ -231,10 +233,10 @@ pub enum Place {
 #[serde(deny_unknown_fields, default)]
 pub struct FilePatch {
     /// These are.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "whole::several", skip_serializing_if = "Vec::is_empty")]
     pub want: Vec<u32>,
     /// These are not.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "whole::several", skip_serializing_if = "Vec::is_empty")]
     pub skip: Vec<u32>,
 }
 
@@ -243,10 +245,13 @@ pub struct FilePatch {
 #[serde(tag = "do", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Deed {
     /// It rests.
+    #[serde(deserialize_with = "nothing_more")]
     Pause,
     /// It goes on; one that is queued starts at once.
+    #[serde(deserialize_with = "nothing_more")]
     Resume,
     /// It is announced now, as far as its trackers allow.
+    #[serde(deserialize_with = "nothing_more")]
     Announce,
     /// Its files move to this directory.
     Move {
@@ -256,7 +261,11 @@ pub enum Deed {
     /// It, or one of its files, gets another name.
     Rename {
         /// The number of the file, from 1; the torrent itself when none.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(
+            default,
+            deserialize_with = "whole::maybe",
+            skip_serializing_if = "Option::is_none"
+        )]
         file: Option<u32>,
         /// How it is called from then on.
         name: String,
@@ -271,6 +280,14 @@ pub enum Deed {
         /// Its URL.
         url: String,
     },
+}
+
+/// For those of a [`Deed`] that have no fields: serde takes any for them.
+fn nothing_more<'de, D: Deserializer<'de>>(rest: D) -> Result<(), D::Error> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Nothing {}
+    Nothing::deserialize(rest).map(|Nothing {}| ())
 }
 
 #[cfg(test)]
@@ -308,9 +325,34 @@ mod tests {
         assert_eq!(deed(r#"{"do":"move","dir":"/srv"}"#), Ok(Deed::Move { dir: "/srv".into() }));
         assert!(deed(r#"{"do":"move","dir":"/srv","away":true}"#).is_err());
         assert!(deed(r#"{"do":"burn"}"#).is_err());
+        assert_eq!(deed(r#"{"do":"pause"}"#), Ok(Deed::Pause));
+        assert!(deed(r#"{"do":"pause","until":3}"#).is_err_and(|why| why.contains("until")));
         let patch = |text| serde_json::from_str::<Patch>(text).map_err(|error| error.to_string());
         let top = Patch { place: Some(Place::Top), ..Patch::default() };
         assert_eq!(patch(r#"{"place":"top"}"#), Ok(top));
         assert!(patch(r#"{"limit_donw":3}"#).is_err_and(|why| why.contains("limit_donw")));
+    }
+
+    #[test]
+    fn a_whole_number_may_have_a_point() {
+        let patch = |text: &str| serde_json::from_str::<Patch>(text).ok();
+        let limit = |limit| Some(Patch { limit_down: limit, ..Patch::default() });
+        assert_eq!(patch(r#"{"limit_down":703.0}"#), limit(Some(703)));
+        assert_eq!(patch(r#"{"limit_down":18446744073709551615}"#), limit(Some(u64::MAX)));
+        assert_eq!(patch(r#"{"limit_down":null}"#), limit(None));
+        for wrong in ["-1", "-0.5", "0.5", "1e300", "18446744073709551616", "\"1\"", "true", "[1]"]
+        {
+            assert_eq!(patch(&format!("{{\"limit_down\":{wrong}}}")), None, "{wrong}");
+        }
+        let at = Patch { place: Some(Place::At(3)), ..Patch::default() };
+        assert_eq!(patch(r#"{"place":{"at":3.0}}"#), Some(at));
+        assert_eq!(patch(r#"{"place":{"at":4294967296}}"#), None);
+        let files = serde_json::from_str::<FilePatch>(r#"{"want":[1,2.0]}"#).unwrap();
+        assert_eq!(files, FilePatch { want: vec![1, 2], skip: vec![] });
+        let files = serde_json::from_str::<Addition>(r#"{"files":[2.0]}"#).unwrap().files;
+        assert_eq!(files, Some(vec![2]));
+        let rename = r#"{"do":"rename","file":2.0,"name":"x"}"#;
+        let rename = serde_json::from_str::<Deed>(rename).unwrap();
+        assert_eq!(rename, Deed::Rename { file: Some(2), name: "x".into() });
     }
 }

@@ -1,5 +1,7 @@
 //! Which directories may be written to, whoever asks.
 
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 
 /// Directories below which files may go.
@@ -21,14 +23,17 @@ impl Roots {
         let is_plain = |part: Component<'_>| {
             matches!(part, Component::Prefix(_) | Component::RootDir | Component::Normal(_))
         };
-        if !asked.is_absolute() || !asked.components().all(is_plain) {
+        let has_nul = asked.as_os_str().as_bytes().contains(&0);
+        if has_nul || !asked.is_absolute() || !asked.components().all(is_plain) {
             return Err(format!("{}: a directory is named from / on, without ..", asked.display()));
         }
         if self.0.is_empty() {
             return Ok(asked.to_owned());
         }
         let real = resolved(asked);
-        let is_below = |root: &PathBuf| real.starts_with(resolved(root));
+        let is_below = |root: &PathBuf| {
+            real.as_ref().zip(resolved(root)).is_some_and(|(real, root)| real.starts_with(root))
+        };
         if self.0.iter().any(is_below) {
             return Ok(asked.to_owned());
         }
@@ -41,20 +46,25 @@ impl Roots {
     }
 }
 
-/// A path with all links of what exists of it followed.
-fn resolved(path: &Path) -> PathBuf {
+/// A path with all links of what exists of it followed; none where one of them leads nowhere, or
+/// where we may not look: nobody knows what will be there.
+fn resolved(path: &Path) -> Option<PathBuf> {
     let mut rest = Vec::new();
     let mut there = path;
     loop {
         if let Ok(real) = there.canonicalize() {
-            return rest.into_iter().rev().fold(real, |path, name| path.join(name));
+            return Some(rest.into_iter().rev().fold(real, |path, name| path.join(name)));
+        }
+        let is_absent = |error: io::Error| error.kind() == io::ErrorKind::NotFound;
+        if !there.symlink_metadata().is_err_and(is_absent) {
+            return None;
         }
         match (there.parent(), there.file_name()) {
             (Some(parent), Some(name)) => {
                 rest.push(name);
                 there = parent;
             }
-            _ => return path.to_owned(),
+            _ => return None,
         }
     }
 }
@@ -71,11 +81,16 @@ mod tests {
         std::fs::create_dir(&other).unwrap();
         std::os::unix::fs::symlink(&other, root.join("out")).unwrap();
         std::os::unix::fs::symlink(&root, dir.path().join("in")).unwrap();
+        std::os::unix::fs::symlink(dir.path().join("later"), root.join("nowhere")).unwrap();
+        std::fs::write(root.join("file"), "").unwrap();
         let roots = Roots::new(vec![root.clone()]);
         for good in [root.clone(), root.join("a/b"), dir.path().join("in/a")] {
             assert_eq!(roots.admit(&good), Ok(good.clone()));
         }
-        for bad in [&other, &root.join("../other"), &root.join("out"), &root.join("out/a")] {
+        let outside = [&other, &root.join("../other"), &root.join("out"), &root.join("out/a")];
+        // Where a link will lead that leads nowhere now, and what is below a file, nobody knows.
+        let unknown = [&root.join("nowhere"), &root.join("nowhere/a"), &root.join("file/a")];
+        for bad in outside.into_iter().chain(unknown).chain([&root.join("a\0b")]) {
             assert!(roots.admit(bad).is_err(), "{}", bad.display());
         }
         for bad in ["a", "", "./root", "/etc", "/"] {
