@@ -102,6 +102,13 @@ pub(super) struct Routed<'a> {
     template: &'static str,
 }
 
+impl Routed<'_> {
+    /// Are whole torrents sent there?
+    pub fn takes_torrents(&self) -> bool {
+        self.template == "/torrents"
+    }
+}
+
 /// Finds the route of a path, before anything of the body is read.
 ///
 /// # Errors
@@ -136,7 +143,7 @@ pub(super) fn read(
     (media, body): (Media, &[u8]),
 ) -> Result<Request, Wrong> {
     let key = || routed.key.parse::<Key>().map_err(Wrong::Sense);
-    let since = || match value_of(query, "since") {
+    let since = || match value_of(query, "since")? {
         Some(text) => text.parse().map(Some).map_err(Wrong::Sense),
         None => Ok(None),
     };
@@ -174,19 +181,30 @@ fn json_of<T: DeserializeOwned>(media: Media, body: &[u8]) -> Result<T, Wrong> {
     if media != Media::Json {
         return Err(Wrong::Media);
     }
+    // What has fields would be read from a list of their values, too.
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return Err(Wrong::Sense("the body is no object".to_owned()));
+    }
     serde_json::from_slice(body).map_err(|error| Wrong::Sense(format!("the body: {error}")))
 }
 
-/// The value of a field of the query.
-pub(super) fn value_of(query: Option<&str>, name: &str) -> Option<String> {
-    let fields = query?.split('&');
-    let mut values = fields.filter_map(|field| field.split_once('='));
-    let (_, value) = values.find(|(field, _)| *field == name)?;
-    urlencoding::decode(value).ok().map(|value| value.into_owned())
+/// The value of a field of the query; none when it is not there.
+fn value_of(query: Option<&str>, name: &str) -> Result<Option<String>, Wrong> {
+    let fields = query.unwrap_or_default().split('&');
+    let fields = fields.map(|field| field.split_once('=').unwrap_or((field, "")));
+    let mut values = fields.filter(|(field, _)| *field == name).map(|(_, value)| value);
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => match urlencoding::decode(value) {
+            Ok(value) => Ok(Some(value.into_owned())),
+            Err(_) => Err(Wrong::Sense(format!("{name} is no text"))),
+        },
+        (Some(_), Some(_)) => Err(Wrong::Sense(format!("{name} is there twice"))),
+    }
 }
 
 fn flag(query: Option<&str>, name: &str) -> Result<bool, Wrong> {
-    match value_of(query, name).as_deref() {
+    match value_of(query, name)?.as_deref() {
         None | Some("false") => Ok(false),
         Some("true") => Ok(true),
         Some(_) => Err(Wrong::Sense(format!("{name} is true or false"))),
@@ -279,11 +297,22 @@ mod tests {
         assert!(sense(ask(Method::GET, "/api/v1/torrents/x", None, none)));
         assert!(sense(ask(Method::GET, "/api/v1/torrents/", None, none)));
         assert!(sense(ask(Method::GET, "/api/v1/torrents", Some("since=x"), none)));
+        let key = "/api/v1/torrents/1";
         assert!(sense(ask(Method::GET, "/api/v1/torrents/1/peers", Some("all=1"), none)));
-        let patch = |body| ask(Method::PATCH, "/api/v1/torrents/1", None, body);
+        // Whoever orders a removal is taken by his word only when it is plain.
+        for query in ["data=true&data=false", "data=%ff", "data", "data="] {
+            assert!(sense(ask(Method::DELETE, key, Some(query), none)), "{query}");
+        }
+        let removed = ask(Method::DELETE, key, Some("x=1&data=true&y"), none);
+        assert_eq!(removed, Ok(Request::Remove(Key::Id(1), true)));
+        let patch = |body| ask(Method::PATCH, key, None, body);
         assert!(sense(patch((Media::Json, "{\"a\":1}"))));
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
         assert!(sense(patch((Media::Json, &deep))));
+        for body in ["", "[]", "[null,null]", "null", "\"pause\"", "{} {}"] {
+            assert!(sense(patch((Media::Json, body))), "{body}");
+        }
+        assert!(patch((Media::Json, " {} ")).is_ok());
         for media in [Media::None, Media::Other, Media::Torrent] {
             assert_eq!(patch((media, "{}")), Err(Wrong::Media));
         }

@@ -11,6 +11,7 @@ use axum::extract::{ConnectInfo, Request as HttpRequest};
 use axum::http::header::{
     ACCEPT, ALLOW, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
 };
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
@@ -19,7 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::api::{Answer, Api, Kind, Mark, Refusal, Request};
 use crate::http::answer::{Refused, json_answer, protect};
-use crate::http::body::{BodyError, Scales, Upload, drain};
+use crate::http::body::{BodyError, Scales, Upload, Weight, drain};
 use crate::http::origin::{is_for_us, is_foreign};
 use crate::http::token::{Guesses, Token, bearer};
 
@@ -27,9 +28,11 @@ use super::call::{self, Media, Wrong};
 use super::{metrics, stream};
 
 /// The API as OpenAPI 3.1 has it.
-const OPENAPI: &str = include_str!("openapi.json");
-/// The longest body that brings a torrent: 16 MiB in base64, and what is said about it.
-const TORRENT_LEN_MAX: usize = (16 << 20) / 3 * 4 + (64 << 10);
+pub(super) const OPENAPI: &str = include_str!("openapi.json");
+/// The longest torrent.
+const TORRENT_LEN_MAX: usize = 16 << 20;
+/// The longest body that brings one in base64, with what is said about it.
+const ADDITION_LEN_MAX: usize = TORRENT_LEN_MAX / 3 * 4 + (64 << 10);
 /// The longest of all others: a choice among a hundred thousand files.
 const BODY_LEN_MAX: usize = 1 << 20;
 /// Time for a body to arrive.
@@ -116,13 +119,22 @@ async fn keep_door(token: Token, mut questions: mpsc::Receiver<Question>) {
 /// What answers on a socket; on a `local` one whoever may open it needs no token.
 pub(super) fn router(front: Arc<Front>, local: bool) -> Router {
     let answer = move |request: HttpRequest| async move {
-        answer(&front, request, local).await.unwrap_or_else(IntoResponse::into_response)
+        let (parts, mut body) = request.into_parts();
+        let answered = answer(&front, &parts, &mut body, local).await;
+        answered.unwrap_or_else(|refused| {
+            drain(body);
+            refused.into_response()
+        })
     };
     Router::new().fallback(answer).layer(map_response(protect))
 }
 
-async fn answer(front: &Front, request: HttpRequest, local: bool) -> Result<Response, Refused> {
-    let (parts, mut body) = request.into_parts();
+async fn answer(
+    front: &Front,
+    parts: &Parts,
+    body: &mut Body,
+    local: bool,
+) -> Result<Response, Refused> {
     let (method, path, headers) = (&parts.method, parts.uri.path(), &parts.headers);
     if !local && !is_for_us(headers, &front.hosts) {
         let why = "this server is asked by another name: --host allows one more";
@@ -144,10 +156,7 @@ async fn answer(front: &Front, request: HttpRequest, local: bool) -> Result<Resp
     if !local {
         let from = parts.extensions.get::<ConnectInfo<SocketAddr>>();
         let from = from.map_or(Ipv4Addr::UNSPECIFIED.into(), |remote| remote.0.ip());
-        if let Err(refused) = front.admit(from, headers).await {
-            drain(body);
-            return Err(refused);
-        }
+        front.admit(from, headers).await?;
     }
     if path == "/metrics" {
         let standing = front.api.answer(Request::Session).await.map_err(refused)?;
@@ -155,14 +164,13 @@ async fn answer(front: &Front, request: HttpRequest, local: bool) -> Result<Resp
     }
     let routed = call::route(method, path).map_err(|error| wrong(&error))?;
     let media = media_of(headers);
-    let bytes = receive(front, method, media, &mut body).await;
-    let bytes = match bytes {
-        Ok(bytes) => bytes,
-        Err(refused) => {
-            drain(body);
-            return Err(refused);
-        }
+    let len_max = match (&routed, media) {
+        (routed, Media::Torrent) if routed.takes_torrents() => TORRENT_LEN_MAX,
+        (routed, _) if routed.takes_torrents() => ADDITION_LEN_MAX,
+        _ => BODY_LEN_MAX,
     };
+    // What is made of the bytes is as long as they are, and weighs as much until it is done with.
+    let (bytes, _weight) = receive(front, (method, media), body, len_max).await?;
     let read = call::read(&routed, method, parts.uri.query(), (media, &bytes));
     let request = read.map_err(|error| wrong(&error))?;
     drop(bytes);
@@ -179,20 +187,19 @@ async fn answer(front: &Front, request: HttpRequest, local: bool) -> Result<Resp
 /// Reads the body of a request, as far as one may have one.
 async fn receive(
     front: &Front,
-    method: &Method,
-    media: Media,
+    (method, media): (&Method, Media),
     body: &mut Body,
-) -> Result<Vec<u8>, Refused> {
+    len_max: usize,
+) -> Result<(Vec<u8>, Option<Weight>), Refused> {
     if matches!(*method, Method::GET | Method::DELETE) {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), None));
     }
     if matches!(media, Media::None | Media::Other) {
         return Err(wrong(&Wrong::Media));
     }
-    let len_max = if *method == Method::POST { TORRENT_LEN_MAX } else { BODY_LEN_MAX };
     let upload = Upload { len_max, within: BODY_TIME };
     match front.scales.receive(body, upload).await {
-        Ok((bytes, _weight)) => Ok(bytes),
+        Ok((bytes, weight)) => Ok((bytes, Some(weight))),
         Err(BodyError::TooLong) => {
             let why = format!("the body is longer than {} MiB", len_max >> 20);
             Err(Refused::new(StatusCode::PAYLOAD_TOO_LARGE, why))
@@ -224,9 +231,9 @@ fn wants_stream(headers: &HeaderMap) -> bool {
 }
 
 fn healthy(front: &Front) -> Response {
-    let trouble = front.api.session().trouble();
     // It runs, and does its work: what cannot be written is told, and is no reason to restart it.
-    let body = json!({ "ok": true, "trouble": trouble.as_deref() });
+    // In what words is not for those who show no token.
+    let body = json!({ "ok": true, "trouble": front.api.session().trouble().is_some() });
     json_answer(StatusCode::OK, &body)
 }
 
@@ -277,5 +284,39 @@ fn wrong(wrong: &Wrong) -> Refused {
             Refused::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, why)
         }
         Wrong::Sense(why) => Refused::new(StatusCode::BAD_REQUEST, why),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::rpc::tests::api;
+
+    #[tokio::test]
+    async fn a_body_weighs_what_it_says_until_it_is_answered() {
+        let home = tempfile::tempdir().unwrap();
+        let (api, _) = api(&home).await;
+        let front = Arc::new(Front::new(api, Token::new("x"), Vec::new()));
+        // Somebody who is asked and never answers.
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/x.torrent", silent.local_addr().unwrap());
+        let body = format!("{}{}", json!({ "url": url }), " ".repeat(15 << 20));
+        let request = HttpRequest::post("/api/v1/torrents");
+        let request = request.header(CONTENT_TYPE, "application/json");
+        let (parts, mut body) = request.body(Body::from(body)).unwrap().into_parts();
+        let asked = front.clone();
+        let waits =
+            tokio::spawn(async move { answer(&asked, &parts, &mut body, true).await.is_ok() });
+        let _silent = silent.accept().await.unwrap();
+        let room = |mib: usize| front.scales.try_weigh(mib << 20);
+        assert!(room(34).is_none(), "it is not done with");
+        let rest = room(32);
+        assert!(rest.is_some(), "it holds no more than it is long");
+        waits.abort();
+        assert!(waits.await.is_err());
+        drop(rest);
+        assert!(room(48).is_some(), "it is given back");
     }
 }

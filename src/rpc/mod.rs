@@ -37,8 +37,8 @@ use front::Front;
 
 /// Connections at once, below the 1024 descriptors that a process usually may have.
 const CONNECTIONS_MAX: usize = 256;
-/// The same on the Unix socket.
-const LOCAL_MAX: usize = 64;
+/// The same on the Unix socket, where all count as one host.
+const LOCAL_MAX: usize = 128;
 
 /// A server that is ready to run.
 pub struct Rpc {

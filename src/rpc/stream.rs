@@ -29,19 +29,24 @@ pub(super) fn answer(api: Api, since: Option<Mark>) -> Response {
 }
 
 /// Sends what happens, as fast as it is read, until the reader or the session goes.
-async fn tell(api: Api, mut since: Option<Mark>, send: mpsc::Sender<Bytes>) {
+async fn tell(api: Api, since: Option<Mark>, send: mpsc::Sender<Bytes>) {
     let mut heads = api.heads();
-    // Headers leave with the first bytes.
-    let mut text = ": hello\n\n".to_owned();
+    let mut since = since.unwrap_or_else(|| Mark(heads.borrow().events));
+    // Headers leave with the first bytes, and a reader that is cut off before the first event knows
+    // where to go on.
+    let mut text = format!("id: {since}\n\n");
     loop {
-        heads.mark_unchanged();
-        let Ok(Answer::Events(events)) = api.answer(Request::Events(since)).await else { return };
+        let Ok(Answer::Events(events)) = api.answer(Request::Events(Some(since))).await else {
+            return;
+        };
         write(&events, &mut text);
-        since = Some(events.cursor);
+        since = events.cursor;
+        // Nothing is held for a reader that takes its time but what is on its way to it.
+        drop(events);
         if !text.is_empty() && send.send(std::mem::take(&mut text).into()).await.is_err() {
             return;
         }
-        let news = heads.wait_for(|heads| Some(Mark(heads.events)) != since);
+        let news = heads.wait_for(|heads| heads.events.number > since.0.number);
         tokio::select! {
             news = timeout(KEEP_ALIVE, news) => match news {
                 Ok(Ok(_)) => {}
@@ -57,7 +62,10 @@ fn write(events: &Events, text: &mut String) {
     let boot = events.cursor.0.boot;
     if events.has_gap {
         let gap = json!({ "event": "gap", "missed": events.missed });
-        *text += &format!("event: gap\ndata: {gap}\n\n");
+        let first = events.events.first().map(|happened| happened.number.saturating_sub(1));
+        let number = first.unwrap_or(events.cursor.0.number);
+        let id = Mark(Cursor { boot, number });
+        *text += &format!("id: {id}\nevent: gap\ndata: {gap}\n\n");
     }
     for happened in &events.events {
         let id = Mark(Cursor { boot, number: happened.number });
