@@ -8,3 +8,5 @@ use pigeon_api::api;
 use pigeon_http::http;
 use pigeon_net::net;
 use pigeon_roster::roster;
+#[cfg(test)]
+use pigeon_session::session;

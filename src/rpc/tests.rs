@@ -56,7 +56,7 @@ pub(super) async fn api(home: &TempDir) -> (Api, PathBuf) {
         egress: Egress::default(),
         rest: TorrentOptions::default(),
         limits: Limits::default(),
-        speaker: |_, _, _, _| "it waits".to_owned(),
+        speaker: |_| "it waits".to_owned(),
     };
     (Api::new(session, config), root)
 }

@@ -15,11 +15,11 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use crate::base::ids::{InfoHash, TorrentId};
 use crate::base::units::BLOCK_LEN;
 use crate::dht::Hint;
-use crate::ledger::{SessionSpec, Tally};
+use crate::ledger::Tally;
 use crate::metainfo::Torrent;
 use crate::net::lsd::LocalPeer;
 use crate::roster::policy::{Input, Output, Policy};
-use crate::roster::{Changes, Cursor, Event, EventKind, Lost, Phase};
+use crate::roster::{EventKind, Phase};
 use crate::torrent::bell::Bell;
 use crate::torrent::command::Order;
 use crate::torrent::handle::TorrentHandle;
@@ -32,9 +32,10 @@ use crate::tracker::tiers::MAX_TRACKERS;
 
 use super::answers::Answers;
 use super::claims::{Claims, Taken};
+use super::command::Command;
 use super::error::Error;
 use super::homes::Homes;
-use super::listed::{Listed, Setting, check_labels, check_name};
+use super::listed::{check_labels, check_name};
 use super::listener::Registration;
 use super::local::Local;
 use super::member::{
@@ -48,7 +49,7 @@ use super::restoring::Returning;
 use super::searches::Searches;
 use super::shares;
 use super::slumber::{self, Slumber};
-use super::together::{SessionSetting, active_max};
+use super::together::active_max;
 use super::told::{Heads, Told};
 use super::wanted::Wanted;
 use super::way_out::WayOut;
@@ -65,42 +66,6 @@ const LOOK_BATCH: usize = 1024;
 
 /// Connections of a search for metadata: beside it torrents are to have theirs.
 const SEEK_LINKS_MAX: usize = 40;
-
-/// An order or question to the session.
-#[derive(Debug)]
-pub(super) enum Command {
-    /// Take a torrent in.
-    Add {
-        torrent: Arc<Torrent>,
-        options: Box<TorrentOptions>,
-        contacts: Option<Box<Contacts>>,
-        answer: AddAnswer,
-    },
-    /// Search for the metadata of a torrent.
-    Seek { request: SeekRequest, answer: oneshot::Sender<Result<Seeking, Error>> },
-    /// End a torrent; answered when it has ended, with whether there was one.
-    Remove { info_hash: InfoHash, answer: RemoveAnswer },
-    /// Which torrents are there?
-    List(oneshot::Sender<Vec<(InfoHash, TorrentHandle)>>),
-    /// What is known of this torrent, or of all?
-    Look(Option<TorrentId>, oneshot::Sender<Vec<Listed>>),
-    /// The metadata of a torrent that a ledger keeps.
-    Metadata(TorrentId, oneshot::Sender<Result<Arc<Torrent>, Error>>),
-    /// Set something of a torrent; false when that has no room for an order now.
-    Set { id: TorrentId, setting: Setting, answer: oneshot::Sender<Result<bool, Error>> },
-    /// Set something of all together.
-    SetAll(SessionSetting, oneshot::Sender<()>),
-    /// What is set of all together?
-    LookAtAll(oneshot::Sender<SessionSpec>),
-    /// How do torrents stand that changed since then?
-    Changes(Cursor, oneshot::Sender<Changes>),
-    /// The same, with what is known of each of them, as far as it is here.
-    Listing(Cursor, oneshot::Sender<(Changes, Vec<Listed>)>),
-    /// What happened after that?
-    Events(Cursor, oneshot::Sender<Result<Vec<Event>, Lost>>),
-    /// End all torrents and take no more; answered when they have ended.
-    Stop(oneshot::Sender<()>),
-}
 
 /// How many torrents do what at once.
 #[derive(Clone, Copy, Debug)]

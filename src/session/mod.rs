@@ -6,6 +6,7 @@
 mod actor;
 mod answers;
 mod claims;
+mod command;
 mod config;
 pub mod error;
 mod homes;
@@ -80,7 +81,8 @@ pub use crate::ledger::{Error as LedgerError, Limits, SessionSpec, Spec, Trouble
 pub use crate::wire::mse::Encryption;
 pub use together::SessionSetting;
 
-use actor::{Actor, Command, Most};
+use actor::{Actor, Most};
+use command::Command;
 use local::Local;
 use outside::Outside;
 use ports::Ports;

@@ -1,0 +1,54 @@
+//! What a session is asked and told. Values only.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use crate::base::ids::{InfoHash, TorrentId};
+use crate::ledger::SessionSpec;
+use crate::metainfo::Torrent;
+use crate::roster::{Changes, Cursor, Event, Lost};
+use crate::torrent::handle::TorrentHandle;
+use crate::torrent::options::TorrentOptions;
+use crate::torrent::seeking::{Contacts, SeekRequest, Seeking};
+
+use super::error::Error;
+use super::listed::{Listed, Setting};
+use super::member::{AddAnswer, RemoveAnswer};
+use super::together::SessionSetting;
+
+/// An order or question to the session.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// Take a torrent in.
+    Add {
+        torrent: Arc<Torrent>,
+        options: Box<TorrentOptions>,
+        contacts: Option<Box<Contacts>>,
+        answer: AddAnswer,
+    },
+    /// Search for the metadata of a torrent.
+    Seek { request: SeekRequest, answer: oneshot::Sender<Result<Seeking, Error>> },
+    /// End a torrent; answered when it has ended, with whether there was one.
+    Remove { info_hash: InfoHash, answer: RemoveAnswer },
+    /// Which torrents are there?
+    List(oneshot::Sender<Vec<(InfoHash, TorrentHandle)>>),
+    /// What is known of this torrent, or of all?
+    Look(Option<TorrentId>, oneshot::Sender<Vec<Listed>>),
+    /// The metadata of a torrent that a ledger keeps.
+    Metadata(TorrentId, oneshot::Sender<Result<Arc<Torrent>, Error>>),
+    /// Set something of a torrent; false when that has no room for an order now.
+    Set { id: TorrentId, setting: Setting, answer: oneshot::Sender<Result<bool, Error>> },
+    /// Set something of all together.
+    SetAll(SessionSetting, oneshot::Sender<()>),
+    /// What is set of all together?
+    LookAtAll(oneshot::Sender<SessionSpec>),
+    /// How do torrents stand that changed since then?
+    Changes(Cursor, oneshot::Sender<Changes>),
+    /// The same, with what is known of each of them, as far as it is here.
+    Listing(Cursor, oneshot::Sender<(Changes, Vec<Listed>)>),
+    /// What happened after that?
+    Events(Cursor, oneshot::Sender<Result<Vec<Event>, Lost>>),
+    /// End all torrents and take no more; answered when they have ended.
+    Stop(oneshot::Sender<()>),
+}
