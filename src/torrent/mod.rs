@@ -19,6 +19,7 @@ mod gone;
 pub mod handle;
 pub mod incoming;
 mod jobs;
+pub mod left;
 pub mod lifecycle;
 mod links;
 mod meanwhile;

@@ -57,12 +57,11 @@ impl Parts {
 pub(super) async fn store_config(parts: &Parts) -> StoreConfig {
     let resume_path = parts.record().await;
     let Parts { torrent, options, info_hash, layout, wish, .. } = parts;
-    let links = torrent.symlinks.iter().map(|link| (link.path.clone(), link.content()));
     StoreConfig {
         layout: *layout,
         piece_hashes: torrent.shared_piece_hashes(),
         files: store_files(torrent),
-        symlinks: links.collect(),
+        symlinks: store_links(torrent),
         dir: options.dir.clone(),
         wanted: wish.wanted_files(),
         allocate: options.allocate,
@@ -81,6 +80,11 @@ pub(super) fn store_files(torrent: &Torrent) -> Vec<StoreFile> {
         is_pad: file.is_pad,
     });
     files.collect()
+}
+
+/// The same of its symbolic links.
+pub(super) fn store_links(torrent: &Torrent) -> Vec<(PathBuf, PathBuf)> {
+    torrent.symlinks.iter().map(|link| (link.path.clone(), link.content())).collect()
 }
 
 /// The pieces of the files that are wanted.

@@ -5,6 +5,7 @@ mod check;
 mod claims;
 mod edges;
 mod eras;
+mod erase;
 mod faults;
 mod lanes;
 mod names;
