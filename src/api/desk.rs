@@ -23,6 +23,7 @@ use crate::torrent::status::{State, WhyReport};
 use super::adding::{self, Given};
 use super::answer::{Added, Answer, Done, Kind, List, Outcome, Refusal, Standing};
 use super::happened::{Events, Happened};
+use super::removing::Doomed;
 use super::request::{Addition, Deed, FilePatch, Key, Mark, Patch, Place, Request, SessionPatch};
 use super::roots::Roots;
 use super::seeking::Searches;
@@ -228,7 +229,7 @@ impl Api {
                 })
             }
         };
-        found.ok_or_else(|| Refusal::new(Kind::NotFound, format!("there is no torrent {key}")))
+        found.ok_or_else(|| no_torrent(key))
     }
 
     /// Its handle. One of an earlier run that is not here yet is waited for.
@@ -390,25 +391,31 @@ impl Api {
     }
 
     async fn remove(&self, key: &Key, data: bool) -> Result<Done, Refusal> {
-        if data {
-            return Err(Refusal::invalid("data is not removed yet: remove the files by hand"));
-        }
         let found = self.find(key).await;
         if let (Key::Hash(hash), Err(_)) = (key, &found)
             && self.searches.end(hash).await
         {
             return Ok(Done::default());
         }
-        let spec = found?.spec;
-        let v2 = spec.info_hash_v2.map(|hash| InfoHash(std::array::from_fn(|at| hash.0[at])));
-        let hash = spec.info_hash.or(v2);
-        let removed = match hash {
-            Some(hash) => self.session.remove(hash).await.map_err(Refusal::from)?,
-            None => false,
+        let listed = found?;
+        let doomed = match data {
+            true => Some(Doomed::of(&self.session, &listed).await?),
+            false => None,
         };
-        match removed {
-            true => Ok(done(spec.id, None)),
-            false => Err(Refusal::new(Kind::NotFound, format!("there is no torrent {key}"))),
+        let (spec, session) = (listed.spec, self.session.clone());
+        let v2 = spec.info_hash_v2.map(|hash| InfoHash(std::array::from_fn(|at| hash.0[at])));
+        let Some(hash) = spec.info_hash.or(v2) else { return Err(no_torrent(key)) };
+        // What is begun is done, also when nobody waits for the answer any more.
+        let leaves = tokio::spawn(async move {
+            let is_gone = session.remove(hash).await.map_err(Refusal::from)?;
+            Ok::<_, Refusal>(match doomed.filter(|_| is_gone) {
+                Some(doomed) => (is_gone, Some(doomed.erase().await)),
+                None => (is_gone, None),
+            })
+        });
+        match leaves.await.map_err(|_| Refusal::ended())?? {
+            (true, note) => Ok(done(spec.id, note)),
+            (false, _) => Err(no_torrent(key)),
         }
     }
 
@@ -465,6 +472,10 @@ impl Api {
         let listed = self.find(&Key::Hash(hash)).await?;
         Ok(Added { name: listed.spec.name, ..self.added(listed.spec.id, torrent, true) })
     }
+}
+
+fn no_torrent(key: &Key) -> Refusal {
+    Refusal::new(Kind::NotFound, format!("there is no torrent {key}"))
 }
 
 /// What a torrent was done to.

@@ -10,6 +10,7 @@
 //! | `happened` | events |
 //! | `view` | how those are made of what the session tells |
 //! | `adding` | how a torrent comes in: bytes, URLs, links |
+//! | `removing` | a torrent's files, when they go with it |
 //! | `seeking` | links whose metadata is sought |
 //! | `roots` | which directories may be written to |
 //! | `whole` | whole numbers, however they are written |
@@ -19,6 +20,7 @@ mod adding;
 mod answer;
 mod desk;
 mod happened;
+mod removing;
 mod request;
 mod roots;
 mod seeking;

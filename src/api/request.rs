@@ -124,7 +124,7 @@ pub enum Request {
     SetFiles(Key, FilePatch),
     /// Have something done to it.
     Do(Key, Deed),
-    /// Take it out; with its data.
+    /// Take it out; with its files, unless another torrent may have the same.
     Remove(Key, bool),
     /// What happened since.
     Events(Option<Mark>),

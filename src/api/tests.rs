@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use data_encoding::BASE64;
+use sha1::Digest as _;
 
 use super::*;
 use crate::net::egress::Egress;
@@ -177,6 +178,63 @@ async fn a_link_is_sought_once_and_can_be_given_up() {
     let gone = api.answer(Request::Remove(Key::Hash(hash), false)).await;
     assert_eq!(kind(gone), Kind::NotFound);
     assert!(!add(&api, link()).await.was_there, "it can be sought again");
+    api.session().stop().await;
+}
+
+/// A torrent of the same two files, of zeros alone; `source` tells it from others.
+fn zeros(source: char) -> Addition {
+    let files = "d6:lengthi20000e4:pathl1:aeed4:attr1:p6:lengthi12768e4:pathl4:.pad1:0ee\
+                 d6:lengthi40000e4:pathl1:bee";
+    let mut bytes =
+        format!("d4:infod5:filesl{files}e4:name5:zeros12:piece lengthi32768e6:pieces60:")
+            .into_bytes();
+    for len in [32768, 32768, 7232] {
+        bytes.extend(sha1::Sha1::digest(vec![0; len]));
+    }
+    bytes.extend(format!("6:source1:{source}ee").into_bytes());
+    Addition { torrent: Some(BASE64.encode(&bytes)), ..Addition::default() }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_torrent_leaves_with_its_files_unless_another_one_has_the_same() {
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path().join("downloads/zeros");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("a"), [0; 20_000]).unwrap();
+    std::fs::write(folder.join("b"), [0; 40_000]).unwrap();
+    let api = api(home.path()).await;
+    assert_eq!(add(&api, zeros('1')).await.id, Some(1));
+    until(&api, 1, State::Seeding).await;
+    assert_eq!(add(&api, Addition { paused: true, ..zeros('2') }).await.id, Some(2));
+    let refused = api.answer(Request::Remove(Key::Id(1), true)).await.unwrap_err();
+    assert_eq!(refused.code, Kind::Conflict);
+    assert_eq!(refused.error, "zeros has files in the same place: remove that one first");
+    assert_eq!(show(&api, 1).await.torrent.state, State::Seeding, "it is as it was");
+    api.answer(Request::Remove(Key::Id(2), false)).await.unwrap();
+    assert!(folder.join("a").exists(), "the data of the other one stays");
+    let Ok(Answer::Done(done)) = api.answer(Request::Remove(Key::Id(1), true)).await else {
+        panic!()
+    };
+    assert_eq!((done.id, done.note.as_deref()), (Some(1), Some("2 files are gone, 58.6 KiB")));
+    assert!(!folder.exists() && home.path().join("downloads").is_dir());
+    assert!(list(&api, None).await.torrents.is_empty());
+    api.session().stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_that_a_torrent_never_had_stay_when_it_leaves() {
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path().join("downloads/zeros");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("a"), [0; 20_000]).unwrap();
+    let api = api(home.path()).await;
+    add(&api, Addition { paused: true, ..zeros('1') }).await;
+    let Ok(Answer::Done(done)) = api.answer(Request::Remove(Key::Id(1), true)).await else {
+        panic!()
+    };
+    let note = done.note.unwrap();
+    assert!(note.contains("/zeros/a stays: it is not as the torrent left it"), "{note}");
+    assert!(folder.join("a").exists());
     api.session().stop().await;
 }
 

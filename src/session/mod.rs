@@ -37,7 +37,7 @@ mod told;
 mod wanted;
 mod way_out;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
@@ -107,6 +107,7 @@ pub struct Session {
     patient: watch::Sender<bool>,
     dht: Option<Dht>,
     portmap: Option<PortMap>,
+    state_dir: Arc<Path>,
     /// How its ledger does.
     health: Health,
     heads: watch::Receiver<Heads>,
@@ -171,10 +172,9 @@ impl Session {
         let dht = config.dht.map(|options| start_dht(options, &egress, udp, mail.dht, file));
         let dht = dht.flatten();
         outside.tell(dht.as_ref(), &ports);
-        let portmap = outside.portmap().cloned();
-        let secrecy = Secrecy::new(config.encryption);
+        let (portmap, secrecy) = (outside.portmap().cloned(), Secrecy::new(config.encryption));
         tokio::spawn(listener::run(egress.clone(), listening, registered, secrecy.clone()));
-        let bell = Arc::new(Notify::new());
+        let (bell, state_dir) = (Arc::new(Notify::new()), Arc::from(&*config.state_dir));
         let (patient, patience) = watch::channel(false);
         let resources = Resources {
             peer_id,
@@ -209,6 +209,7 @@ impl Session {
             patient,
             dht,
             portmap,
+            state_dir,
             health,
             heads,
             _keeper,
@@ -316,6 +317,11 @@ impl Session {
     /// `Unknown`, `NoMetadata`, `Ended`.
     pub async fn metadata(&self, id: TorrentId) -> Result<Arc<Torrent>, Error> {
         self.ask(|answer| Command::Metadata(id, answer)).await.unwrap_or(Err(Error::Ended))
+    }
+
+    /// Where it keeps what it remembers.
+    pub fn state_dir(&self) -> Arc<Path> {
+        self.state_dir.clone()
     }
 
     /// What could not be read at the start of what was kept. The rest is as it was.
