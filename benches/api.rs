@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pigeon::api::{Api, ApiConfig, Limits, Roots};
+use pigeon::api::{Api, ApiConfig, Roots};
 use pigeon::base::digest::sha1;
 use pigeon::base::ids::TorrentId;
 use pigeon::http::token::Token;
@@ -64,8 +64,7 @@ async fn answer(count: usize) {
         roots: Roots::new(Vec::new()),
         egress: Egress::default(),
         rest: TorrentOptions::default(),
-        limits: Limits::default(),
-        speaker: |_, _, _, _| String::new(),
+        speaker: |_| String::new(),
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("a port").port();

@@ -6,16 +6,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use data_encoding::HEXLOWER;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::spawn_blocking;
 
-use crate::base::ids::{FileIndex, InfoHash, TorrentId};
+use crate::base::ids::{FileIndex, TorrentId};
 use crate::disk::Relocation;
+use crate::ledger;
 use crate::metainfo::Torrent;
 use crate::net::egress::Egress;
 use crate::roster::{Cursor, Flags, Phase, Row};
 use crate::session::{
-    Error, Heads, Listed, Rank, SeedLimits, Session, Setting, TorrentOptions, WebSeed,
+    Error, Heads, Listed, Rank, SeedLimits, Session, SessionSetting, Setting, TorrentOptions,
+    WebSeed,
 };
 use crate::torrent::handle::TorrentHandle;
 use crate::torrent::status::{State, WhyReport};
@@ -33,6 +35,8 @@ use super::view;
 /// How long an order waits for a torrent that comes in.
 const ARRIVE_MAX: Duration = Duration::from_secs(20);
 
+/// How long it is looked how much room there is.
+const FREE_MAX: Duration = Duration::from_secs(2);
 /// Events in one answer: some 150 KB. Who asks again gets the next ones.
 const EVENTS_MAX: usize = 1000;
 
@@ -67,8 +71,6 @@ pub struct ApiConfig {
     pub egress: Egress,
     /// How torrents are run, as far as nothing else is said of them.
     pub rest: TorrentOptions,
-    /// The limits at the start.
-    pub limits: Limits,
     /// Who words why a torrent waits.
     pub speaker: Speaker,
 }
@@ -79,16 +81,22 @@ pub struct Api {
     session: Session,
     config: Arc<ApiConfig>,
     began: Instant,
-    limits: watch::Sender<Limits>,
+    /// Who looks how much room there is: a disk that hangs has one of them.
+    looking: Arc<Semaphore>,
     searches: Searches,
 }
 
 impl Api {
     /// For this session.
     pub fn new(session: Session, config: ApiConfig) -> Self {
-        let limits = watch::Sender::new(config.limits);
         let (config, searches) = (Arc::new(config), Searches::start(session.clone()));
-        Self { session, config, began: Instant::now(), limits, searches }
+        Self {
+            session,
+            config,
+            began: Instant::now(),
+            looking: Arc::new(Semaphore::new(1)),
+            searches,
+        }
     }
 
     /// The session itself.
@@ -108,7 +116,7 @@ impl Api {
     pub async fn answer(&self, request: Request) -> Outcome {
         match request {
             Request::Session => self.standing().await.map(|it| Answer::Session(Box::new(it))),
-            Request::SetSession(patch) => Ok(Answer::Done(self.set_session(patch))),
+            Request::SetSession(patch) => self.set_session(patch).await.map(Answer::Done),
             Request::List(since) => self.list(since).await.map(Answer::List),
             Request::Add(addition) => self.add(*addition).await.map(Answer::Added),
             Request::Show(key) => self.show(&key).await,
@@ -143,8 +151,9 @@ impl Api {
         let count = |is_it: fn(&&Row) -> bool| rows.iter().filter(is_it).count() as u32;
         let sum = |rate: fn(&Row) -> u64| rows.iter().map(rate).sum();
         let dir = self.config.dir.clone();
-        let free = spawn_blocking(move || free_bytes(&dir)).await.ok().flatten();
-        let (events, limits) = (self.session.heads().borrow().events, *self.limits.borrow());
+        let free = self.free_bytes(dir).await;
+        let events = self.session.heads().borrow().events;
+        let limits = self.limits().await?;
         let dht_nodes = self.session.dht().map(|dht| dht.standing().good() as u32);
         Ok(Standing {
             version: self.config.version.to_owned(),
@@ -168,17 +177,32 @@ impl Api {
         })
     }
 
-    fn set_session(&self, patch: SessionPatch) -> Done {
+    /// Bytes that are free there; none when that is not known within a few seconds.
+    async fn free_bytes(&self, dir: PathBuf) -> Option<u64> {
+        let place = self.looking.clone().acquire_owned();
+        let place = tokio::time::timeout(FREE_MAX, place).await.ok()?.ok()?;
+        let look = spawn_blocking(move || {
+            let free = free_bytes(&dir);
+            drop(place);
+            free
+        });
+        tokio::time::timeout(FREE_MAX, look).await.ok()?.ok().flatten()
+    }
+
+    async fn set_session(&self, patch: SessionPatch) -> Result<Done, Refusal> {
         let limit = |limit: u64| Some(limit).filter(|limit| *limit > 0);
-        if let Some(down) = patch.limit_down.map(limit) {
-            self.session.limit_down(down);
-            self.limits.send_modify(|limits| limits.down = down);
-        }
-        if let Some(up) = patch.limit_up.map(limit) {
-            self.session.limit_up(up);
-            self.limits.send_modify(|limits| limits.up = up);
-        }
-        Done::default()
+        let known = self.limits().await?;
+        let down = patch.limit_down.map_or(known.down, limit);
+        let up = patch.limit_up.map_or(known.up, limit);
+        self.session.set_all(SessionSetting::Limits(ledger::Limits { down, up })).await?;
+        Ok(Done::default())
+    }
+
+    /// The limits of all torrents together.
+    async fn limits(&self) -> Result<Limits, Refusal> {
+        let settings = self.session.settings().await.ok_or_else(Refusal::ended)?;
+        let ledger::Limits { down, up } = settings.limits;
+        Ok(Limits { down, up })
     }
 
     async fn list(&self, since: Option<Mark>) -> Result<List, Refusal> {
@@ -271,7 +295,7 @@ impl Api {
         let is_private = self.find(key).await?.row.flags.has(Flags::PRIVATE);
         // One that rests is not asked what it waits for.
         let report = handle.why().await.unwrap_or_default();
-        let limit_of_all = self.limits.borrow().down;
+        let limit_of_all = self.limits().await?.down;
         let (state, id) = (handle.state(), handle.id());
         let waiting = Waiting { report, state, id, is_private, limit_of_all };
         let text = (self.config.speaker)(&waiting);
@@ -399,22 +423,24 @@ impl Api {
         }
         let listed = found?;
         let doomed = match data {
-            true => Some(Doomed::of(&self.session, &listed).await?),
+            true => {
+                let doomed = Doomed::of(&self.session, &listed).await?;
+                self.admit(doomed.dir().to_owned()).await?;
+                Some(doomed)
+            }
             false => None,
         };
-        let (spec, session) = (listed.spec, self.session.clone());
-        let v2 = spec.info_hash_v2.map(|hash| InfoHash(std::array::from_fn(|at| hash.0[at])));
-        let Some(hash) = spec.info_hash.or(v2) else { return Err(no_torrent(key)) };
+        let (id, session) = (listed.spec.id, self.session.clone());
         // What is begun is done, also when nobody waits for the answer any more.
         let leaves = tokio::spawn(async move {
-            let is_gone = session.remove(hash).await.map_err(Refusal::from)?;
+            let is_gone = session.remove_number(id).await.map_err(Refusal::from)?;
             Ok::<_, Refusal>(match doomed.filter(|_| is_gone) {
                 Some(doomed) => (is_gone, Some(doomed.erase().await)),
                 None => (is_gone, None),
             })
         });
         match leaves.await.map_err(|_| Refusal::ended())?? {
-            (true, note) => Ok(done(spec.id, note)),
+            (true, note) => Ok(done(id, note)),
             (false, _) => Err(no_torrent(key)),
         }
     }
@@ -469,8 +495,12 @@ impl Api {
     /// A torrent that is there already.
     async fn known(&self, torrent: &Torrent) -> Result<Added, Refusal> {
         let hash = self.added(TorrentId(0), torrent, true).hash;
-        let listed = self.find(&Key::Hash(hash)).await?;
-        Ok(Added { name: listed.spec.name, ..self.added(listed.spec.id, torrent, true) })
+        let was_there = self.added(TorrentId(0), torrent, true);
+        // One that comes in or leaves at this moment is not listed.
+        let Ok(listed) = self.find(&Key::Hash(hash)).await else {
+            return Ok(Added { id: None, ..was_there });
+        };
+        Ok(Added { id: Some(listed.spec.id.0), name: listed.spec.name, ..was_there })
     }
 }
 

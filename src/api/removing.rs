@@ -55,6 +55,11 @@ impl Doomed {
         }
     }
 
+    /// Where they are.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// Removes them, now that the torrent has left. Returns what came of it, in words for people.
     pub(super) async fn erase(self) -> String {
         let Self { torrent, state_dir, dir } = self;

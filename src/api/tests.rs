@@ -44,7 +44,6 @@ async fn api(dir: &Path) -> Api {
             roots: Roots::new(vec![downloads]),
             egress: Egress::default(),
             rest,
-            limits: Limits::default(),
             speaker: |waiting| format!("it is torrent {}", waiting.id.0),
         },
     )

@@ -24,7 +24,7 @@ const ANSWER_LEN_MAX: usize = 256 << 20;
 const EVENT_LEN_MAX: usize = 1 << 20;
 
 /// Where a server is.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Target {
     /// `http://HOST:PORT`, with what opens it.
     Url {
@@ -35,6 +35,15 @@ pub enum Target {
     },
     /// A Unix socket.
     Socket(PathBuf),
+}
+
+impl std::fmt::Debug for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Url { url, .. } => write!(f, "Url({url})"),
+            Self::Socket(path) => write!(f, "Socket({})", path.display()),
+        }
+    }
 }
 
 /// Why there is no answer.

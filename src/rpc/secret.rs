@@ -21,14 +21,19 @@ impl Secret {
     /// # Errors
     /// It cannot be read or made, others may read it, or it holds no token.
     pub fn at(path: &Path) -> io::Result<Self> {
-        let mut make = OpenOptions::new();
-        match make.write(true).create_new(true).mode(0o600).open(path) {
-            Ok(mut file) => {
-                let text = spell(rand::random());
-                file.write_all(format!("{text}\n").as_bytes())?;
-                file.sync_all()?;
-                Ok(Self(text))
-            }
+        if path.exists() {
+            return Self::read(path);
+        }
+        // It is whole before it has its name: whoever is killed meanwhile leaves no half of one.
+        let new = path.with_extension(format!("{:08x}.new", rand::random::<u32>()));
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+        let text = spell(rand::random());
+        let written = file.write_all(format!("{text}\n").as_bytes()).and_then(|()| file.sync_all());
+        let named = written.and_then(|()| std::fs::hard_link(&new, path));
+        // It has another name now, or is of no use.
+        let _ = std::fs::remove_file(&new);
+        match named {
+            Ok(()) => Ok(Self(text)),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Self::read(path),
             Err(error) => Err(error),
         }

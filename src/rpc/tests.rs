@@ -55,7 +55,6 @@ pub(super) async fn api(home: &TempDir) -> (Api, PathBuf) {
         roots: Roots::new(vec![root.clone()]),
         egress: Egress::default(),
         rest: TorrentOptions::default(),
-        limits: Limits::default(),
         speaker: |_| "it waits".to_owned(),
     };
     (Api::new(session, config), root)

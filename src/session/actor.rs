@@ -269,6 +269,7 @@ impl Actor {
             }
             Command::Seek { request, answer } => self.seek(request, answer).await,
             Command::Remove { info_hash, answer } => self.remove(info_hash, answer).await,
+            Command::RemoveNumber { id, answer } => self.remove_number(id, answer).await,
             Command::List(answer) => {
                 let queue = self.wanted.in_order().filter_map(|spec| self.members.get(&spec.id));
                 let staying = queue.filter(|member| !member.is_leaving);

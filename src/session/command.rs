@@ -31,6 +31,8 @@ pub(super) enum Command {
     Seek { request: SeekRequest, answer: oneshot::Sender<Result<Seeking, Error>> },
     /// End a torrent; answered when it has ended, with whether there was one.
     Remove { info_hash: InfoHash, answer: RemoveAnswer },
+    /// The same, of the torrent of this number.
+    RemoveNumber { id: TorrentId, answer: RemoveAnswer },
     /// Which torrents are there?
     List(oneshot::Sender<Vec<(InfoHash, TorrentHandle)>>),
     /// What is known of this torrent, or of all?

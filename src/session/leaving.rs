@@ -9,7 +9,7 @@ use crate::roster::policy::Input;
 
 use super::actor::{Actor, unix_now};
 use super::homes::Elsewhere;
-use super::member::{Arriving, Member, RemoveAnswer};
+use super::member::{Arriving, RemoveAnswer};
 use super::slumber;
 use super::wanted::swarm_hashes;
 
@@ -19,21 +19,35 @@ const ARRIVE_MAX: Duration = Duration::from_secs(3);
 const COMPARE_MAX: Duration = Duration::from_secs(2);
 
 impl Actor {
-    /// Ends a torrent and takes it out, and has the ledger give it up.
+    /// Ends the torrent that has this hash, of several the one that runs, as
+    /// [`remove_number`](Self::remove_number).
     pub(super) async fn remove(&mut self, info_hash: InfoHash, answer: RemoveAnswer) {
-        let id = self.hashes.get(&info_hash).copied();
-        let member = id.and_then(|id| self.members.get(&id)).map(Box::as_ref);
-        let is_it = |member: &&Member| member.info_hash == info_hash && !member.is_leaving;
-        if let Some(id) = member.filter(is_it).map(|member| member.facts.id) {
+        let known = self.hashes.get(&info_hash).copied();
+        let is_it = |id: &TorrentId| match self.members.get(id) {
+            Some(member) => member.info_hash == info_hash,
+            None => self.returning.absent.contains_key(id),
+        };
+        let coming = || {
+            let mut coming = self.arriving.values();
+            coming.find(|it| it.info_hash == Some(info_hash)).map(|it| it.facts.id)
+        };
+        match known.filter(is_it).or_else(coming) {
+            Some(id) => self.remove_number(id, answer).await,
+            None => drop(answer.send(Ok(false))),
+        }
+    }
+
+    /// Ends a torrent and takes it out, and has the ledger give it up.
+    pub(super) async fn remove_number(&mut self, id: TorrentId, answer: RemoveAnswer) {
+        if self.members.get(&id).is_some_and(|member| !member.is_leaving) {
             let kept = self.wanted.remove(id).await;
             self.answers.on_removed(id, kept);
-            self.end(id, answer);
-            return;
+            return self.end(id, answer);
         }
-        if let Some(id) = id.filter(|id| self.returning.absent.contains_key(id)) {
+        if self.returning.absent.contains_key(&id) {
             return self.remove_absent(id, answer).await;
         }
-        let coming = |it: &&mut Arriving| it.info_hash == Some(info_hash);
+        let coming = |it: &&mut Arriving| it.facts.id == id;
         match self.arriving.values_mut().find(coming).filter(|it| it.removal.is_none()) {
             // As soon as it is here.
             Some(arriving) => arriving.removal = Some(answer),

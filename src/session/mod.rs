@@ -281,6 +281,15 @@ impl Session {
         removed.unwrap_or(Err(Error::Ended))
     }
 
+    /// As [`remove`](Self::remove), of the torrent of this number, whoever else has its hash.
+    ///
+    /// # Errors
+    /// As [`remove`](Self::remove).
+    pub async fn remove_number(&self, id: TorrentId) -> Result<bool, Error> {
+        let removed = self.ask(|answer| Command::RemoveNumber { id, answer }).await;
+        removed.unwrap_or(Err(Error::Ended))
+    }
+
     /// Sets something of a torrent, also of one that only waits. A ledger has it within a second.
     ///
     /// # Errors

@@ -318,6 +318,9 @@ async fn wait(
             Woken::Move(order) => {
                 // Seldom: thousands wait, and none of them is to have room for it.
                 Box::pin(relocate(parts, ends, order, None, early)).await?;
+                if waiting.hear(early) {
+                    return Some(Next::Open(Before::Nothing));
+                }
             }
             Woken::End => return None,
         }
@@ -402,7 +405,11 @@ async fn fail(ends: &mut Ends, why: String, early: &mut Vec<Command>) -> Option<
                 ends.end(answer).await;
                 return None;
             }
-            Command::Resume => return Some(Next::Open(Before::Nothing)),
+            Command::Resume => {
+                // What was said of a pause before is void.
+                parked::keep(early, Command::Resume);
+                return Some(Next::Open(Before::Nothing));
+            }
             Command::Move(order) => return Some(Next::Move(Box::new(order), None)),
             order => parked::keep(early, order),
         }

@@ -1,7 +1,7 @@
 //! A torrent of which nothing runs: it waits for its turn, or has seeded enough. One task that
 //! sleeps until an order comes, without a timer, an open file or a connection.
 
-use super::command::{Command, MoveOrder};
+use super::command::{Choice, Command, MoveOrder};
 use super::ends::Ends;
 use super::status::{State, Status};
 use super::wish::Wish;
@@ -34,6 +34,22 @@ impl Waiting {
     /// As one that has seeded enough.
     pub fn finished() -> Self {
         Self { state: State::Finished, is_paused: false }
+    }
+
+    /// Takes over what was said of its rest while its files were moved; whether it runs at once.
+    pub fn hear(&mut self, early: &mut Vec<Command>) -> bool {
+        let is_of_rest = |order: &mut Command| {
+            matches!(order, Command::Pause | Command::Resume | Command::Unpause)
+        };
+        let mut runs = false;
+        for order in early.extract_if(.., is_of_rest) {
+            match order {
+                Command::Pause => self.is_paused = true,
+                Command::Resume if !self.is_paused || self.state == State::Finished => runs = true,
+                _ => self.is_paused = false,
+            }
+        }
+        runs
     }
 
     /// How that is shown.
@@ -120,10 +136,13 @@ fn makes_void(order: &Command, before: &Command) -> bool {
         )
         | (Command::LimitDown(_), Command::LimitDown(_))
         | (Command::LimitUp(_), Command::LimitUp(_))
-        | (Command::SelectFiles(_), Command::SelectFiles(_))
         | (Command::Move(_), Command::Move(_))
         | (Command::Conduct(_), Command::Conduct(_))
         | (Command::Sources(_), Command::Sources(_)) => true,
+        // Which are wanted says nothing of how urgent those are.
+        (Command::SelectFiles(now), Command::SelectFiles(before)) => {
+            matches!(now, Choice::Priorities(_)) || matches!(before, Choice::Wanted(_))
+        }
         (Command::AddPeer(now), Command::AddPeer(before)) => now == before,
         (Command::AddWebSeed(now), Command::AddWebSeed(before)) => now.url == before.url,
         _ => false,
@@ -176,7 +195,7 @@ mod tests {
     use crate::net::limiter::Limiter;
     use crate::torrent::bell::silent;
     use crate::torrent::board::Board;
-    use crate::torrent::command::{Choice, Commander, commands};
+    use crate::torrent::command::{Commander, commands};
     use crate::torrent::handle::NewsSender;
     use crate::torrent::options::TorrentOptions;
     use crate::torrent::share::Share;
@@ -223,6 +242,22 @@ mod tests {
         async fn until(&mut self, state: State) {
             self.status.wait_for(|status| status.state == state).await.unwrap();
         }
+    }
+
+    #[test]
+    fn what_was_said_of_its_rest_during_a_move_is_of_its_wait() {
+        let mut waiting = Waiting { state: State::Queued, is_paused: true };
+        let mut early = vec![Command::LimitUp(None)];
+        let mut said = |order, waiting: &mut Waiting| {
+            keep(&mut early, order);
+            let runs = waiting.hear(&mut early);
+            assert_eq!(early.len(), 1, "the rest is for later");
+            runs
+        };
+        assert!(!said(Command::Resume, &mut waiting) && !waiting.is_paused, "it has its turn");
+        assert!(said(Command::Resume, &mut waiting), "out of turn");
+        assert!(!said(Command::Pause, &mut waiting) && waiting.is_paused);
+        assert!(!said(Command::Unpause, &mut waiting) && !waiting.is_paused);
     }
 
     #[tokio::test]

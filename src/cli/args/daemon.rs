@@ -33,7 +33,8 @@ pub struct DaemonArgs {
     #[arg(long, value_name = "FILE", env = "DRIVER_SOCKET", value_hint = ValueHint::FilePath)]
     pub socket: Option<PathBuf>,
     /// The token is in this file, made when missing [default: daemon/token, in the state directory]
-    #[arg(long, value_name = "FILE", env = "DRIVER_TOKEN_FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", env = "DRIVER_DAEMON_TOKEN_FILE",
+          value_hint = ValueHint::FilePath)]
     pub token_file: Option<PathBuf>,
     /// A name that it is asked by, besides localhost: that of this machine
     #[arg(long, value_name = "NAME", env = "DRIVER_HOST", value_delimiter = ',')]

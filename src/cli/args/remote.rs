@@ -51,10 +51,16 @@ pub struct RemoteArgs {
           value_hint = ValueHint::FilePath)]
     pub socket: Option<PathBuf>,
     /// The daemon's token; others of this machine can see it here
-    #[arg(long, value_name = "TOKEN", global = true, env = "DRIVER_TOKEN", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        global = true,
+        env = "DRIVER_REMOTE_TOKEN",
+        hide_env_values = true
+    )]
     pub token: Option<String>,
     /// Read it from this file
-    #[arg(long, value_name = "FILE", global = true, env = "DRIVER_TOKEN_FILE",
+    #[arg(long, value_name = "FILE", global = true, env = "DRIVER_REMOTE_TOKEN_FILE",
           value_hint = ValueHint::FilePath)]
     pub token_file: Option<PathBuf>,
     /// Print answers as JSON

@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::warn;
 
-use crate::api::{Api, ApiConfig, Limits, Request, Roots, SessionPatch, Waiting};
+use crate::api::{Api, ApiConfig, Request, Roots, SessionPatch, Waiting};
 use crate::cli::args::{Common, DaemonArgs, Options};
 use crate::cli::config::{Settings, state_dir};
 use crate::cli::engine::failure;
@@ -50,7 +50,6 @@ pub fn run(arguments: &DaemonArgs, common: &Common) -> Outcome {
         let rest = torrent_options(&arguments.options).waits_for_disk(true).checks_room(false);
         let config =
             session_config(&arguments.options, common)?.ledger(true).restored(rest.clone());
-        let limits = Limits { down: config.download_limit, up: config.upload_limit };
         let egress = config.egress.clone();
         let session = Session::start(config).await.map_err(failure)?;
         for trouble in session.troubles() {
@@ -66,7 +65,6 @@ pub fn run(arguments: &DaemonArgs, common: &Common) -> Outcome {
                 roots: Roots::new(roots),
                 egress,
                 rest,
-                limits,
                 speaker: speak,
             },
         );
@@ -76,11 +74,15 @@ pub fn run(arguments: &DaemonArgs, common: &Common) -> Outcome {
                 greet(&doors, session.find_all().await.len(), &dir);
                 let reload = reload_on_hangup(api.clone());
                 let token = Token::new(doors.secret.text());
-                let Doors { listeners, local, .. } = doors;
+                let Doors { listeners, local, socket, .. } = doors;
                 let rpc = Rpc { listeners, local, token, hosts: arguments.host.clone(), api };
                 tell(&[NotifyState::Ready]);
                 rpc.run(stopper.asked()).await;
                 reload.abort();
+                if let Some(socket) = socket {
+                    // Who asks from now on is told that nobody is there.
+                    let _ = std::fs::remove_file(socket);
+                }
                 Ok(End::Complete)
             }
             Err(failure) => Err(failure),
@@ -202,12 +204,28 @@ fn bind(path: &Path) -> Result<UnixListener, Failure> {
         // Where that fails, so does what follows.
         let _ = std::fs::remove_file(path);
     }
-    let bound = StdUnixListener::bind(path).and_then(|listener| {
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    let bound = bind_apart(path).and_then(|listener| {
         listener.set_nonblocking(true)?;
         UnixListener::from_std(listener)
     });
     bound.map_err(|error| from_io(&format!("cannot open the socket {}", shown(path)), &error))
+}
+
+/// Opens it where nobody else gets to, until it is for its owner alone: who connects before that
+/// would be heard.
+fn bind_apart(path: &Path) -> std::io::Result<StdUnixListener> {
+    let apart = path.with_extension(format!("{}.new", std::process::id()));
+    std::fs::DirBuilder::new().mode(0o700).create(&apart)?;
+    let inside = apart.join("s");
+    let bound = StdUnixListener::bind(&inside).and_then(|listener| {
+        std::fs::set_permissions(&inside, std::fs::Permissions::from_mode(0o600))?;
+        std::fs::rename(&inside, path)?;
+        Ok(listener)
+    });
+    // Where it is not empty, something else is wrong, which is told.
+    let _ = std::fs::remove_file(&inside);
+    let _ = std::fs::remove_dir(&apart);
+    bound
 }
 
 fn greet(doors: &Doors, torrents: usize, dir: &Path) {

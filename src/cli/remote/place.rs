@@ -70,7 +70,7 @@ fn by_url(url: &str, arguments: &RemoteArgs, own: Option<&Path>) -> Result<Place
         None => match own.map(|own| own.join("token")).filter(|file| is_here && file.exists()) {
             Some(file) => read(&file)?,
             None => {
-                let why = "wants a token: --token-file FILE, or DRIVER_TOKEN; the daemon keeps it \
+                let why = "wants a token: --token-file FILE, or DRIVER_REMOTE_TOKEN; the daemon keeps it \
                            in daemon/token of its state directory";
                 return Err(Failure::usage(format!("{} {why}", escape(url))));
             }

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::api::{Api, ApiConfig, Limits, Roots};
+use crate::api::{Api, ApiConfig, Roots};
 use crate::cli::args::{Cli, Command};
 use crate::cli::exit::Exit;
 use crate::http::token::Token;
@@ -68,7 +68,6 @@ impl Daemon {
                 roots: Roots::new(vec![home.path().to_owned()]),
                 egress: Egress::default(),
                 rest,
-                limits: Limits::default(),
                 speaker: |_| "It rests.\n".to_owned(),
             },
         );
