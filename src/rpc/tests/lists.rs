@@ -152,6 +152,6 @@ async fn a_torrent_is_shown_closely() {
     assert_eq!(served.say(&format!("PATCH {path}/files"), &skip).await.status(), 200);
     assert_eq!(served.get(&format!("{path}/files")).await.json()[0]["wanted"], json!(false));
     let data = served.ask(&format!("DELETE {path}?data=true"), "").await;
-    assert_eq!(data.status(), 400, "{data:?}");
-    assert_eq!(served.get(&path).await.status(), 200, "it is still there");
+    assert_eq!(data.status(), 200, "{data:?}");
+    assert_eq!(served.get(&path).await.status(), 404, "it has left");
 }
