@@ -35,6 +35,8 @@ use super::view;
 /// How long an order waits for a torrent that comes in.
 const ARRIVE_MAX: Duration = Duration::from_secs(20);
 
+/// How long an order waits for the ledger.
+const KEEP_MAX: Duration = Duration::from_secs(5);
 /// How long it is looked how much room there is.
 const FREE_MAX: Duration = Duration::from_secs(2);
 /// Events in one answer: some 150 KB. Who asks again gets the next ones.
@@ -109,11 +111,33 @@ impl Api {
         self.session.heads()
     }
 
-    /// Answers a request.
+    /// Answers a request. What it sets is kept when it is answered, unless the disk of the ledger
+    /// hangs.
     ///
     /// # Errors
     /// Why it is not done, as a value.
     pub async fn answer(&self, request: Request) -> Outcome {
+        let sets = request.sets();
+        let answer = self.meet(request).await?;
+        if sets {
+            self.keep().await?;
+        }
+        Ok(answer)
+    }
+
+    /// Waits until what was set is kept.
+    async fn keep(&self) -> Result<(), Refusal> {
+        let why = match tokio::time::timeout(KEEP_MAX, self.session.kept()).await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(Error::Ended)) => return Err(Refusal::ended()),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "its disk does not answer".to_owned(),
+        };
+        let words = format!("it is done, but may be forgotten when the daemon ends: {why}");
+        Err(Refusal::new(Kind::Failed, words))
+    }
+
+    async fn meet(&self, request: Request) -> Outcome {
         match request {
             Request::Session => self.standing().await.map(|it| Answer::Session(Box::new(it))),
             Request::SetSession(patch) => self.set_session(patch).await.map(Answer::Done),

@@ -130,6 +130,13 @@ pub enum Request {
     Events(Option<Mark>),
 }
 
+impl Request {
+    /// Does it set something that is to be kept? What is added and removed is kept by itself.
+    pub(super) fn sets(&self) -> bool {
+        matches!(self, Self::SetSession(_) | Self::Set(..) | Self::SetFiles(..) | Self::Do(..))
+    }
+}
+
 /// What of a session can be set; what is not there stays.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

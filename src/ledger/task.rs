@@ -74,6 +74,7 @@ enum Order {
     PutSession(SessionSpec),
     Remove { id: TorrentId, waiting: Waiting },
     Tally { id: TorrentId, tally: Tally },
+    Kept { waiting: Waiting },
     Read { id: TorrentId, reading: Reading },
     Stop { waiting: Waiting },
 }
@@ -141,16 +142,21 @@ impl Keeping {
         let _ = self.orders.send(Order::Used(id)).await;
     }
 
-    /// Keeps what is wanted of a torrent now. Nobody hears when.
+    /// Keeps what is wanted of a torrent now. Nobody hears when, unless by [`kept`](Self::kept).
     pub async fn put(&self, spec: Spec) {
         // Whoever stopped it knows that nothing is kept any more.
         let _ = self.orders.send(Order::Put(Box::new(spec))).await;
     }
 
-    /// Keeps what is wanted of all torrents together now. Nobody hears when.
+    /// Keeps what is wanted of all torrents together now. Nobody hears when, as above.
     pub async fn put_session(&self, session: SessionSpec) {
         // As above.
         let _ = self.orders.send(Order::PutSession(session)).await;
+    }
+
+    /// The answer comes when all that was said before is on the device, counts apart.
+    pub async fn kept(&self) -> Answer<()> {
+        self.ask(|waiting| Order::Kept { waiting }).await
     }
 
     /// Removes a torrent. Returns when that is gathered; the answer comes when it is on the device.
@@ -290,7 +296,7 @@ impl Hand {
                     tokio::spawn(async move { threads.read(read).await });
                 }
             },
-            Order::Stop { waiting } => self.gathered(None, waiting),
+            Order::Kept { waiting } | Order::Stop { waiting } => self.gathered(None, waiting),
         }
     }
 

@@ -293,6 +293,7 @@ impl Actor {
                 self.set_all(setting);
                 let _ = answer.send(());
             }
+            Command::Keep(answer) => drop(answer.send(self.wanted.kept().await)),
             Command::LookAtAll(answer) => drop(answer.send(*self.wanted.together())),
             Command::Stop(answer) => self.stop(answer).await,
         }

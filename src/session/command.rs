@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 
 use crate::base::ids::{InfoHash, TorrentId};
 use crate::ledger::SessionSpec;
+use crate::ledger::task;
 use crate::metainfo::Torrent;
 use crate::roster::{Changes, Cursor, Event, Lost};
 use crate::torrent::handle::TorrentHandle;
@@ -43,6 +44,8 @@ pub(super) enum Command {
     Set { id: TorrentId, setting: Setting, answer: oneshot::Sender<Result<bool, Error>> },
     /// Set something of all together.
     SetAll(SessionSetting, oneshot::Sender<()>),
+    /// Give the ledger all that was set; answered with what says when it is kept, if it is.
+    Keep(oneshot::Sender<Option<task::Answer<()>>>),
     /// What is set of all together?
     LookAtAll(oneshot::Sender<SessionSpec>),
     /// How do torrents stand that changed since then?

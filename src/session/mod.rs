@@ -290,7 +290,8 @@ impl Session {
         removed.unwrap_or(Err(Error::Ended))
     }
 
-    /// Sets something of a torrent, also of one that only waits. A ledger has it within a second.
+    /// Sets something of a torrent, also of one that only waits. A ledger has it within a second,
+    /// or when [`kept`](Self::kept) returns.
     ///
     /// # Errors
     /// `Unknown`, `Refused`, `Ended`.
@@ -306,6 +307,18 @@ impl Session {
             if let Some(handle) = listed.handle {
                 drop(handle.room().await);
             }
+        }
+    }
+
+    /// Returns when all that was set so far is kept: nothing that happens then undoes it. Without a
+    /// ledger that is at once, and nothing is.
+    ///
+    /// # Errors
+    /// `NotKept`: it holds, but only in this run, unless a later attempt succeeds. `Ended`.
+    pub async fn kept(&self) -> Result<(), Error> {
+        match self.ask(Command::Keep).await.ok_or(Error::Ended)? {
+            Some(answer) => Ok(answer.wait().await?),
+            None => Ok(()),
         }
     }
 

@@ -290,6 +290,12 @@ impl Wanted {
         }
     }
 
+    /// Gives it to the ledger, and says when it is kept; none where nobody keeps it.
+    pub async fn kept(&mut self) -> Option<Answer<()>> {
+        self.keep().await;
+        Some(self.keeping.as_ref()?.kept().await)
+    }
+
     /// Gives the ledger what a torrent has done.
     pub async fn tally(&self, id: TorrentId, tally: Tally) {
         if let Some(keeping) = self.keeping.as_ref().filter(|_| self.kept.contains(&id)) {

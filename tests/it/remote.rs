@@ -1,6 +1,8 @@
 //! `driver remote` against a `driver daemon`: by its socket, by HTTP with its token, and when
 //! nobody is there.
 
+mod killed;
+
 use std::path::Path;
 use std::process::Output;
 use std::time::{Duration, Instant};
