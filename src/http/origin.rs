@@ -23,6 +23,12 @@ pub fn is_for_us(headers: &HeaderMap, allowed: &[String]) -> bool {
     !headers.contains_key(HOST) || only(headers, HOST).is_some_and(|host| is_ours(host, allowed))
 }
 
+/// Whether a request names an address instead of a name. No name of a stranger leads here by one,
+/// and a page that has one in its address bar came from there: [`is_foreign`] tells it apart.
+pub fn is_by_address(headers: &HeaderMap) -> bool {
+    only(headers, HOST).is_some_and(|host| bare(host).parse::<IpAddr>().is_ok())
+}
+
 /// The text of a header that is there once. More of them mean whatever their reader likes.
 fn only(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     let mut values = headers.get_all(name).iter();
@@ -35,12 +41,17 @@ fn is_same_origin(origin: Option<&str>, host: Option<&str>) -> bool {
     named.zip(host).is_some_and(|(named, host)| named.eq_ignore_ascii_case(host))
 }
 
-fn is_ours(host: &str, allowed: &[String]) -> bool {
+/// A host without its port and brackets.
+fn bare(host: &str) -> &str {
     let bare = match host.rsplit_once(':') {
         Some((bare, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => bare,
         _ => host,
     };
-    let bare = without_brackets(bare);
+    without_brackets(bare)
+}
+
+fn is_ours(host: &str, allowed: &[String]) -> bool {
+    let bare = bare(host);
     let address: Option<IpAddr> = bare.parse().ok();
     // An address may be written in several ways.
     let is_it = |name: &String| match address {
@@ -93,6 +104,19 @@ mod tests {
         ] {
             assert!(!for_us(host, &[]), "{host}");
         }
+    }
+
+    #[test]
+    fn an_address_is_no_name() {
+        let by_address = |host: &str| is_by_address(&headers(&[(HOST, host.as_bytes())]));
+        for host in ["10.0.0.1", "10.0.0.1:6880", "[fd00::6]:6880", "[::1]"] {
+            assert!(by_address(host), "{host}");
+        }
+        for host in ["evil.example", "10.0.0.1.evil.example", "10.0.0.1:x", "1", "0x7f.1", ""] {
+            assert!(!by_address(host), "{host}");
+        }
+        let twice = headers(&[(HOST, b"10.0.0.1"), (HOST, b"evil.example")]);
+        assert!(!is_by_address(&twice) && !is_by_address(&HeaderMap::new()));
     }
 
     #[test]

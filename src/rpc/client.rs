@@ -152,7 +152,7 @@ impl Client {
             401 | 429 => ClientError::Token(why),
             400 | 413 | 415 => ClientError::Refused(Refusal::invalid(why)),
             404 => ClientError::Refused(Refusal::new(crate::api::Kind::NotFound, why)),
-            409 => ClientError::Refused(Refusal::new(crate::api::Kind::Conflict, why)),
+            403 | 409 => ClientError::Refused(Refusal::new(crate::api::Kind::Conflict, why)),
             424 => ClientError::Refused(Refusal::new(crate::api::Kind::Failed, why)),
             _ => ClientError::Network(why),
         })

@@ -21,7 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::api::{Answer, Api, Kind, Mark, Refusal, Request};
 use crate::http::answer::{Refused, json_answer, protect};
 use crate::http::body::{BodyError, Scales, Upload, Weight, drain};
-use crate::http::origin::{is_for_us, is_foreign};
+use crate::http::origin::{is_by_address, is_for_us, is_foreign};
 use crate::http::token::{Guesses, Token, bearer};
 
 use super::call::{self, Media, Wrong};
@@ -45,9 +45,37 @@ const QUESTIONS_LEN: usize = 64;
 /// What all requests meet.
 pub(super) struct Front {
     api: Api,
-    hosts: Vec<String>,
+    hosts: Hosts,
     scales: Scales,
     door: mpsc::Sender<Question>,
+}
+
+/// As what it may be asked.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct Hosts {
+    /// By these names and addresses, besides loopback addresses and `localhost`,
+    names: Vec<String>,
+    /// and by any address, since it listens at all that this machine has.
+    has_many_addresses: bool,
+}
+
+impl Hosts {
+    /// These names, and the addresses that it listens at.
+    pub fn new(mut names: Vec<String>, listening: impl Iterator<Item = IpAddr>) -> Self {
+        let mut has_many_addresses = false;
+        for address in listening {
+            match address.is_unspecified() {
+                true => has_many_addresses = true,
+                false => names.push(address.to_string()),
+            }
+        }
+        Self { names, has_many_addresses }
+    }
+
+    /// Does a request name one of them?
+    pub fn know(&self, headers: &HeaderMap) -> bool {
+        is_for_us(headers, &self.names) || self.has_many_addresses && is_by_address(headers)
+    }
 }
 
 /// Somebody shows a token.
@@ -68,7 +96,7 @@ enum Verdict {
 }
 
 impl Front {
-    pub fn new(api: Api, token: Token, hosts: Vec<String>) -> Self {
+    pub fn new(api: Api, token: Token, hosts: Hosts) -> Self {
         let (door, questions) = mpsc::channel(QUESTIONS_LEN);
         tokio::spawn(keep_door(token, questions));
         Self { api, hosts, scales: Scales::new(BODIES_BUDGET), door }
@@ -136,8 +164,9 @@ async fn answer(
     local: bool,
 ) -> Result<Response, Refused> {
     let (method, path, headers) = (&parts.method, parts.uri.path(), &parts.headers);
-    if !local && !is_for_us(headers, &front.hosts) {
-        let why = "this server is asked by another name: --host allows one more";
+    if !local && !front.hosts.know(headers) {
+        let why =
+            "it does not know that name as its own: driver daemon --host NAME allows one more";
         return Err(Refused::new(StatusCode::FORBIDDEN, why));
     }
     if is_foreign(headers) {
@@ -298,7 +327,7 @@ mod tests {
     async fn a_body_weighs_what_it_says_until_it_is_answered() {
         let home = tempfile::tempdir().unwrap();
         let (api, _) = api(&home).await;
-        let front = Arc::new(Front::new(api, Token::new("x"), Vec::new()));
+        let front = Arc::new(Front::new(api, Token::new("x"), Hosts::default()));
         // Somebody who is asked and never answers.
         let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/x.torrent", silent.local_addr().unwrap());

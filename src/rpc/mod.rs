@@ -33,7 +33,7 @@ use crate::http::token::Token;
 pub use client::{Client, ClientError, Event, Events, Target};
 pub use secret::Secret;
 
-use front::Front;
+use front::{Front, Hosts};
 
 /// Connections at once, below the 1024 descriptors that a process usually may have.
 const CONNECTIONS_MAX: usize = 256;
@@ -48,7 +48,7 @@ pub struct Rpc {
     pub local: Option<UnixListener>,
     /// What opens it.
     pub token: Token,
-    /// Names that it may be asked by, besides loopback addresses and `localhost`.
+    /// Names that it may be asked by, besides `localhost` and the addresses that it listens at.
     pub hosts: Vec<String>,
     /// Who answers.
     pub api: Api,
@@ -58,6 +58,8 @@ impl Rpc {
     /// Serves until `end` is ready. What is being answered then gets a second more.
     pub async fn run(self, end: impl Future<Output = ()>) {
         let Self { listeners, local, token, hosts, api } = self;
+        let listening = listeners.iter().filter_map(|it| it.local_addr().ok());
+        let hosts = Hosts::new(hosts, listening.map(|it| it.ip()));
         let front = Arc::new(Front::new(api, token, hosts));
         let (stop, stopped) = watch::channel(false);
         let until = |mut stopped: watch::Receiver<bool>| async move {

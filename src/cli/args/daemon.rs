@@ -36,7 +36,7 @@ pub struct DaemonArgs {
     #[arg(long, value_name = "FILE", env = "DRIVER_DAEMON_TOKEN_FILE",
           value_hint = ValueHint::FilePath)]
     pub token_file: Option<PathBuf>,
-    /// A name that it is asked by, besides localhost: that of this machine
+    /// A name that it is asked by, besides localhost and addresses: that of this machine
     #[arg(long, value_name = "NAME", env = "DRIVER_HOST", value_delimiter = ',')]
     pub host: Vec<String>,
     /// Torrents may go below this directory, too

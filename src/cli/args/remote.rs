@@ -237,6 +237,22 @@ pub enum RemoteCommand {
     },
     /// Ask the trackers for peers now
     Announce(Whom),
+    /// Try a peer that you know
+    AddPeer {
+        /// Number, hash, part of the name
+        torrent: String,
+        /// Its address and port: 192.0.2.1:6881, [2001:db8::1]:6881
+        #[arg(value_name = "ADDR:PORT")]
+        address: std::net::SocketAddr,
+    },
+    /// Use a server of its files, too
+    AddWebSeed {
+        /// Number, hash, part of the name
+        torrent: String,
+        /// Where its files are by HTTP
+        #[arg(value_name = "URL", value_hint = ValueHint::Url)]
+        url: String,
+    },
     /// Put torrents before all others
     Top(Whom),
     /// Put torrents behind all others
@@ -295,6 +311,8 @@ mod tests {
             "driver remote select 3 1-3,5",
             "driver remote rename 3 --file 2 film.mkv",
             "driver remote peers -a 3",
+            "driver remote add-peer 3 [2001:db8::1]:6881",
+            "driver remote add-web-seed 3 http://mirror.example/iso/",
         ] {
             assert!(parse(good).is_ok(), "{good}");
         }
@@ -307,6 +325,7 @@ mod tests {
             "driver remote rename 3",
             "driver remote rename 3 --file 0 x",
             "driver remote move",
+            "driver remote add-peer 3 192.0.2.1",
         ] {
             assert_eq!(parse(bad).unwrap_err().exit_code(), 2, "{bad}");
         }

@@ -32,6 +32,15 @@ pub(super) async fn to_top(
     tell(remote, &meant, request, "first").await
 }
 
+/// Has something done to the one that is named.
+pub(super) async fn one(remote: &mut Remote, torrent: &str, deed: Deed, done: &str) -> Outcome {
+    let meant = remote.named(&[torrent.to_owned()]).await?;
+    if meant.len() > 1 {
+        return Err(Failure::usage("that is for one torrent, not several"));
+    }
+    tell(remote, &meant, |key| Request::Do(key, deed.clone()), done).await
+}
+
 async fn tell(
     remote: &mut Remote,
     meant: &[Meant],
@@ -144,14 +153,10 @@ pub(super) async fn rename(
     name: &str,
     file: Option<u32>,
 ) -> Outcome {
-    let meant = remote.named(&[torrent.to_owned()]).await?;
-    if meant.len() > 1 {
-        return Err(Failure::usage("one torrent has a name, not several"));
-    }
     let deed = Deed::Rename { file, name: name.to_owned() };
     let done = match file {
         Some(number) => format!("file {number} renamed to {}", escape(name)),
         None => format!("renamed to {}", escape(name)),
     };
-    tell(remote, &meant, |key| Request::Do(key, deed.clone()), &done).await
+    one(remote, torrent, deed, &done).await
 }

@@ -71,6 +71,13 @@ async fn carry_out(remote: &mut Remote, command: &RemoteCommand) -> Outcome {
         Is::Remove { whom, data } => {
             change::each(remote, whom, |key| Request::Remove(key, *data), "removed").await
         }
+        Is::AddPeer { torrent, address } => {
+            let deed = Deed::AddPeer { address: address.to_string() };
+            change::one(remote, torrent, deed, "tries it").await
+        }
+        Is::AddWebSeed { torrent, url } => {
+            change::one(remote, torrent, Deed::AddSource { url: url.clone() }, "asks it, too").await
+        }
         Is::Top(whom) => change::to_top(remote, whom, set(place(Place::Top))).await,
         Is::Bottom(whom) => change::each(remote, whom, set(place(Place::Bottom)), "last").await,
         Is::Limit { words, filters } => change::limit(remote, words, filters).await,

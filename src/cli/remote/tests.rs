@@ -223,6 +223,9 @@ async fn one_that_fails_stops_no_other_and_the_worst_is_told() {
     assert_eq!((ran.exit, ran.said.as_str()), (Exit::BadInput, "2 b: 1 of 2 wanted\n"));
     let why = "driver: 1 a: there is no file 2: they are numbered from 1 to 1\n";
     assert_eq!(ran.talked, why);
+    assert_eq!(daemon.says("add-peer 2 192.0.2.1:6881").await, "2 b: tries it\n");
+    let web = "add-web-seed 2 http://192.0.2.1/files/";
+    assert_eq!(daemon.says(web).await, "2 b: asks it, too\n");
     // What the daemon refuses is told in its words.
     let ran = daemon.run(&["move", "1", "/elsewhere"]).await;
     assert_eq!(ran.exit, Exit::BadInput);
@@ -234,6 +237,8 @@ async fn one_that_fails_stops_no_other_and_the_worst_is_told() {
         (&["limit", "1"], Exit::Usage),
         (&["select", "1-2"], Exit::Usage),
         (&["rename", "all", "x"], Exit::Usage),
+        (&["add-peer", "all", "192.0.2.1:6881"], Exit::Usage),
+        (&["add-web-seed", "2", "nowhere"], Exit::BadInput),
         (&["show", &"ab".repeat(20)], Exit::BadInput),
         (&["watch"], Exit::Usage),
     ] {

@@ -1,5 +1,8 @@
 //! Who comes in, and by which words.
 
+use axum::http::HeaderMap;
+use axum::http::header::HOST;
+
 use super::*;
 
 #[tokio::test]
@@ -56,6 +59,36 @@ async fn a_host_that_guesses_is_not_looked_at_any_more_and_others_are() {
     let mut other = socket.connect(served.address).await.unwrap();
     let told = Told::to(&mut other, &with_token("GET /api/v1/session", ""), b"").await;
     assert_eq!(told.status(), 200);
+}
+
+#[test]
+fn addresses_that_it_listens_at_are_its_own() {
+    let hosts =
+        |address: &str| Hosts::new(vec!["nas".into()], [address.parse().unwrap()].into_iter());
+    let knows = |address: &str, host: &str| {
+        let mut headers = HeaderMap::new();
+        headers.insert(HOST, host.parse().unwrap());
+        hosts(address).know(&headers)
+    };
+    for (address, host) in [
+        ("192.0.2.7", "192.0.2.7:6880"),
+        ("192.0.2.7", "127.0.0.1:6880"),
+        ("192.0.2.7", "nas"),
+        ("2001:db8::7", "[2001:db8:0::7]:6880"),
+        ("0.0.0.0", "192.0.2.7:6880"),
+        ("::", "[2001:db8::7]:6880"),
+    ] {
+        assert!(knows(address, host), "{address} {host}");
+    }
+    for (address, host) in [
+        ("192.0.2.7", "192.0.2.8"),
+        ("127.0.0.1", "192.0.2.7"),
+        ("0.0.0.0", "evil.example"),
+        ("0.0.0.0", "192.0.2.7.evil.example"),
+        ("::", ""),
+    ] {
+        assert!(!knows(address, host), "{address} {host}");
+    }
 }
 
 #[tokio::test]
