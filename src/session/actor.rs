@@ -43,7 +43,7 @@ use super::member::{
 };
 use super::opening::{self, Coming, Opened, in_turn, open};
 use super::outside::Outside;
-use super::persist::{Kept, News};
+use super::persist::News;
 use super::places::{Standing, divide};
 use super::restoring::Returning;
 use super::searches::Searches;
@@ -506,9 +506,8 @@ impl Actor {
             self.forget(id, hashes);
             return is_gone(removal);
         };
-        let (file, record) = (opened.file.take(), opened.record.clone());
+        let (file, imported) = (opened.file.take(), opened.to_import());
         let before = Tally { uploaded: opened.kept.uploaded, ..Tally::default() };
-        let imported = record.filter(|_| opened.kept != Kept::default());
         if self.wanted.get(id).is_some_and(|spec| spec.selection.is_none()) {
             self.wanted.select(id, opened.wanted.as_deref());
         }
@@ -546,7 +545,7 @@ impl Actor {
         opened: Opened,
         takes_peers: bool,
     ) -> Result<TorrentHandle, crate::torrent::Error> {
-        let Opened { started, record, kept, .. } = opened;
+        let Opened { started, record, dir, kept, .. } = opened;
         let (handle, info_hash, incoming) = started?;
         let id = facts.id;
         // The listener lives as long as the session.
@@ -563,6 +562,7 @@ impl Actor {
             info_hash,
             handle: handle.clone(),
             record: record.unwrap_or_default(),
+            dir,
             kept,
             seen_choice: Arc::new([]),
             seen_home: None,

@@ -11,7 +11,7 @@ use crate::ledger::task::Answer;
 use crate::torrent::handle::TorrentHandle;
 
 use super::member::{AddAnswer, RemoveAnswer};
-use super::persist;
+use super::persist::{self, Chosen};
 
 /// Those that wait.
 #[derive(Debug, Default)]
@@ -24,14 +24,14 @@ pub(super) struct Answers {
 
 impl Answers {
     /// A torrent is here, and the ledger has been asked to keep it, if there is one, with what was
-    /// kept beside the `imported` record before: that is of no use then.
+    /// kept beside the `imported` record before: that is of no use then, but for these choices.
     pub fn on_added(
         &mut self,
         id: TorrentId,
         answer: AddAnswer,
         handle: TorrentHandle,
         kept: Option<Answer<()>>,
-        imported: Option<PathBuf>,
+        imported: Option<(PathBuf, Vec<Chosen>)>,
     ) {
         let Some(kept) = kept else {
             // The one who asked may have gone, here and below.
@@ -43,9 +43,9 @@ impl Answers {
             let lost = kept.is_err().then_some(id);
             let kept = kept.map_err(|why| why.meaning("it cannot be kept"));
             let _ = answer.send(kept.map(|()| handle).map_err(Into::into));
-            if let Some(record) = imported.filter(|_| lost.is_none()) {
+            if let Some((record, others)) = imported.filter(|_| lost.is_none()) {
                 // A panic is told by the runtime.
-                let _ = spawn_blocking(move || persist::forget(&record)).await;
+                let _ = spawn_blocking(move || persist::forget(&record, others)).await;
             }
             lost
         });

@@ -61,7 +61,7 @@ impl Actor {
         for member in unkept.iter().filter_map(|id| self.members.get(id)) {
             let is_seed_only = self.wanted.get(member.facts.id).is_some_and(|spec| spec.seed_only);
             let kept = member.to_keep(is_seed_only);
-            if kept.uploaded > member.kept.uploaded || kept.wanted != member.kept.wanted {
+            if kept.uploaded > member.kept.uploaded || !kept.has_choices_of(&member.kept) {
                 news.push(News {
                     info_hash: member.info_hash,
                     record: member.record.clone(),

@@ -55,6 +55,8 @@ pub(super) struct Member {
     pub handle: TorrentHandle,
     /// Its record of verified pieces.
     pub record: PathBuf,
+    /// Where its files were thought to be before they were opened, by a lasting name.
+    pub dir: PathBuf,
     /// What the state directory says of it.
     pub kept: Kept,
     /// The choice of files that was looked at last.
@@ -231,10 +233,14 @@ impl Member {
     pub fn to_keep(&self, is_seed_only: bool) -> Kept {
         self.handle.look(|status| {
             let wanted = Some(status.wanted_files()).filter(|files| files.contains(&false));
+            let home = status.home.as_ref().or(self.seen_home.as_ref());
+            let dir = home.map_or(&self.dir, |home| &home.dir);
             // What a run that only sends does with all files says nothing about downloads.
-            let kept = || self.kept.wanted.clone();
-            let wanted = if is_seed_only { kept() } else { wanted.map(Arc::from) };
-            Kept { uploaded: status.uploaded_in_all(), wanted }
+            let kept = match is_seed_only {
+                true => self.kept.clone(),
+                false => self.kept.choosing(dir, wanted.map(Arc::from)),
+            };
+            Kept { uploaded: status.uploaded_in_all(), ..kept }
         })
     }
 

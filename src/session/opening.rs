@@ -1,7 +1,7 @@
 //! Opening a torrent that comes in, aside: what is kept of it is read first, and then its files are
 //! looked at.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,20 +10,20 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use crate::base::ids::{InfoHash, TorrentId};
-use crate::disk::record_of;
+use crate::disk::{home_of, lasting, record_of};
 use crate::metainfo::Torrent;
 use crate::torrent::bell::Bell;
 use crate::torrent::command::Order;
 use crate::torrent::handle::TorrentHandle;
 use crate::torrent::incoming::Incoming;
 use crate::torrent::lifecycle;
-use crate::torrent::options::TorrentOptions;
+use crate::torrent::options::{CheckMode, TorrentOptions};
 use crate::torrent::places::Account;
 use crate::torrent::resources::{Entry, Resources, Turn};
 use crate::torrent::seeking::Contacts;
 use crate::torrent::share::Share;
 
-use super::persist::{self, Kept};
+use super::persist::{self, Chosen, Kept};
 use super::restoring::{file_of, parse};
 
 /// How a torrent comes in.
@@ -52,12 +52,24 @@ pub(super) struct Opened {
         Result<(TorrentHandle, InfoHash, mpsc::Sender<Box<Incoming>>), crate::torrent::Error>,
     /// Its record of verified pieces, where that was looked for.
     pub record: Option<PathBuf>,
+    /// Where its files were thought to be, by a lasting name, where that was looked for.
+    pub dir: PathBuf,
     /// What the state directory says of it.
     pub kept: Kept,
     /// Which of its files are wanted, where that was said now or in an earlier run.
     pub wanted: Option<Vec<bool>>,
     /// The bytes of its `.torrent`, where they are to be kept.
     pub file: Option<Arc<[u8]>>,
+}
+
+impl Opened {
+    /// The record beside which something of it is kept that a ledger takes over, and what it leaves
+    /// there: the choices of other directories.
+    pub fn to_import(&self) -> Option<(PathBuf, Vec<Chosen>)> {
+        let has_own = self.kept.uploaded > 0 || self.kept.choice.is_some();
+        let record = self.record.clone().filter(|_| has_own)?;
+        Some((record, self.kept.others.clone()))
+    }
 }
 
 /// So many are opened at once: of thousands that are added, the others only wait.
@@ -88,16 +100,14 @@ pub(super) async fn open(resources: Arc<Resources>, coming: Coming) -> Opened {
         coming;
     let (kept, given) = (coming.kept, options.file.take());
     let file = if coming.keeps_file { Some(file_to_keep(&torrent, given).await) } else { None };
-    let (record, kept) = match (kept, torrent.info_hash_v1) {
-        (Some(kept), _) => (None, kept),
+    let (record, dir, kept) = match (kept, torrent.info_hash_v1) {
+        (Some(kept), _) => (None, PathBuf::new(), kept),
         (None, Some(hash)) => {
             let (state_dir, dir) = (resources.state_dir.clone(), options.dir.clone());
-            let leave = resources.disk.leave(&dir).await;
+            let (leave, check) = (resources.disk.leave(&dir).await, options.check);
             let read = spawn_blocking(move || {
                 let _leave = leave;
-                let record = record_of(&state_dir, hash, &dir);
-                let kept = persist::kept(&record);
-                (Some(record), kept)
+                find_kept(&state_dir, hash, &dir, check)
             });
             read.await.unwrap_or_default()
         }
@@ -111,7 +121,25 @@ pub(super) async fn open(resources: Arc<Resources>, coming: Coming) -> Opened {
     let entry =
         Entry { id, turn, places, bell, uploaded_before_bytes, record: known, orders, share };
     let started = lifecycle::start(resources, torrent, options, entry, contacts).await;
-    Opened { started, record, kept, wanted, file }
+    Opened { started, record, dir, kept, wanted, file }
+}
+
+/// The record of a torrent whose files are sought below this directory, where they are by a
+/// lasting name, and what is kept of it there. Waits for the disk.
+fn find_kept(
+    state_dir: &Path,
+    hash: InfoHash,
+    dir: &Path,
+    check: CheckMode,
+) -> (Option<PathBuf>, PathBuf, Kept) {
+    let (record, here) = (record_of(state_dir, hash, dir), lasting(dir));
+    let kept = persist::kept(&record);
+    let home = kept.has_choices().then(|| home_of(state_dir, hash, dir)).flatten();
+    // Whoever begins anew means this directory, wherever files were moved to from there.
+    let home = home.filter(|home| check != CheckMode::NoResume || home.dir == here);
+    let (dir, came_from) = home.map_or((here, Vec::new()), |home| (home.dir, home.came_from));
+    let kept = kept.below(&dir, &came_from);
+    (Some(record), dir, kept)
 }
 
 /// What is kept of this torrent: what its user gave, unless that is something else.

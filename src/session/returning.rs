@@ -73,7 +73,7 @@ impl Actor {
         }
         let facts = self.facts(id, &torrent, None, before);
         let takes_peers = torrent.is_judged();
-        let kept = Some(Kept { uploaded: before.uploaded, wanted: None });
+        let kept = Some(Kept::sent(before.uploaded));
         let coming = self.coming(&facts, torrent, options, Turn::Waits);
         // Who waits for its turn touches no disk.
         let opened = open(self.resources.clone(), Coming { kept, ..coming }).await;

@@ -2,6 +2,7 @@
 //! that wait. Without peers, trackers and data: transfers are tested with the whole program.
 
 mod away;
+mod choices;
 mod kept;
 mod killed;
 mod records;
@@ -45,7 +46,8 @@ fn options(dir: &Path) -> TorrentOptions {
 
 #[test]
 fn a_kept_choice_is_for_downloads_that_go_on() {
-    let kept = persist::Kept { uploaded: 0, wanted: Some([true, false].into()) };
+    let chosen = persist::Chosen { dir: None, wanted: [true, false].into() };
+    let kept = persist::Kept { choice: Some(chosen), ..persist::Kept::default() };
     let options = options(Path::new("/d"));
     assert_eq!(kept.choice_for(&options, 2), Some(vec![true, false]));
     assert_eq!(kept.choice_for(&options, 3), None, "of another torrent");
