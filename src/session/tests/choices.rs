@@ -14,9 +14,14 @@ fn three() -> Arc<Torrent> {
 /// A session of its own adds the torrent below this directory, and tells which files are wanted
 /// there. Where these are to be chosen, they are; then all is moved, if it is to be.
 async fn wanted(root: &Path, dir: &str, chosen: Option<[bool; 3]>, to: Option<&str>) -> Vec<bool> {
-    let session = session(root, 1).await;
     let mut options = options(root).dir(root.join(dir));
     options.wanted_files = chosen.map(Vec::from);
+    wanted_as(root, options, to).await
+}
+
+/// The same for a torrent that is added so.
+async fn wanted_as(root: &Path, options: TorrentOptions, to: Option<&str>) -> Vec<bool> {
+    let session = session(root, 1).await;
     let handle = session.add(three(), options).await.unwrap();
     until(&handle, State::Downloading).await;
     let wanted = handle.status().wanted_files();
@@ -63,4 +68,16 @@ async fn a_choice_of_no_directory_is_for_the_first_one() {
     assert_eq!(wanted(root, "one", None, None).await, [true, false, false]);
     assert_eq!(wanted(root, "two", None, None).await, [true; 3]);
     assert_eq!(wanted(root, "one", None, None).await, [true, false, false]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_begins_anew_where_files_came_from_takes_no_choice_of_theirs() {
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path();
+    let first = [true, false, false];
+    assert_eq!(wanted(root, "one", Some(first), Some("two")).await, first);
+    let anew = options(root).dir(root.join("one")).check(CheckMode::NoResume);
+    assert_eq!(wanted_as(root, anew, None).await, [true; 3]);
+    assert_eq!(wanted(root, "two", None, None).await, first, "it is theirs still");
+    assert_eq!(wanted(root, "one", None, None).await, [true; 3]);
 }
