@@ -73,7 +73,7 @@ pub fn at_rest(config: StoreConfig) -> Option<AtRest> {
         part_count + missing_count == 0 && looked.loaded.state == RecordState::Loaded;
     (is_as_recorded && looked.trusted.is_full()).then(|| AtRest {
         is_durable: looked.durable == looked.trusted,
-        home: Arc::new(Home { dir: looked.dir, ..looked.subject.home }),
+        home: Arc::new(looked.subject.home.called(looked.dir)),
         reserved: looked.loaded.reserve(),
     })
 }

@@ -146,7 +146,7 @@ impl Disk {
         let (put_back, taken) = bounded(1);
         let files = OnDisk {
             store,
-            home: Arc::new(Home { dir: looked.dir, ..looked.subject.home.clone() }),
+            home: Arc::new(looked.subject.home.clone().called(looked.dir)),
             subject: looked.subject,
             survey: looked.survey,
             state: loaded.state.clone(),

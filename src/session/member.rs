@@ -234,7 +234,7 @@ impl Member {
         self.handle.look(|status| {
             let wanted = Some(status.wanted_files()).filter(|files| files.contains(&false));
             let home = status.home.as_ref().or(self.seen_home.as_ref());
-            let dir = home.map_or(&self.dir, |home| &home.dir);
+            let dir = home.map_or(self.dir.as_path(), |home| home.real());
             // What a run that only sends does with all files says nothing about downloads.
             let kept = match is_seed_only {
                 true => self.kept.clone(),

@@ -138,9 +138,10 @@ fn conclude(
         Ok(home) => {
             // Not another name of a directory that it once was moved away from.
             let dir = if lasting(&dir) == home.dir { dir } else { home.dir.clone() };
-            let shown = Arc::new(Home { dir: dir.clone(), ..home.clone() });
+            let home = home.called(dir.clone());
+            let shown = Arc::new(home.clone());
             ends.status.change(|status| status.home = Some(shown));
-            let moving = Moving { home: Home { dir: dir.clone(), ..home }, copy_bytes: 0 };
+            let moving = Moving { home, copy_bytes: 0 };
             let _ = answer.map(|answer| answer.send(Ok(moving)));
             Relocated::To(dir)
         }

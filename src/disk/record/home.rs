@@ -22,6 +22,8 @@ const OTHERS_MAX: usize = 16;
 pub struct Home {
     /// The directory that they are below.
     pub dir: PathBuf,
+    /// Its lasting name, where `dir` is another one by which its user calls it.
+    pub real: Option<PathBuf>,
     /// Directories that they were moved away from, the last one first.
     pub came_from: Vec<PathBuf>,
     /// The torrent's own folder, where it is not called as in the torrent.
@@ -58,6 +60,17 @@ impl Home {
     /// Of files that nobody moved or renamed.
     pub fn at(dir: PathBuf) -> Self {
         Self { dir, ..Self::default() }
+    }
+
+    /// The same, for its user, who calls the directory so.
+    pub fn called(self, dir: PathBuf) -> Self {
+        let real = self.real().to_owned();
+        Self { real: (dir != real).then_some(real), dir, ..self }
+    }
+
+    /// The lasting name of the directory.
+    pub fn real(&self) -> &Path {
+        self.real.as_ref().unwrap_or(&self.dir)
     }
 
     /// Of all homes that are known, the one of somebody who names this directory, and the others,
@@ -180,6 +193,14 @@ mod tests {
         assert_eq!(home.path_of(0, Path::new("old/d/a")), Path::new("new/d/a"));
         assert_eq!(home.path_of(1, Path::new("old/b")), Path::new("new/x y"));
         assert_eq!(Home::default().path_of(0, Path::new("old/a")), Path::new("old/a"));
+    }
+
+    #[test]
+    fn a_directory_keeps_its_lasting_name_whatever_its_user_calls_it() {
+        let linked = home().called("link".into());
+        assert_eq!((linked.dir.as_path(), linked.real()), (Path::new("link"), Path::new("/b")));
+        assert_eq!(linked.clone().called("other".into()).real(), Path::new("/b"));
+        assert_eq!(linked.called("/b".into()), home());
     }
 
     #[test]

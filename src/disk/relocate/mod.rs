@@ -118,7 +118,7 @@ pub fn refuse_move(
 ) -> Result<(), Error> {
     let Some(on_disk) = &running.shared.files else { return Ok(()) };
     let home = &on_disk.home;
-    let before = Home { dir: lasting(&home.dir), ..Home::clone(home) };
+    let before = Home { dir: home.real().to_owned(), real: None, ..Home::clone(home) };
     let after = home_after(&before, files, what)?;
     if before.dir != after.dir {
         let torrent = &running.shared.torrent;

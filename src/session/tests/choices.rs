@@ -16,21 +16,22 @@ fn three() -> Arc<Torrent> {
 async fn wanted(root: &Path, dir: &str, chosen: Option<[bool; 3]>, to: Option<&str>) -> Vec<bool> {
     let mut options = options(root).dir(root.join(dir));
     options.wanted_files = chosen.map(Vec::from);
-    wanted_as(root, options, to).await
+    let to = to.map(|to| root.join(to));
+    wanted_as(root, options, to.as_deref()).await
 }
 
 /// The same for a torrent that is added so.
-async fn wanted_as(root: &Path, options: TorrentOptions, to: Option<&str>) -> Vec<bool> {
+async fn wanted_as(root: &Path, options: TorrentOptions, to: Option<&Path>) -> Vec<bool> {
     let session = session(root, 1).await;
     let handle = session.add(three(), options).await.unwrap();
     until(&handle, State::Downloading).await;
     let wanted = handle.status().wanted_files();
     if let Some(to) = to {
-        let moved = handle.relocate(Relocation::Dir(root.join(to))).await;
+        let moved = handle.relocate(Relocation::Dir(to.to_owned())).await;
         moved.expect("it runs").unwrap();
         let mut status = handle.watch();
         let is_there = |status: &crate::torrent::status::Status| {
-            status.home.as_ref().is_some_and(|home| home.dir.ends_with(to))
+            status.home.as_ref().is_some_and(|home| home.dir == to)
                 && status.state == State::Downloading
         };
         let there = tokio::time::timeout(Duration::from_secs(20), status.wait_for(is_there));
@@ -56,6 +57,26 @@ async fn each_directory_has_its_own_choice_and_a_move_takes_it_along() {
     assert_eq!(wanted(root, "two", Some(all), None).await, all);
     assert_eq!(wanted(root, "two", None, None).await, all);
     assert_eq!(wanted(root, "three", None, None).await, first);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_directory_has_one_choice_by_whatever_name_it_is_called() {
+    let root = tempfile::tempdir().unwrap();
+    let root = &root.path().canonicalize().unwrap();
+    std::os::unix::fs::symlink(root, root.join("link")).unwrap();
+    let here = std::env::current_dir().unwrap();
+    let up: std::path::PathBuf = here.components().skip(1).map(|_| "..").collect();
+    let relative = up.join(root.strip_prefix("/").unwrap());
+    let first = [true, false, false];
+    for (called, [one, two]) in [(relative, ["a", "b"]), (root.join("link"), ["c", "d"])] {
+        let mut chosen = options(root).dir(called.join(one));
+        chosen.wanted_files = Some(first.to_vec());
+        assert_eq!(wanted_as(root, chosen, None).await, first);
+        assert_eq!(wanted(root, one, None, None).await, first, "by its lasting name");
+        let again = options(root).dir(called.join(one));
+        assert_eq!(wanted_as(root, again, Some(&called.join(two))).await, first);
+        assert_eq!(wanted(root, two, None, None).await, first, "they were moved there");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
