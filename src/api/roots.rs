@@ -39,7 +39,7 @@ impl Roots {
         }
         let roots: Vec<String> = self.0.iter().map(|root| root.display().to_string()).collect();
         Err(format!(
-            "{} is outside of what may be written to: {} (--root allows another one)",
+            "{} is outside of what may be written to: {} (driver daemon --root DIR allows another one)",
             asked.display(),
             roots.join(", ")
         ))

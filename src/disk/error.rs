@@ -78,7 +78,10 @@ pub enum Error {
         path: PathBuf,
     },
     /// There is not enough space where the torrent's files are to be moved.
-    #[error("not enough space in {}: {needed}, {free} free: nothing was moved", .dir.display())]
+    #[error(
+        "not enough space in {}: {needed}, {free} free; nothing was moved: free some, or choose \
+         another directory", .dir.display()
+    )]
     NoRoom {
         /// Where they are to go.
         dir: PathBuf,

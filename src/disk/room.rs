@@ -8,9 +8,9 @@ use rustix::fs::Access;
 
 use crate::base::units::size;
 
-use super::StoreHandle;
 use super::error::Error;
 use super::files::{FileStore, Place};
+use super::store_handle::StoreHandle;
 
 impl StoreHandle {
     /// Is there room for `missing` bytes beside the `present` ones of the torrent, and may we write
@@ -54,7 +54,7 @@ const OF_KERNEL: [u64; 7] = [
     0x6367_7270, // cgroup2
 ];
 
-fn is_of_kernel(dir: &Path) -> bool {
+pub(super) fn is_of_kernel(dir: &Path) -> bool {
     rustix::fs::statfs(dir).is_ok_and(|found| OF_KERNEL.contains(&(found.f_type as u64)))
 }
 

@@ -123,8 +123,8 @@ async fn a_queued_torrent_is_moved_and_keeps_its_turn() {
     assert!(session.remove(torrent(1).info_hash_v1.unwrap()).await.unwrap());
     until(&second, State::Downloading).await;
     assert_eq!(second.status().home.unwrap().dir, there);
-    let refused = second.relocate(Relocation::Dir(there)).await.unwrap().unwrap_err();
-    assert_eq!(refused, "that is what it is already");
+    let refused = second.relocate(Relocation::Dir(there.clone())).await.unwrap().unwrap_err();
+    assert_eq!(refused, format!("its files are in {} already", there.display()));
     until(&second, State::Downloading).await;
     session.stop().await;
     assert!(second.relocate(Relocation::Torrent("x".into())).await.is_none());

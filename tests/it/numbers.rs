@@ -284,8 +284,8 @@ fn a_renaming_that_comes_to_nothing_costs_no_peer_and_one_that_does_shows() {
     assert!(place.seeder.wait_served(200_000, LIMIT), "nothing was asked for");
     let askers = place.seeder.askers();
     for (typed, answer) in [
-        ("rename ../evil", "the name leads out of the torrent's directory"),
-        ("rename sample", "that is what it is already"),
+        ("rename ../evil", "../evil leads out of the torrent's directory: name one in it"),
+        ("rename sample", "sample is its name already"),
         ("list", "*  1 sample"),
     ] {
         running.type_line(typed);

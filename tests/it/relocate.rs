@@ -29,7 +29,7 @@ fn a_download_is_moved_and_renamed_while_it_runs_and_is_found_again() {
     let before = place.seeder.served_bytes();
     assert!(place.seeder.wait_served(before + 300_000, LIMIT), "it does not go on");
     for (typed, answer) in [
-        ("rename 2 ../x", "the name leads out of the torrent's directory"),
+        ("rename 2 ../x", "../x leads out of the torrent's directory: name one in it"),
         ("rename 2 other", "renamed to sample/b/other"),
         ("rename 3 x", "there is no file 3: the torrent has 2 files"),
         ("rename film", "renamed to film"),
@@ -37,7 +37,7 @@ fn a_download_is_moved_and_renamed_while_it_runs_and_is_found_again() {
         ("", "    1 "),
         ("info", "Saved in    there/deep/film"),
         ("list", "*  1 film "),
-        ("move there/deep", "that is what it is already"),
+        ("move there/deep", "its files are in there/deep already"),
     ] {
         running.type_line(typed);
         running.line(answer);

@@ -108,7 +108,8 @@ fn refuse_others(options: &Options) -> Result<(), Failure> {
     ];
     match others.iter().find(|(_, is_given)| *is_given) {
         Some((name, _)) => Err(Failure::usage(format!(
-            "{name} is of one download: say it of a torrent when you add it (driver remote add)"
+            "{name} is of one download, and not of a daemon: leave it out (driver remote add \
+             --help and select say what a torrent is given)"
         ))),
         None => Ok(()),
     }

@@ -138,8 +138,10 @@ pub(super) async fn label(
 }
 
 pub(super) async fn relocate(remote: &mut Remote, words: &[String], filters: &Filters) -> Outcome {
-    let Some((dir, torrents)) = words.split_last() else {
-        return Err(Failure::usage("say where to: move 3 /srv"));
+    let split = words.split_last();
+    let is_named = |torrents: &[String]| !torrents.is_empty() || *filters != Filters::default();
+    let Some((dir, torrents)) = split.filter(|(_, torrents)| is_named(torrents)) else {
+        return Err(Failure::usage("say which torrent, and then where to: move 3 /srv"));
     };
     let meant = remote.whom(torrents, filters).await?;
     let deed = Deed::Move { dir: remote.dir(dir)? };

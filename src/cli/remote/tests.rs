@@ -227,6 +227,9 @@ async fn one_that_fails_stops_no_other_and_the_worst_is_told() {
     let web = "add-web-seed 2 http://192.0.2.1/files/";
     assert_eq!(daemon.says(web).await, "2 b: asks it, too\n");
     // What the daemon refuses is told in its words.
+    let ran = daemon.run(&["move", "1"]).await;
+    assert_eq!((ran.exit, ran.said.as_str()), (Exit::Usage, ""), "{}", ran.talked);
+    assert!(ran.talked.contains("say which torrent, and then where to: move 3 /srv"), "{ran:?}");
     let ran = daemon.run(&["move", "1", "/elsewhere"]).await;
     assert_eq!(ran.exit, Exit::BadInput);
     assert!(ran.talked.starts_with("driver: 1 a: /elsewhere is outside"), "{}", ran.talked);

@@ -20,6 +20,7 @@ use super::files::{FileStore, Place};
 use super::folding::folds_names;
 use super::looked::Looked;
 use super::record::{Ground, Home, RecordState, Subject, lasting};
+use super::room::is_of_kernel;
 use super::store_handle::StoreHandle;
 
 /// What is to become of a torrent's files.
@@ -81,10 +82,15 @@ fn home_after(before: &Home, files: &[StoreFile], what: &Relocation) -> Result<H
         Relocation::File(file, typed) => names::rename_file(before, files, file.0, typed)?,
         Relocation::Torrent(typed) => names::rename_torrent(before, files, typed)?,
     };
-    match home.is_same_place(before) {
-        true => Err(Error::Unmovable("that is what it is already".to_owned())),
-        false => Ok(home),
+    if !home.is_same_place(before) {
+        return Ok(home);
     }
+    Err(Error::Unmovable(match what {
+        Relocation::Dir(dir) => format!("its files are in {} already", dir.display()),
+        Relocation::File(_, typed) | Relocation::Torrent(typed) => {
+            format!("{typed} is its name already")
+        }
+    }))
 }
 
 /// The same, if it is a directory, or may be made in one: of a path that leads nowhere no more is
@@ -96,6 +102,7 @@ fn directory(dir: PathBuf) -> Result<PathBuf, Error> {
         _ if !there.is_dir() => {
             format!("{} is no directory: name one, or a new one", there.display())
         }
+        _ if is_of_kernel(there) => return Err(Error::NoFiles { dir }),
         (Some(_), Some(missing)) => format!(
             "{} does not exist: make it first, or name a new directory in one that is there",
             missing.display()

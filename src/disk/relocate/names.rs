@@ -88,7 +88,9 @@ pub(super) fn check_clashes<'a>(
         })
     };
     match twice.or_else(above) {
-        Some(path) => Err(refuse(&format!("{path} would be the name of two files"))),
+        Some(path) => {
+            Err(refuse(&format!("{path} would be the name of two files: choose another")))
+        }
         None => Ok(()),
     }
 }
@@ -106,7 +108,10 @@ fn elements(typed: &str) -> Result<Vec<String>, Error> {
         match element {
             Component::Normal(name) => elements.push(clean_name(name.as_encoded_bytes())),
             Component::CurDir => {}
-            _ => return Err(refuse("the name leads out of the torrent's directory")),
+            _ => {
+                let why = format!("{typed} leads out of the torrent's directory: name one in it");
+                return Err(refuse(&why));
+            }
         }
     }
     match elements.is_empty() {

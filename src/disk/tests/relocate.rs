@@ -401,6 +401,15 @@ fn links_come_along() {
 }
 
 #[test]
+fn nothing_goes_to_a_file_system_that_keeps_no_files() {
+    let (world, _) = half();
+    for there in ["/proc", "/sys/new"] {
+        let refused = relocate(&world, &Relocation::Dir(there.into())).unwrap_err();
+        assert!(matches!(refused, Error::NoFiles { .. }), "{there}: {refused}");
+    }
+}
+
+#[test]
 fn too_little_space_is_told_before_anything_is_touched() {
     let (world, have) = half();
     let Some(small) = SmallDisk::mount(world.root.path().join("small"), "64k") else { return };
