@@ -10,6 +10,8 @@ use std::process::Command;
 /// directory that it lies in is removed.
 pub struct Mount {
     path: PathBuf,
+    /// What it stands on, where that was mounted for it: unmounted after it.
+    _place: Option<Box<Mount>>,
 }
 
 impl Mount {
@@ -22,7 +24,12 @@ impl Mount {
         }
         let options = format!("size={size}");
         run("mount", &["-t", "tmpfs", "-o", &options, "tmpfs", text(path)]);
-        Some(Self { path: path.to_owned() })
+        Some(Self::at(path))
+    }
+
+    /// What is mounted there now.
+    fn at(path: &Path) -> Self {
+        Self { path: path.to_owned(), _place: None }
     }
 
     /// Changes its options (`size=8m`, `ro`).
@@ -65,8 +72,13 @@ impl Image {
     #[track_caller]
     pub fn mount(&self, path: &Path) -> Mount {
         fs::create_dir_all(path).expect("make a mount point");
+        // `ip netns exec` copies what is mounted. Only what goes from a shared place goes from a
+        // copy, too; there it would be used as long as the program of another test.
+        run("mount", &["--bind", text(path), text(path)]);
+        run("mount", &["--make-shared", text(path)]);
+        let place = Mount::at(path);
         run("mount", &["-o", "loop", text(&self.file), text(path)]);
-        Mount { path: path.to_owned() }
+        Mount { path: path.to_owned(), _place: Some(Box::new(place)) }
     }
 
     /// Does anybody still use it? A file that is open keeps its loop device.
@@ -81,7 +93,7 @@ fn is_allowed() -> bool {
     let tried = Command::new("mount").args(["-t", "tmpfs", "tmpfs"]).arg(probe.path()).output();
     let is_allowed = tried.is_ok_and(|output| output.status.success());
     if is_allowed {
-        drop(Mount { path: probe.path().to_owned() });
+        drop(Mount::at(probe.path()));
     } else {
         let thread = std::thread::current();
         let name = thread.name().unwrap_or("a test");
