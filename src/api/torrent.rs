@@ -31,6 +31,38 @@ pub enum State {
     Failed,
 }
 
+impl State {
+    /// All there are.
+    pub const ALL: [Self; 10] = [
+        Self::Checking,
+        Self::Moving,
+        Self::Queued,
+        Self::Downloading,
+        Self::Seeding,
+        Self::Finished,
+        Self::Paused,
+        Self::Stopping,
+        Self::DiskTrouble,
+        Self::Failed,
+    ];
+
+    /// As it is written.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Checking => "checking",
+            Self::Moving => "moving",
+            Self::Queued => "queued",
+            Self::Downloading => "downloading",
+            Self::Seeding => "seeding",
+            Self::Finished => "finished",
+            Self::Paused => "paused",
+            Self::Stopping => "stopping",
+            Self::DiskTrouble => "disk_trouble",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 impl From<Phase> for State {
     fn from(phase: Phase) -> Self {
         match phase {

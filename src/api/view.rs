@@ -4,13 +4,12 @@ use std::time::Instant;
 
 use data_encoding::HEXLOWER;
 
-use crate::base::layout::Layout;
 use crate::ledger::Spec;
 use crate::metainfo;
 use crate::roster::{Flags, Row};
 use crate::session::Listed;
 use crate::swarm::waits::Cause;
-use crate::torrent::status::{PeerStatus, SourceStatus, State as Doing, Status, WhyReport};
+use crate::torrent::status::{PeerStatus, SourceStatus, Status, WhyReport};
 use crate::tracker::tiers::status::TrackerStatus;
 
 use super::torrent::{Details, File, Limits, Peer, Share, Source, Torrent, Tracker, Why};
@@ -57,13 +56,7 @@ pub(super) fn torrent(row: &Row, listed: &Listed) -> Torrent {
 
 /// What is wrong with a torrent, in words for people.
 fn trouble(listed: &Listed) -> Option<String> {
-    let words = |status: &Status| match &status.state {
-        Doing::DiskTrouble(why) | Doing::Failed(why) => Some(why.clone()),
-        _ => {
-            let others = [&status.disk_trouble, &status.record_trouble, &status.flush_failure];
-            others.into_iter().flatten().next().cloned()
-        }
-    };
+    let words = |status: &Status| status.trouble().map(str::to_owned);
     let absent = listed.trouble.as_ref().map(ToString::to_string);
     absent.or_else(|| listed.handle.as_ref().and_then(|handle| handle.look(words)))
 }
@@ -109,8 +102,7 @@ pub(super) fn files(torrent: &metainfo::Torrent, spec: &Spec, status: &Status) -
             (Some(home), Ok(at)) => home.path_of(at, file.path),
             _ => file.path.to_owned(),
         };
-        let share =
-            torrent.layout.map(|it| share_done(&it, &status.have, file.offset, file.length));
+        let share = torrent.layout.map(|it| it.share_done(&status.have, file.offset, file.length));
         Some(File {
             number,
             path: path.to_string_lossy().into_owned(),
@@ -120,26 +112,6 @@ pub(super) fn files(torrent: &metainfo::Torrent, spec: &Spec, status: &Status) -
         })
     };
     seen_files(torrent).into_iter().enumerate().filter_map(file).collect()
-}
-
-/// Verified bytes of a range of the torrent, as a share.
-fn share_done(layout: &Layout, have: &[u8], offset: u64, length: u64) -> f64 {
-    if length == 0 {
-        return 1.0;
-    }
-    let piece_len = u64::from(layout.piece_len());
-    let pieces = offset / piece_len..=(offset + length - 1) / piece_len;
-    let pieces = pieces.filter_map(|number| layout.piece(u32::try_from(number).ok()?));
-    let is_here = |at: usize| have.get(at / 8).is_some_and(|byte| byte & (0x80 >> (at % 8)) != 0);
-    let bytes: u64 = { pieces }
-        .filter(|piece| is_here(piece.index()))
-        .map(|piece| {
-            let begin = layout.piece_offset(piece);
-            let end = begin + u64::from(layout.len_of(piece));
-            end.min(offset + length) - begin.max(offset)
-        })
-        .sum();
-    bytes as f64 / length as f64
 }
 
 /// A peer.

@@ -155,6 +155,29 @@ impl Layout {
     pub fn block_offset(&self, block: BlockRef) -> u64 {
         self.piece_offset(block.piece) + u64::from(block.begin())
     }
+
+    /// Verified bytes of this range, as a share; `have` is the verified pieces in wire order. 1 of
+    /// a range without bytes.
+    pub fn share_done(&self, have: &[u8], offset: u64, length: u64) -> f64 {
+        if length == 0 {
+            return 1.0;
+        }
+        let first = offset / u64::from(self.piece_len);
+        let last = (offset + length - 1) / u64::from(self.piece_len);
+        let pieces = (first..=last).filter_map(|number| self.piece(u32::try_from(number).ok()?));
+        let verified = pieces.filter(|piece| {
+            let byte = have.get(piece.index() / 8).copied().unwrap_or(0);
+            byte & (0x80 >> (piece.index() % 8)) != 0
+        });
+        let bytes: u64 = verified
+            .map(|piece| {
+                let begin = self.piece_offset(piece);
+                let end = begin + u64::from(self.len_of(piece));
+                end.min(offset + length) - begin.max(offset)
+            })
+            .sum();
+        bytes as f64 / length as f64
+    }
 }
 
 #[cfg(test)]
@@ -190,6 +213,16 @@ mod tests {
         assert!(Layout::new(1, PIECE_LEN_MAX + 1).is_none());
         assert!(Layout::new(u64::MAX, 16384).is_none());
         assert_eq!(Layout::new(0, 16384).unwrap().piece_count(), 0);
+    }
+
+    #[test]
+    fn of_a_range_its_own_bytes_count() {
+        let layout = Layout::new(25, 10).unwrap();
+        let shares = |have: &[u8]| {
+            [(0, 25), (8, 4), (20, 5), (3, 0)].map(|(at, len)| layout.share_done(have, at, len))
+        };
+        assert_eq!(shares(&[0b1010_0000]), [0.6, 0.5, 1.0, 1.0]);
+        assert_eq!(shares(&[]), [0.0, 0.0, 0.0, 1.0]);
     }
 
     proptest! {

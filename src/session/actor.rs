@@ -38,9 +38,7 @@ use super::homes::Homes;
 use super::listed::{check_labels, check_name};
 use super::listener::Registration;
 use super::local::Local;
-use super::member::{
-    AddAnswer, Arriving, Facts, Member, RemoveAnswer, Spent, claiming, trouble_of,
-};
+use super::member::{AddAnswer, Arriving, Facts, Member, RemoveAnswer, Spent, claiming};
 use super::opening::{self, Coming, Opened, in_turn, open};
 use super::outside::Outside;
 use super::persist::News;
@@ -584,7 +582,7 @@ impl Actor {
         let now_s = unix_now();
         let row = member.row(spec, now_s);
         let handle = &member.handle;
-        self.told.apply(row, now_s, || handle.look(trouble_of).into());
+        self.told.apply(row, now_s, || handle.look(|it| it.trouble().unwrap_or_default().into()));
         let row = if member.is_leaving { member.facts.row(spec, Phase::Stopping) } else { row };
         let claim = claiming(row, spec);
         let now = std::time::Instant::now();

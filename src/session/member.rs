@@ -161,7 +161,7 @@ impl Member {
                 flags: row
                     .flags
                     .with(Flags::ASLEEP, status.is_asleep)
-                    .with(Flags::IN_TROUBLE, is_in_trouble(status)),
+                    .with(Flags::IN_TROUBLE, status.trouble().is_some()),
                 links: status.peers_connected,
                 seeds: status.seeds_connected,
                 wanted_bytes: status.wanted_bytes,
@@ -263,22 +263,6 @@ impl Member {
 /// Is everything here that is wanted?
 fn has_all(status: &Status) -> bool {
     status.wanted_bytes > 0 && status.left_bytes() == 0
-}
-
-/// What is wrong with a torrent, in words for people; empty when nothing is.
-pub(super) fn trouble_of(status: &Status) -> String {
-    if let State::DiskTrouble(why) | State::Failed(why) = &status.state {
-        return why.clone();
-    }
-    let others = [&status.disk_trouble, &status.record_trouble, &status.flush_failure];
-    others.into_iter().flatten().next().cloned().unwrap_or_default()
-}
-
-fn is_in_trouble(status: &Status) -> bool {
-    matches!(status.state, State::DiskTrouble(_) | State::Failed(_))
-        || status.disk_trouble.is_some()
-        || status.record_trouble.is_some()
-        || status.flush_failure.is_some()
 }
 
 fn phase_of(state: &State) -> Phase {

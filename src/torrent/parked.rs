@@ -137,8 +137,7 @@ fn makes_void(order: &Command, before: &Command) -> bool {
         | (Command::LimitDown(_), Command::LimitDown(_))
         | (Command::LimitUp(_), Command::LimitUp(_))
         | (Command::Move(_), Command::Move(_))
-        | (Command::Conduct(_), Command::Conduct(_))
-        | (Command::Sources(_), Command::Sources(_)) => true,
+        | (Command::Conduct(_), Command::Conduct(_)) => true,
         // Which are wanted says nothing of how urgent those are.
         (Command::SelectFiles(now), Command::SelectFiles(before)) => {
             matches!(now, Choice::Priorities(_)) || matches!(before, Choice::Wanted(_))

@@ -186,6 +186,15 @@ impl Status {
         self.state == State::Complete && !self.is_asleep && self.peers_connected == 0
     }
 
+    /// What is wrong with it, if anything is, in words for people.
+    pub fn trouble(&self) -> Option<&str> {
+        if let State::DiskTrouble(why) | State::Failed(why) = &self.state {
+            return Some(why);
+        }
+        let others = [&self.disk_trouble, &self.record_trouble, &self.flush_failure];
+        others.into_iter().flatten().next().map(String::as_str)
+    }
+
     /// Bytes of wanted files that are missing.
     pub fn left_bytes(&self) -> u64 {
         self.wanted_bytes.saturating_sub(self.done_bytes)

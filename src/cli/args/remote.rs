@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueHint};
 
+use crate::api::State;
 use crate::cli::values::{self, Ranges, Rate};
 
 pub(super) const NOTES: &str = "\
@@ -25,20 +26,6 @@ printed as the API gives it, one line for each torrent.
 
 Exit codes: 0 done, 2 no torrent fits or several do, 3 refused, or the token is wrong, 4 nobody
 answers. Of several torrents the worst counts; one that fails does not stop the others.";
-
-/// What a torrent may be doing.
-const STATES: [&str; 10] = [
-    "checking",
-    "moving",
-    "queued",
-    "downloading",
-    "seeding",
-    "finished",
-    "paused",
-    "stopping",
-    "disk_trouble",
-    "failed",
-];
 
 /// Options of `remote`.
 #[derive(Args, Clone, Debug)]
@@ -78,7 +65,7 @@ pub struct Filters {
     #[arg(long, value_name = "LABEL")]
     pub label: Option<String>,
     /// Those in this state
-    #[arg(long, value_name = "STATE", value_parser = STATES)]
+    #[arg(long, value_name = "STATE", value_parser = State::ALL.map(State::name))]
     pub state: Option<String>,
     /// Those with a tracker on this host, or on one of its domain
     #[arg(long, value_name = "HOST")]

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use crate::base::layout::Layout;
 use crate::base::units::size;
 use crate::cli::escape::{escape, shorten_path};
 use crate::disk::Home;
@@ -41,7 +40,7 @@ pub fn files_screen(
             Some((have, wanted)) => {
                 let share = torrent
                     .layout
-                    .map_or(0.0, |layout| share_done(&layout, have, file.offset, file.length));
+                    .map_or(0.0, |layout| layout.share_done(have, file.offset, file.length));
                 let is_wanted = wanted.get(position).copied().unwrap_or(true);
                 // One that is here is, whether anybody asked for it or not.
                 match is_wanted || share >= 1.0 && file.length > 0 {
@@ -74,7 +73,7 @@ const LACKING_NAMED: usize = 3;
 pub fn files_lacking(torrent: &Torrent, have: &[u8]) -> String {
     let Some(layout) = torrent.layout else { return String::new() };
     let shares = torrent.files.iter().filter(|file| !file.is_pad).map(|file| {
-        (file.path.to_string_lossy(), share_done(&layout, have, file.offset, file.length))
+        (file.path.to_string_lossy(), layout.share_done(have, file.offset, file.length))
     });
     let lacking: Vec<_> = shares.filter(|(_, share)| *share < 1.0).collect();
     let words = lacking.iter().take(LACKING_NAMED).map(|(path, share)| match share {
@@ -87,28 +86,6 @@ pub fn files_lacking(torrent: &Torrent, have: &[u8]) -> String {
         words.push(format!("{more} more"));
     }
     format!(" ({} there)", words.join(", "))
-}
-
-/// Verified bytes of a range of the torrent, as a share.
-fn share_done(layout: &Layout, have: &[u8], offset: u64, length: u64) -> f64 {
-    if length == 0 {
-        return 1.0;
-    }
-    let first = offset / u64::from(layout.piece_len());
-    let last = (offset + length - 1) / u64::from(layout.piece_len());
-    let pieces = (first..=last).filter_map(|number| layout.piece(u32::try_from(number).ok()?));
-    let verified = pieces.filter(|piece| {
-        let byte = have.get(piece.index() / 8).copied().unwrap_or(0);
-        byte & (0x80 >> (piece.index() % 8)) != 0
-    });
-    let bytes: u64 = verified
-        .map(|piece| {
-            let begin = layout.piece_offset(piece);
-            let end = begin + u64::from(layout.len_of(piece));
-            end.min(offset + length) - begin.max(offset)
-        })
-        .sum();
-    bytes as f64 / length as f64
 }
 
 /// The list of trackers by tier, with what each said last.

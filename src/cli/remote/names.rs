@@ -4,8 +4,6 @@
 use crate::api::{Key, Torrent};
 use crate::cli::escape::escape;
 
-use super::words::state_name;
-
 /// The first digits of a hash that are enough to name a torrent.
 const PREFIX_LEN_MIN: usize = 6;
 /// Torrents that are named where several fit.
@@ -30,7 +28,7 @@ impl Meant {
 /// Does a torrent fit a label and a state, where they are said?
 pub(super) fn fits(torrent: &Torrent, label: Option<&str>, state: Option<&str>) -> bool {
     label.is_none_or(|label| torrent.labels.iter().any(|it| it == label))
-        && state.is_none_or(|state| state_name(torrent.state) == state)
+        && state.is_none_or(|state| torrent.state.name() == state)
 }
 
 /// Is the tracker of this URL on the host, or on one of its domain?

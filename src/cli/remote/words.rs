@@ -7,25 +7,9 @@ use crate::api::{FilePatch, Happened, State, What};
 use crate::cli::escape::escape;
 use crate::cli::values::{self, Ranges, Rate};
 
-/// The state as the API spells it.
-pub(super) fn state_name(state: State) -> &'static str {
-    match state {
-        State::Checking => "checking",
-        State::Moving => "moving",
-        State::Queued => "queued",
-        State::Downloading => "downloading",
-        State::Seeding => "seeding",
-        State::Finished => "finished",
-        State::Paused => "paused",
-        State::Stopping => "stopping",
-        State::DiskTrouble => "disk_trouble",
-        State::Failed => "failed",
-    }
-}
-
 /// The state for people.
 pub(super) fn state_words(state: State) -> String {
-    state_name(state).replace('_', " ")
+    state.name().replace('_', " ")
 }
 
 /// The limits that were typed.
@@ -131,23 +115,10 @@ mod tests {
 
     #[test]
     fn states_are_spelled_as_the_api_does() {
-        use State::{Checking, DiskTrouble, Downloading, Failed, Finished, Moving, Paused, Queued};
-        use State::{Seeding, Stopping};
-        for state in [
-            Checking,
-            Moving,
-            Queued,
-            Downloading,
-            Seeding,
-            Finished,
-            Paused,
-            Stopping,
-            DiskTrouble,
-            Failed,
-        ] {
-            assert_eq!(serde_json::json!(state), state_name(state));
+        for state in State::ALL {
+            assert_eq!(serde_json::json!(state), state.name());
         }
-        assert_eq!(state_words(DiskTrouble), "disk trouble");
+        assert_eq!(state_words(State::DiskTrouble), "disk trouble");
     }
 
     #[test]
