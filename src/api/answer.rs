@@ -8,6 +8,7 @@ use crate::session::Error;
 
 use super::happened::Events;
 use super::request::Mark;
+use super::ruled::Ruled;
 use super::torrent::{Details, File, Limits, Peer, Source, Torrent, Tracker, Why};
 
 /// What comes of a request that is not refused.
@@ -32,6 +33,8 @@ pub enum Answer {
     Sources(Vec<Source>),
     /// What it waits for.
     Why(Box<Why>),
+    /// What rules say of it.
+    Rules(Box<Ruled>),
     /// It is done.
     Done(Done),
     /// What happened.
@@ -99,8 +102,14 @@ pub struct Standing {
     pub down_rate: u64,
     /// What all send.
     pub up_rate: u64,
-    /// What all may do.
+    /// What all may do, usually.
     pub limits: Limits,
+    /// What they may do instead while that is wanted, or a schedule says so.
+    pub alternative_limits: Limits,
+    /// Is that so now?
+    pub alternative: bool,
+    /// What all may do now.
+    pub limits_now: Limits,
     /// Nodes of the DHT that answer; none where it does not run.
     pub dht_nodes: Option<u32>,
     /// Where torrents go when nothing else is said.

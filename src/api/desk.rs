@@ -28,6 +28,7 @@ use super::happened::{Events, Happened};
 use super::removing::Doomed;
 use super::request::{Addition, Deed, FilePatch, Key, Mark, Patch, Place, Request, SessionPatch};
 use super::roots::Roots;
+use super::ruled;
 use super::seeking::Searches;
 use super::torrent::Limits;
 use super::view;
@@ -161,6 +162,7 @@ impl Api {
                 Ok(Answer::Sources(sources.iter().map(view::source).collect()))
             }
             Request::Why(key) => self.why(&key).await,
+            Request::Rules(key) => self.rules(&key).await,
             Request::Set(key, patch) => self.set(&key, *patch).await.map(Answer::Done),
             Request::SetFiles(key, files) => self.set_files(&key, &files).await.map(Answer::Done),
             Request::Do(key, deed) => self.carry_out(&key, deed).await.map(Answer::Done),
@@ -177,7 +179,8 @@ impl Api {
         let dir = self.config.dir.clone();
         let free = self.free_bytes(dir).await;
         let events = self.session.heads().borrow().events;
-        let limits = self.limits().await?;
+        let settings = self.session.settings().await.ok_or_else(Refusal::ended)?;
+        let (now, alternative) = self.session.limits_now().await.ok_or_else(Refusal::ended)?;
         let dht_nodes = self.session.dht().map(|dht| dht.standing().good() as u32);
         Ok(Standing {
             version: self.config.version.to_owned(),
@@ -189,7 +192,10 @@ impl Api {
             in_trouble: count(|row| row.flags.has(Flags::IN_TROUBLE)),
             down_rate: sum(|row| row.down_rate),
             up_rate: sum(|row| row.up_rate),
-            limits,
+            limits: settings.limits.into(),
+            alternative_limits: settings.alternative.into(),
+            alternative,
+            limits_now: now.into(),
             dht_nodes,
             dir: self.config.dir.display().to_string(),
             free_bytes: free,
@@ -215,18 +221,23 @@ impl Api {
 
     async fn set_session(&self, patch: SessionPatch) -> Result<Done, Refusal> {
         let limit = |limit: u64| Some(limit).filter(|limit| *limit > 0);
-        let known = self.limits().await?;
-        let down = patch.limit_down.map_or(known.down, limit);
-        let up = patch.limit_up.map_or(known.up, limit);
-        self.session.set_all(SessionSetting::Limits(ledger::Limits { down, up })).await?;
+        let known = self.session.settings().await.ok_or_else(Refusal::ended)?;
+        let set = |known: ledger::Limits, down: Option<u64>, up: Option<u64>| {
+            let is_any = down.is_some() || up.is_some();
+            let (down, up) = (down.map_or(known.down, limit), up.map_or(known.up, limit));
+            is_any.then_some(ledger::Limits { down, up })
+        };
+        let limits = set(known.limits, patch.limit_down, patch.limit_up);
+        let other = set(known.alternative, patch.alternative_down, patch.alternative_up);
+        let settings = [
+            limits.map(SessionSetting::Limits),
+            other.map(SessionSetting::Alternative),
+            patch.alternative.map(SessionSetting::UsesAlternative),
+        ];
+        for setting in settings.into_iter().flatten() {
+            self.session.set_all(setting).await?;
+        }
         Ok(Done::default())
-    }
-
-    /// The limits of all torrents together.
-    async fn limits(&self) -> Result<Limits, Refusal> {
-        let settings = self.session.settings().await.ok_or_else(Refusal::ended)?;
-        let ledger::Limits { down, up } = settings.limits;
-        Ok(Limits { down, up })
     }
 
     async fn list(&self, since: Option<Mark>) -> Result<List, Refusal> {
@@ -319,11 +330,21 @@ impl Api {
         let is_private = self.find(key).await?.row.flags.has(Flags::PRIVATE);
         // One that rests is not asked what it waits for.
         let report = handle.why().await.unwrap_or_default();
-        let limit_of_all = self.limits().await?.down;
+        let (limits, _) = self.session.limits_now().await.ok_or_else(Refusal::ended)?;
+        let limit_of_all = limits.down;
         let (state, id) = (handle.state(), handle.id());
         let waiting = Waiting { report, state, id, is_private, limit_of_all };
-        let text = (self.config.speaker)(&waiting);
+        let rest = self.session.ruled(id).await.and_then(|ruled| ruled.rest);
+        let text = rest.unwrap_or_else(|| (self.config.speaker)(&waiting));
         Ok(Answer::Why(Box::new(view::why(&waiting.report, text))))
+    }
+
+    async fn rules(&self, key: &Key) -> Outcome {
+        let spec = self.find(key).await?.spec;
+        let told = self.session.ruled(spec.id).await;
+        let told = told.ok_or_else(|| Refusal::new(Kind::Conflict, "it is not here yet"))?;
+        let own = Limits { down: spec.download_limit, up: spec.upload_limit };
+        Ok(Answer::Rules(Box::new(ruled::ruled(told, own))))
     }
 
     async fn set(&self, key: &Key, patch: Patch) -> Result<Done, Refusal> {
@@ -386,7 +407,8 @@ impl Api {
             Deed::Resume => {
                 let handle = self.handle(key).await?;
                 handle.resume().await;
-                Ok(done(handle.id(), None))
+                let rest = self.session.ruled(handle.id()).await.and_then(|ruled| ruled.rest);
+                Ok(done(handle.id(), rest))
             }
             Deed::Announce => {
                 let handle = self.handle(key).await?;

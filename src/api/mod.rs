@@ -7,6 +7,7 @@
 //! | `request` | what can be asked and ordered, and how a torrent is named |
 //! | `answer` | what comes of it, refusals too |
 //! | `torrent` | a torrent in a list, and closely: files, peers, trackers, sources, why |
+//! | `ruled` | what rules say of a torrent |
 //! | `happened` | events |
 //! | `view` | how those are made of what the session tells |
 //! | `adding` | how a torrent comes in: bytes, URLs, links |
@@ -23,6 +24,7 @@ mod happened;
 mod removing;
 mod request;
 mod roots;
+mod ruled;
 mod seeking;
 #[cfg(test)]
 mod tests;
@@ -35,4 +37,5 @@ pub use desk::{Api, ApiConfig, Speaker, Waiting};
 pub use happened::{Events, Happened, What};
 pub use request::{Addition, Deed, FilePatch, Key, Mark, Patch, Place, Request, SessionPatch};
 pub use roots::Roots;
+pub use ruled::{Fate, RuleFacts, RuleFate, Ruled};
 pub use torrent::{Details, File, Limits, Peer, Share, Source, State, Torrent, Tracker, Why};

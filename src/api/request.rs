@@ -118,6 +118,8 @@ pub enum Request {
     Sources(Key),
     /// What it waits for.
     Why(Key),
+    /// What rules say of it, and why.
+    Rules(Key),
     /// Set something of it.
     Set(Key, Box<Patch>),
     /// Say which of its files are wanted.
@@ -147,6 +149,15 @@ pub struct SessionPatch {
     /// Bytes a second that all torrents send at most; 0 lifts the limit.
     #[serde(deserialize_with = "whole::maybe", skip_serializing_if = "Option::is_none")]
     pub limit_up: Option<u64>,
+    /// Whether the alternative limits hold instead, until a schedule switches them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alternative: Option<bool>,
+    /// As `limit_down`, of the alternative limits.
+    #[serde(deserialize_with = "whole::maybe", skip_serializing_if = "Option::is_none")]
+    pub alternative_down: Option<u64>,
+    /// As `limit_up`, of the alternative limits.
+    #[serde(deserialize_with = "whole::maybe", skip_serializing_if = "Option::is_none")]
+    pub alternative_up: Option<u64>,
 }
 
 /// A torrent to be taken in, by exactly one of `torrent`, `link` and `url`.

@@ -89,6 +89,12 @@ pub struct Limits {
     pub up: Option<u64>,
 }
 
+impl From<crate::ledger::Limits> for Limits {
+    fn from(crate::ledger::Limits { down, up }: crate::ledger::Limits) -> Self {
+        Self { down, up }
+    }
+}
+
 /// A torrent in a list.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Torrent {
@@ -128,7 +134,7 @@ pub struct Torrent {
     pub seeds: u32,
     /// Its own limits.
     pub limits: Limits,
-    /// What its user sorts it under.
+    /// What its user and rules sort it under.
     pub labels: Vec<String>,
     /// Directory that its files are under.
     pub dir: String,

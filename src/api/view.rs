@@ -42,7 +42,7 @@ pub(super) fn torrent(row: &Row, listed: &Listed) -> Torrent {
         peers: row.links,
         seeds: row.seeds,
         limits: Limits { down: spec.download_limit, up: spec.upload_limit },
-        labels: spec.labels.clone(),
+        labels: labels(listed),
         dir: spec.dir.to_string_lossy().into_owned(),
         paused: spec.paused,
         private: has(Flags::PRIVATE),
@@ -52,6 +52,13 @@ pub(super) fn torrent(row: &Row, listed: &Listed) -> Torrent {
         completed_at: row.completed_at.map(Into::into),
         active_at: row.active_at.map(Into::into),
     }
+}
+
+/// What it is sorted under, by its user first and then by rules.
+fn labels(listed: &Listed) -> Vec<String> {
+    let own = &listed.spec.labels;
+    let more = listed.ruled.labels.iter().filter(|label| !own.contains(label));
+    own.iter().chain(more).cloned().collect()
 }
 
 /// What is wrong with a torrent, in words for people.

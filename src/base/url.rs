@@ -205,6 +205,23 @@ impl fmt::Display for Site {
     }
 }
 
+/// The host of a URL of any kind, as it is written; nothing where there is none.
+pub fn host_of(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let there = authority.rsplit_once('@').map_or(authority, |(_, there)| there);
+    match there.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => there.split(':').next().unwrap_or_default(),
+    }
+}
+
+/// Is it this host, or one of its domain?
+pub fn is_on(host: &str, domain: &str) -> bool {
+    let (name, domain) = (host.to_ascii_lowercase(), domain.to_ascii_lowercase());
+    name == domain || name.strip_suffix(domain.as_str()).is_some_and(|rest| rest.ends_with('.'))
+}
+
 /// A stranger's URL of http or https as it can be kept and asked: trimmed, its fragment cut, and
 /// what may not stand in a URL encoded, nothing else touched. None when it is no such URL, has no
 /// host, or is longer than [`URL_LEN_MAX`].

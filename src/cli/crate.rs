@@ -16,6 +16,7 @@ use pigeon_metainfo::metainfo;
 use pigeon_metalink::metalink;
 use pigeon_net::net;
 use pigeon_os::os;
+use pigeon_roster::roster;
 use pigeon_rpc::rpc;
 use pigeon_seek::seek;
 use pigeon_session::session;

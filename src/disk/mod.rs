@@ -95,6 +95,7 @@ pub use self::afloat::Backlog;
 pub use self::carry::MoveProgress;
 pub use self::check::{CheckProgress, CheckReport, CheckSnapshot, check_and_sum, check_files};
 pub use self::config::{Allocate, StoreConfig, StoreFile};
+pub use self::device::room_of;
 pub use self::erase::{Erased, erase};
 pub use self::error::{Error, remedy_apart};
 pub use self::folding::folds_names;

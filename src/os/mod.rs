@@ -5,3 +5,4 @@
 pub mod lock;
 pub mod process;
 pub mod whole;
+pub mod zone;

@@ -8,11 +8,13 @@
 //! torrents that were removed the last [`REMOVALS_MAX`] are remembered, and who comes later than
 //! that gets everything.
 //!
-//! [`Events`] tells what happened, one after the other; [`policy`] says what follows.
+//! [`Events`] tells what happened, one after the other; [`policy`] says what follows, and [`rules`]
+//! what users said beforehand.
 
 mod events;
 pub mod policy;
 mod row;
+pub mod rules;
 #[cfg(test)]
 mod tests;
 mod turns;

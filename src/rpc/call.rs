@@ -20,6 +20,7 @@ pub(super) const ROUTES: &[(&str, &[&str])] = &[
     ("/torrents/{key}/trackers", &["GET"]),
     ("/torrents/{key}/sources", &["GET"]),
     ("/torrents/{key}/why", &["GET"]),
+    ("/torrents/{key}/rules", &["GET"]),
     ("/torrents/{key}/deeds", &["POST"]),
     ("/events", &["GET"]),
 ];
@@ -76,6 +77,7 @@ pub(super) fn call(request: &Request) -> Call {
         Request::Trackers(key) => (Method::GET, of(key, "/trackers"), None),
         Request::Sources(key) => (Method::GET, of(key, "/sources"), None),
         Request::Why(key) => (Method::GET, of(key, "/why"), None),
+        Request::Rules(key) => (Method::GET, of(key, "/rules"), None),
         Request::Set(key, patch) => (Method::PATCH, of(key, ""), Some(json!(patch))),
         Request::SetFiles(key, patch) => (Method::PATCH, of(key, "/files"), Some(json!(patch))),
         Request::Do(key, deed) => (Method::POST, of(key, "/deeds"), Some(json!(deed))),
@@ -162,6 +164,7 @@ pub(super) fn read(
         ("/torrents/{key}/trackers", _) => Request::Trackers(key()?),
         ("/torrents/{key}/sources", _) => Request::Sources(key()?),
         ("/torrents/{key}/why", _) => Request::Why(key()?),
+        ("/torrents/{key}/rules", _) => Request::Rules(key()?),
         ("/torrents/{key}/deeds", _) => Request::Do(key()?, json_of(media, body)?),
         ("/events", _) => Request::Events(since()?),
         _ => return Err(Wrong::NothingHere),
@@ -239,7 +242,7 @@ mod tests {
         let rename = Deed::Rename { file: Some(2), name: "a/b?c".into() };
         for request in [
             Request::Session,
-            Request::SetSession(SessionPatch { limit_down: Some(0), limit_up: None }),
+            Request::SetSession(SessionPatch { limit_down: Some(0), ..SessionPatch::default() }),
             Request::List(None),
             Request::List(mark),
             Request::Add(Box::new(addition)),
@@ -250,6 +253,7 @@ mod tests {
             Request::Trackers(key()),
             Request::Sources(key()),
             Request::Why(key()),
+            Request::Rules(key()),
             Request::Set(key(), Box::new(patch)),
             Request::SetFiles(hash(), files),
             Request::Do(key(), Deed::Pause),

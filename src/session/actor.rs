@@ -38,9 +38,10 @@ use super::homes::Homes;
 use super::listed::{check_labels, check_name};
 use super::listener::Registration;
 use super::local::Local;
-use super::member::{AddAnswer, Arriving, Facts, Member, RemoveAnswer, Spent, claiming};
+use super::member::{AddAnswer, Arriving, Facts, Member, RemoveAnswer, Spent};
 use super::opening::{self, Coming, Opened, in_turn, open};
 use super::outside::Outside;
+use super::overlay::{Ruling, claiming, held};
 use super::persist::News;
 use super::places::{Standing, divide};
 use super::restoring::Returning;
@@ -81,6 +82,8 @@ pub(super) struct Actor {
     registrations: mpsc::Sender<Registration>,
     pub(super) local: Local,
     pub(super) outside: Outside,
+    /// What holds before what is wanted.
+    pub(super) ruling: Ruling,
     searches: Searches,
     /// In boxes: a tree that grows at its end has as much free room as it holds.
     pub(super) members: BTreeMap<TorrentId, Box<Member>>,
@@ -136,7 +139,7 @@ impl Actor {
         registrations: mpsc::Sender<Registration>,
         most: Most,
         local: Local,
-        outside: Outside,
+        (outside, ruling): (Outside, Ruling),
         (wanted, returning): (Wanted, Returning),
     ) -> (Self, mpsc::Receiver<TorrentId>, watch::Receiver<Heads>) {
         let (rung, ringing) = mpsc::channel(RUNG_LEN);
@@ -147,6 +150,7 @@ impl Actor {
             registrations,
             local,
             outside,
+            ruling,
             searches: Searches::default(),
             members: BTreeMap::new(),
             arriving: HashMap::new(),
@@ -215,6 +219,7 @@ impl Actor {
                 Some(opened) = self.opening.join_next_with_id(), if !self.opening.is_empty() => {
                     self.on_opened(opened).await;
                 }
+                happened = self.ruling.next() => self.on_ruling(happened),
                 peer = self.local.next() => self.on_local_peer(peer),
                 1.. = ringing.recv_many(&mut rang, LOOK_BATCH), if rang.is_empty() => {}
                 () = bell.notified() => {}
@@ -254,6 +259,7 @@ impl Actor {
         if self.has_new_choice && !self.wanted.are_kept() {
             self.keep().await;
         }
+        self.lay_rules();
         self.carry_out();
         self.divide_places();
         self.share_out();
@@ -293,6 +299,16 @@ impl Actor {
             }
             Command::Keep(answer) => drop(answer.send(self.wanted.kept().await)),
             Command::LookAtAll(answer) => drop(answer.send(*self.wanted.together())),
+            Command::LimitsNow(answer) => {
+                let wanted = self.wanted.together();
+                let _ =
+                    answer.send((self.ruling.limits(wanted), self.ruling.is_alternative(wanted)));
+            }
+            Command::Rules(book, answer) => {
+                self.set_book(book);
+                let _ = answer.send(());
+            }
+            Command::Ruled(id, answer) => drop(answer.send(self.ruled(id))),
             Command::Stop(answer) => self.stop(answer).await,
         }
     }
@@ -332,7 +348,7 @@ impl Actor {
         let has_turn = matches!(turn, Turn::Begins | Turn::Sleeps);
         if let Some(spec) = self.wanted.get(id).filter(|_| has_turn) {
             // It holds its place from now on; one that waits has its turn when it is here.
-            let row = facts.row(spec, Phase::Checking);
+            let row = claiming(facts.row(spec, Phase::Checking), spec, None);
             self.judge(Input::Row(row));
             self.slumber.note(id, slumber::Standing::Open, std::time::Instant::now());
         }
@@ -362,11 +378,15 @@ impl Actor {
             dht.names(&torrent.nodes);
         }
         self.set_goals(id, before.seeding_s);
+        let extra = self.wanted.get(id).into_iter().flat_map(|spec| &spec.extra_trackers);
+        let urls = torrent.trackers.iter().flatten().chain(extra);
         Facts {
             id,
             second_hash,
             is_private: torrent.private,
             files: torrent.files.len(),
+            size: torrent.total_size(),
+            hosts: self.ruling.hosts(urls),
             piece_blocks: torrent
                 .layout
                 .map_or(0, |layout| (layout.piece_len() as usize).div_ceil(BLOCK_LEN)),
@@ -580,11 +600,16 @@ impl Actor {
         let Some(spec) = self.wanted.get(id) else { return };
         member.facts.bell.hear();
         let now_s = unix_now();
-        let row = member.row(spec, now_s);
-        let handle = &member.handle;
-        self.told.apply(row, now_s, || handle.look(|it| it.trouble().unwrap_or_default().into()));
+        let overlay = self.ruling.of(id);
+        let row = held(member.row(spec, now_s), overlay, spec);
+        let (handle, ruling) = (&member.handle, &self.ruling);
+        let trouble = || {
+            let own = || handle.look(|it| it.trouble().unwrap_or_default());
+            ruling.rest_of(spec).unwrap_or_else(own).into()
+        };
+        self.told.apply(row, now_s, trouble);
         let row = if member.is_leaving { member.facts.row(spec, Phase::Stopping) } else { row };
-        let claim = claiming(row, spec);
+        let claim = claiming(row, spec, overlay);
         let now = std::time::Instant::now();
         member.spent.on(row.phase, now);
         self.slumber.note(id, member.standing(), now);
@@ -624,6 +649,7 @@ impl Actor {
             member.seen_choice = choice;
             self.has_new_choice = true;
         }
+        self.tell_rules(id);
         self.judge(Input::Row(claim));
     }
 

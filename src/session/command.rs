@@ -5,9 +5,9 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use crate::base::ids::{InfoHash, TorrentId};
-use crate::ledger::SessionSpec;
-use crate::ledger::task;
+use crate::ledger::{Limits, SessionSpec, task};
 use crate::metainfo::Torrent;
+use crate::roster::rules::Book;
 use crate::roster::{Changes, Cursor, Event, Lost};
 use crate::torrent::handle::TorrentHandle;
 use crate::torrent::options::TorrentOptions;
@@ -16,6 +16,7 @@ use crate::torrent::seeking::{Contacts, SeekRequest, Seeking};
 use super::error::Error;
 use super::listed::{Listed, Setting};
 use super::member::{AddAnswer, RemoveAnswer};
+use super::overlay::Ruled;
 use super::together::SessionSetting;
 
 /// An order or question to the session.
@@ -48,6 +49,12 @@ pub(super) enum Command {
     Keep(oneshot::Sender<Option<task::Answer<()>>>),
     /// What is set of all together?
     LookAtAll(oneshot::Sender<SessionSpec>),
+    /// Which limits hold now, and whether they are the alternative ones?
+    LimitsNow(oneshot::Sender<(Limits, bool)>),
+    /// These rules hold from now on.
+    Rules(Arc<Book>, oneshot::Sender<()>),
+    /// What do rules say of a torrent?
+    Ruled(TorrentId, oneshot::Sender<Option<Ruled>>),
     /// How do torrents stand that changed since then?
     Changes(Cursor, oneshot::Sender<Changes>),
     /// The same, with what is known of each of them, as far as it is here.

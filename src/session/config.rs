@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::link::web;
 use crate::net::blocklist::Lists;
 use crate::net::egress::{Egress, Policy};
+use crate::roster::rules::Book;
 use crate::torrent::options::TorrentOptions;
 use crate::wire::mse::Encryption;
 
@@ -60,6 +61,8 @@ pub struct SessionConfig {
     pub web_limit: Option<u64>,
     /// Take part in the DHT (BEP 5), for all torrents but private ones.
     pub dht: Option<DhtOptions>,
+    /// Rules, schedules, and what is to stay free on devices.
+    pub rules: Book,
 }
 
 /// How to take part in the DHT.
@@ -152,6 +155,12 @@ impl SessionConfig {
         Self { dht, ..self }
     }
 
+    /// Rules, schedules, and what is to stay free on devices; others can be
+    /// [set](super::Session::set_rules) later.
+    pub fn rules(self, rules: Book) -> Self {
+        Self { rules, ..self }
+    }
+
     /// Whether servers of files may lie in our own network, whoever names them.
     pub fn allow_local_sources(self, allow: bool) -> Self {
         Self { allow_local_sources: allow, ..self }
@@ -217,6 +226,7 @@ impl Default for SessionConfig {
             web_connections: Self::WEB_CONNECTIONS,
             web_limit: None,
             dht: None,
+            rules: Book::default(),
         }
     }
 }

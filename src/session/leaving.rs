@@ -122,6 +122,7 @@ impl Actor {
         self.slumber.note(id, slumber::Standing::Other, std::time::Instant::now());
         self.linked.remove(&id);
         self.downloading.remove(&id);
+        self.ruling.forget(id);
         self.judge(Input::Removed(id));
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::base::file_priority::FilePriority;
 use crate::ledger::{Spec, Ways};
 use crate::roster::Row;
+use crate::roster::rules::Overlay;
 use crate::torrent::handle::TorrentHandle;
 use crate::torrent::options::SeedLimits;
 
@@ -60,8 +61,10 @@ pub struct Listed {
     pub row: Row,
     /// To ask and to tell it more; none of one of an earlier run that is not here yet.
     pub handle: Option<TorrentHandle>,
-    /// Why it cannot be here.
+    /// Why it cannot be here, or is held back for want of room.
     pub trouble: Option<Arc<str>>,
+    /// What holds of it by rules, before what is wanted.
+    pub ruled: Overlay,
 }
 
 /// Are there no more labels than a torrent may have, and none too long or empty?

@@ -38,6 +38,10 @@ pub(super) struct Facts {
     pub is_private: bool,
     /// How many files it has, pad files included.
     pub files: usize,
+    /// Bytes of all files.
+    pub size: u64,
+    /// Where its trackers are.
+    pub hosts: Arc<[Box<str>]>,
     /// Blocks of a piece.
     pub piece_blocks: usize,
     /// What it has done in earlier runs.
@@ -139,15 +143,6 @@ pub(super) fn row_of(spec: &Spec, before: &Tally, phase: Phase) -> Row {
     }
 }
 
-/// The row by which it is judged whose turn it is. One that was told to go on, and is paused until
-/// it has read that, holds its place meanwhile: others that wait would take it.
-pub(super) fn claiming(row: Row, spec: &Spec) -> Row {
-    match row.phase {
-        Phase::Paused if !spec.paused => Row { phase: Phase::Checking, ..row },
-        _ => row,
-    }
-}
-
 impl Member {
     /// How it stands, at this second since 1970.
     pub fn row(&mut self, spec: &Spec, now: u64) -> Row {
@@ -201,6 +196,14 @@ impl Member {
             wasted: before.wasted.saturating_add(status.wasted_bytes),
             active_s: before.active_s.saturating_add(spent.active.as_secs()),
             seeding_s: before.seeding_s.saturating_add(spent.seeding.as_secs()),
+        })
+    }
+
+    /// Seeds that its trackers count, or those that it is connected to.
+    pub fn seeds(&self) -> u64 {
+        self.handle.look(|status| {
+            let counted = status.trackers.iter().filter_map(|tracker| tracker.seeds).max();
+            counted.unwrap_or(0).max(status.seeds_connected.into())
         })
     }
 
@@ -282,6 +285,7 @@ fn phase_of(state: &State) -> Phase {
 
 #[cfg(test)]
 mod tests {
+    use super::super::overlay::claiming;
     use super::super::wanted::Wanted;
     use super::*;
     use crate::metainfo::Torrent;
@@ -303,7 +307,7 @@ mod tests {
         let mut policy = Policy::new(1);
         let mut show = |wanted: &Wanted, id: TorrentId, phase| {
             let spec = wanted.get(id).unwrap();
-            let row = claiming(row_of(spec, &Tally::default(), phase), spec);
+            let row = claiming(row_of(spec, &Tally::default(), phase), spec, None);
             policy.handle(Input::Row(row), now);
             std::iter::from_fn(|| policy.poll_output()).collect::<Vec<_>>()
         };

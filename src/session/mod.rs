@@ -20,16 +20,19 @@ mod memory;
 mod opening;
 mod origins;
 mod outside;
+mod overlay;
 mod persist;
 mod places;
 mod ports;
 mod records;
 mod restoring;
 mod returning;
+mod ruling;
 mod searches;
 mod settings;
 mod shares;
 mod slumber;
+mod space;
 #[cfg(test)]
 mod tests;
 mod together;
@@ -55,6 +58,7 @@ use crate::net::egress::{Egress, Purpose};
 use crate::net::limiter::Limiter;
 use crate::net::portmap::{OwnPorts, PortMap};
 use crate::net::udp::{Udp, UdpNews};
+use crate::roster::rules::Book;
 use crate::roster::{Changes, Cursor, Event, Lost};
 use crate::torrent::handle::TorrentHandle;
 use crate::torrent::places::{Account, Shared};
@@ -72,6 +76,7 @@ pub use config::{DhtOptions, SessionConfig};
 pub use error::Error;
 pub use listed::{LABEL_LEN_MAX, LABELS_MAX, Listed, NAME_LEN_MAX, Setting};
 pub use memory::Memory;
+pub use overlay::Ruled;
 pub use records::{Cleared, KeptRecord, kept_records};
 pub use told::Heads;
 pub use wanted::Rank;
@@ -85,6 +90,7 @@ use actor::{Actor, Most};
 use command::Command;
 use local::Local;
 use outside::Outside;
+use overlay::Ruling;
 use ports::Ports;
 use restoring::Health;
 
@@ -156,7 +162,8 @@ impl Session {
         let (pool, disk) = pool_and_disk(config.memory)?;
         let together = kept.as_ref().map(|(_, restored)| restored.session);
         let together = together::begun(together.unwrap_or_default(), &config);
-        let Limits { down, up } = together.limits_now();
+        let ruling = Ruling::new(Arc::new(config.rules.clone()));
+        let Limits { down, up } = ruling.limits(&together);
         let (limiter, up_limiter) = (Arc::new(Limiter::new(down)), Arc::new(Limiter::new(up)));
         let web = web_policy(&config, &limiter);
         let egress = config.egress;
@@ -199,7 +206,7 @@ impl Session {
         let (wanted, health) = restoring::begin(kept, together, config.restored)?;
         let (resources, local) = (Arc::new(resources), local(port));
         let (actor, ringing, heads) =
-            Actor::new(resources, registrations, most, local, outside, wanted);
+            Actor::new(resources, registrations, most, local, (outside, ruling), wanted);
         tokio::spawn(actor.run(orders, ringing));
         Ok(Self {
             commands,
@@ -400,6 +407,26 @@ impl Session {
     /// What is set of all torrents together; none when the session has ended.
     pub async fn settings(&self) -> Option<SessionSpec> {
         self.ask(Command::LookAtAll).await
+    }
+
+    /// The limits of all torrents together that hold now, and whether they are the alternative ones;
+    /// none when the session has ended.
+    pub async fn limits_now(&self) -> Option<(Limits, bool)> {
+        self.ask(Command::LimitsNow).await
+    }
+
+    /// These rules, schedules, and room to stay hold from now on, instead of those before.
+    ///
+    /// # Errors
+    /// `Ended`.
+    pub async fn set_rules(&self, rules: Book) -> Result<(), Error> {
+        let rules = Arc::new(rules);
+        self.ask(|answer| Command::Rules(rules, answer)).await.ok_or(Error::Ended)
+    }
+
+    /// What rules say of a torrent, and why; none when it is not here.
+    pub async fn ruled(&self, id: TorrentId) -> Option<Ruled> {
+        self.ask(|answer| Command::Ruled(id, answer)).await.flatten()
     }
 
     /// Waits until all torrents that it has now are complete.

@@ -7,15 +7,17 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use crate::base::ids::TorrentId;
-use crate::ledger::{Limits, Spec};
+use crate::ledger::Spec;
 use crate::metainfo::Torrent;
 use crate::roster::policy::{Goals, Input};
+use crate::roster::rules::{Overlay, Rest, Switch};
 use crate::torrent::command::{Choice, Command, Order};
 use crate::torrent::options::SeedLimits;
 
 use super::actor::Actor;
 use super::error::Error;
 use super::listed::{Listed, Setting, check_labels, check_name};
+use super::overlay;
 use super::restoring::read_one;
 use super::together::{SessionSetting, active_max};
 use super::wanted::{conduct_of, swarm_hashes};
@@ -26,7 +28,9 @@ impl Actor {
         // One that has ended would never read it.
         let is_here = self.members.get(&id).is_some_and(|member| !member.handle.has_ended());
         let answer = match is_here {
-            true => self.note(id, &command).inspect(|()| room.send(command)),
+            true => self.note(id, &command).inspect(|()| {
+                room.send(overlay::ruled(self.ruling.of(id), command));
+            }),
             false => Ok(()),
         };
         if let Err(why) = &answer {
@@ -85,7 +89,7 @@ impl Actor {
             Some(member) => {
                 let Some(room) = member.handle.room_now() else { return Ok(false) };
                 self.note(id, &order).map_err(Error::Refused)?;
-                room.send(order);
+                room.send(overlay::ruled(self.ruling.of(id), order));
                 self.look_at(id);
             }
             None => {
@@ -144,6 +148,7 @@ impl Actor {
             Setting::Labels(labels) => {
                 check_labels(&labels)?;
                 self.wanted.lengthen(id, |spec| spec.labels = labels)?;
+                self.tell_rules_anew(id);
                 self.told.touch(id);
             }
             Setting::ShownName(name) => {
@@ -172,8 +177,9 @@ impl Actor {
     pub(super) fn set_goals(&mut self, id: TorrentId, seeded_s: u64) {
         let Some(spec) = self.wanted.get(id) else { return };
         let seeded = std::time::Duration::from_secs(seeded_s);
-        let time = spec.goals.time.map(|time| time.saturating_sub(seeded));
-        self.judge(Input::Goals { id, goals: Goals { ratio: spec.goals.ratio, time } });
+        let goals = overlay::goals(self.ruling.of(id), spec.goals);
+        let time = goals.time.map(|time| time.saturating_sub(seeded));
+        self.judge(Input::Goals { id, goals: Goals { ratio: goals.ratio, time } });
     }
 
     /// Sets something of all.
@@ -183,15 +189,17 @@ impl Actor {
         match setting {
             SessionSetting::Limits(limits) => spec.limits = limits,
             SessionSetting::Alternative(limits) => spec.alternative = limits,
-            SessionSetting::UsesAlternative(uses) => spec.uses_alternative = uses,
+            SessionSetting::UsesAlternative(uses) => {
+                spec.uses_alternative = uses;
+                // Until a schedule switches next.
+                self.ruling.switch = Switch::ByHand;
+            }
             SessionSetting::ActiveMax(most) => spec.active_max = most,
         }
         self.wanted.set_together(spec);
         // What was set for this run alone ends with what is set for all.
         if !matches!(setting, SessionSetting::ActiveMax(_)) {
-            let Limits { down, up } = spec.limits_now();
-            self.resources.limiter.set_rate(down);
-            self.resources.up_limiter.set_rate(up);
+            self.limit_all();
         }
         if spec.active_max != before.active_max {
             self.judge(Input::Places(active_max(&spec, self.usual_active)));
@@ -240,6 +248,7 @@ impl Actor {
             row: self.told.row(id),
             handle: Some(member.handle.clone()),
             trouble: None,
+            ruled: Overlay::default(),
         });
         listed.or_else(|| self.listing(spec))
     }
@@ -248,9 +257,15 @@ impl Actor {
     fn listing(&self, spec: &Spec) -> Option<Listed> {
         let (row, spec) = (self.told.row(spec.id), spec.clone());
         if let Some(absent) = self.returning.absent.get(&spec.id) {
-            return Some(Listed { spec, row, handle: None, trouble: absent.trouble.clone() });
+            let (trouble, ruled) = (absent.trouble.clone(), Overlay::default());
+            return Some(Listed { spec, row, handle: None, trouble, ruled });
         }
         let member = self.members.get(&spec.id).filter(|member| !member.is_leaving)?;
-        Some(Listed { spec, row, handle: Some(member.handle.clone()), trouble: None })
+        let ruled = self.ruling.of(spec.id).cloned().unwrap_or_default();
+        let trouble = match ruled.rest {
+            Some(Rest::NoRoom) => self.ruling.rest_of(&spec).map(Arc::from),
+            _ => None,
+        };
+        Some(Listed { spec, row, handle: Some(member.handle.clone()), trouble, ruled })
     }
 }

@@ -6,6 +6,7 @@ mod choices;
 mod kept;
 mod killed;
 mod records;
+mod rules;
 mod searches;
 mod set;
 mod slumber;

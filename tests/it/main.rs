@@ -40,6 +40,7 @@ mod numbers;
 mod partial;
 mod relocate;
 mod remote;
+mod rules;
 mod secrecy;
 mod seeding;
 mod serving;

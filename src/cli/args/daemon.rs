@@ -16,7 +16,7 @@ time. Ask it with driver remote, or by HTTP at /api/v1 (GET /api/v1/openapi.json
 is); who asks by HTTP shows the token, who may open the socket needs none. Torrents go below --dir
 and --root, wherever those who ask want them.
 
-SIGHUP reads the limits of the settings again, SIGTERM ends it, in seconds where disks answer. Under
+SIGHUP reads the limits, rules and schedules of the settings again, SIGTERM ends it, in seconds where disks answer. Under
 systemd it tells when it is ready, and takes the sockets it is given.";
 
 /// Options of `daemon`.
@@ -42,6 +42,9 @@ pub struct DaemonArgs {
     /// Torrents may go below this directory, too
     #[arg(long, value_name = "DIR", env = "DRIVER_ROOT", value_hint = ValueHint::DirPath)]
     pub root: Vec<PathBuf>,
+    /// Downloads rest on a device with less room than this: 5GiB; 0 is off
+    #[arg(long, value_name = "SIZE", env = "DRIVER_KEEP_FREE", value_parser = values::size)]
+    pub keep_free: Option<u64>,
     /// How torrents are run.
     #[command(flatten)]
     pub options: Options,

@@ -260,6 +260,10 @@ pub enum Command {
         /// As if these were given.
         #[command(flatten)]
         options: Box<Options>,
+        /// Print the rules of the file as they are understood, and what they would do to the
+        /// torrents of the daemon of this user, if one runs
+        #[arg(long)]
+        rules: bool,
     },
     /// Print the completion script for a shell
     Completions {

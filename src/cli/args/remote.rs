@@ -16,6 +16,8 @@ that fit are meant, and no names are needed.
   driver remote add debian.torrent --label linux    files, URLs, magnet links, hashes, - for stdin
   driver remote list --state downloading            only those that download
   driver remote limit down 2MiB                     all together; limit 3 down 500K one alone
+  driver remote limit alternative on                the alternative limits hold, until a schedule
+                                                    switches them; off; alternative down 100K
   driver remote select 3 1-3,5                      only these files of torrent 3
   driver remote label 3 linux iso                   instead of the labels that it had
   driver remote log -f                              what happens, as it happens
@@ -140,7 +142,14 @@ pub enum RemoteCommand {
         torrents: Vec<String>,
     },
     /// What a torrent waits for, and what to do about it
-    Why(Which),
+    Why {
+        /// Which.
+        #[command(flatten)]
+        which: Which,
+        /// Which rules are about it, what they do, and why the others do not match
+        #[arg(long)]
+        rules: bool,
+    },
     /// Connected peers
     Peers {
         /// Of which.
@@ -170,7 +179,9 @@ pub enum RemoteCommand {
         data: bool,
     },
     /// Set limits, or show those of all together
-    #[command(override_usage = "driver remote limit [TORRENT]... [down RATE|off] [up RATE|off]")]
+    #[command(
+        override_usage = "driver remote limit [TORRENT|alternative]... [on|off] [down RATE] [up RATE]"
+    )]
     Limit {
         /// Torrents, then down or up and a rate: down 2MiB, 3 down 500K up off
         #[arg(value_name = "WORDS")]

@@ -26,6 +26,7 @@ use crate::cli::why::{Around, why_screen};
 use crate::http::token::Token;
 use crate::net::egress::Egress;
 use crate::net::{self, tcp};
+use crate::roster::rules::Book;
 use crate::rpc::{Rpc, Secret};
 use crate::session::Session;
 
@@ -38,7 +39,7 @@ const ONE_LINE: usize = 1 << 16;
 ///
 /// # Errors
 /// Another one has the state directory, a port or socket is taken, or the token cannot be read.
-pub fn run(arguments: &DaemonArgs, common: &Common) -> Outcome {
+pub fn run(arguments: &DaemonArgs, common: &Common, book: &Book) -> Outcome {
     refuse_others(&arguments.options)?;
     let state_dir = state_dir()?;
     let own = state_dir.join("daemon");
@@ -48,8 +49,8 @@ pub fn run(arguments: &DaemonArgs, common: &Common) -> Outcome {
         )
         .map_err(|error| from_io("cannot tell where downloads go", &error))?;
         let rest = torrent_options(&arguments.options).waits_for_disk(true).checks_room(false);
-        let config =
-            session_config(&arguments.options, common)?.ledger(true).restored(rest.clone());
+        let config = session_config(&arguments.options, common)?;
+        let config = config.ledger(true).restored(rest.clone()).rules(rules(arguments, book));
         let egress = config.egress.clone();
         let session = Session::start(config).await.map_err(failure)?;
         for trouble in session.troubles() {
@@ -91,6 +92,12 @@ pub fn run(arguments: &DaemonArgs, common: &Common) -> Outcome {
         session.stop().await;
         ran
     })
+}
+
+/// The rules of the file, and the room to stay free that an option says before it.
+fn rules(arguments: &DaemonArgs, book: &Book) -> Book {
+    let keep_free = arguments.keep_free.or(book.keep_free).filter(|keep| *keep > 0);
+    Book { keep_free, ..book.clone() }
 }
 
 /// Options that are of a download that somebody waits for.
@@ -251,22 +258,25 @@ fn greet(doors: &Doors, torrents: usize, dir: &Path) {
     }
 }
 
-/// Reads the limits of the settings again on SIGHUP; a terminal's SIGHUP means the end instead.
+/// Reads the limits, rules and schedules of the settings again on SIGHUP; a terminal's SIGHUP means the end instead.
 fn reload_on_hangup(api: Api) -> tokio::task::AbortHandle {
     let hangups = signal(SignalKind::hangup()).ok().filter(|_| !std::io::stdin().is_terminal());
     let task = tokio::spawn(async move {
         let Some(mut hangups) = hangups else { return };
         while hangups.recv().await.is_some() {
             match daemon_args() {
-                Ok(options) => {
-                    let (down, up) = (options.download_limit.0, options.upload_limit.0);
+                Ok((arguments, book)) => {
+                    let Options { download_limit, upload_limit, .. } = &arguments.options;
+                    let (down, up) = (download_limit.0, upload_limit.0);
                     let patch = SessionPatch {
                         limit_down: Some(down.unwrap_or(0)),
                         limit_up: Some(up.unwrap_or(0)),
+                        ..SessionPatch::default()
                     };
                     // A session that ends sets nothing any more.
                     let _ = api.answer(Request::SetSession(patch)).await;
-                    out::talk("the limits of the settings are in force again");
+                    let _ = api.session().set_rules(rules(&arguments, &book)).await;
+                    out::talk("the limits and rules of the settings are in force again");
                 }
                 Err(why) => out::talk_wrapped(&format!("{why}; nothing is changed")),
             }
@@ -275,13 +285,13 @@ fn reload_on_hangup(api: Api) -> tokio::task::AbortHandle {
     task.abort_handle()
 }
 
-/// The options of this run, with the config file as it is now.
-fn daemon_args() -> Result<Options, String> {
+/// The arguments of this run and the rules, with the config file as it is now.
+fn daemon_args() -> Result<(Box<DaemonArgs>, Book), String> {
     use crate::cli::args::Command;
     use crate::cli::config::Refusal;
     match Settings::read(std::env::args_os().collect()) {
-        Ok(Settings { cli, .. }) => match cli.command {
-            Some(Command::Daemon(arguments)) => Ok(arguments.options),
+        Ok(Settings { cli, book, .. }) => match cli.command {
+            Some(Command::Daemon(arguments)) => Ok((arguments, book)),
             _ => Err("the arguments are of another command".to_owned()),
         },
         Err(Refusal::Failure(failure)) => Err(failure.to_string()),

@@ -85,7 +85,7 @@ fn run(mut settings: Settings) -> Outcome {
         }
         Some(Command::Menu { options }) => super::menu::run(*options, &common),
         Some(Command::Seed { paths, options }) => seed::run(&paths, *options, &common),
-        Some(Command::Daemon(arguments)) => daemon::run(&arguments, &common),
+        Some(Command::Daemon(arguments)) => daemon::run(&arguments, &common, &settings.book),
         Some(Command::Demo(arguments)) => super::demo::run(&arguments, &common),
         Some(Command::Dht { command }) => dht::run(&command, &common),
         Some(Command::Chunk { command }) => chunk::run(&command, &common),
@@ -98,7 +98,10 @@ fn run(mut settings: Settings) -> Outcome {
         Some(Command::Remote(arguments)) => super::remote::run(&arguments, common.quiet),
         Some(Command::Magnet(arguments)) => magnet::run(&arguments, &common),
         Some(Command::Resume { command }) => resume::run(&command),
-        Some(Command::Config { options }) => config::run(&settings, options.json),
+        Some(Command::Config { options, rules: true }) => {
+            super::remote::dry_run(&settings.book, options.json, common.quiet)
+        }
+        Some(Command::Config { options, .. }) => config::run(&settings, options.json),
         Some(Command::Help { about }) => {
             let color = color_of(&std::env::args_os().collect::<Vec<_>>());
             print_help(&about, color).map(|()| Exit::Done)

@@ -4,6 +4,7 @@
 
 mod environment;
 mod keys;
+mod rules;
 mod shown;
 mod suggested;
 
@@ -14,6 +15,8 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, CommandFactory as _, FromArgMatches as _};
 use etcetera::BaseStrategy as _;
+
+use crate::roster::rules::Book;
 
 use super::args::Cli;
 use super::argv::color_of;
@@ -59,6 +62,8 @@ pub struct Settings {
     /// Keys that came from the config file, and that file.
     from_file: Vec<String>,
     file: Option<PathBuf>,
+    /// Rules, schedules and room to stay free, which only the file says.
+    pub book: Book,
 }
 
 /// Why there are no settings.
@@ -105,7 +110,8 @@ impl Settings {
         let command = deaf_to(&overruled).color(color_of(arguments));
         let matches = command.try_get_matches_from(arguments)?;
         let cli = Cli::from_arg_matches(&matches)?;
-        Ok(Self { cli, matches, overruled, from_file: Vec::new(), file: None })
+        let (from_file, book) = (Vec::new(), Book::default());
+        Ok(Self { cli, matches, overruled, from_file, file: None, book })
     }
 
     /// What the environment says against a flag.
@@ -185,7 +191,8 @@ impl Settings {
             refuse(error.to_string().lines().map(str::trim).collect::<Vec<_>>().join(" ").as_str())
         })?;
         let (mut inserted, mut from_file) = (Vec::new(), Vec::new());
-        for (key, value) in &table {
+        let book = rules::book(&table).map_err(|why| refuse(&why))?;
+        for (key, value) in table.iter().filter(|(key, _)| !rules::KEYS.contains(&key.as_str())) {
             let action = action_of(key).map_err(|why| refuse(&why))?;
             let words = match value {
                 // What needs no value on the command line needs none here.
@@ -213,7 +220,7 @@ impl Settings {
                         .trim_start_matches("error: "),
                 )
             })?;
-        Ok(Self { from_file, file: Some(path), ..read })
+        Ok(Self { from_file, file: Some(path), book, ..read })
     }
 
     fn of_command(&self) -> &ArgMatches {

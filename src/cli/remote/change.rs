@@ -71,20 +71,26 @@ async fn send(
 }
 
 pub(super) async fn limit(remote: &mut Remote, words: &[String], filters: &Filters) -> Outcome {
+    let is_unfiltered = *filters == Filters::default();
+    if let (Some((first, words)), true) = (words.split_first(), is_unfiltered)
+        && first == "alternative"
+    {
+        return alternative(remote, words).await;
+    }
     let (torrents, limited) = words::limits(words).map_err(Failure::usage)?;
     let (down, up) = (limited.down.map(words::bytes_of), limited.up.map(words::bytes_of));
-    let is_of_all = torrents.is_empty() && *filters == Filters::default();
+    let is_of_all = torrents.is_empty() && is_unfiltered;
     if !limited.is_any() {
         if !is_of_all {
             let why = "say which limit, as limit --label linux down 500K";
             return Err(Failure::usage(why));
         }
         let answer = remote.ask(&Request::Session).await?;
-        remote.show::<Standing>(answer, |it, _| format!("{}\n", screens::limits(it.limits)))?;
+        remote.show::<Standing>(answer, |it, _| format!("{}\n", screens::all_limits(it)))?;
         return Ok(Exit::Done);
     }
     if is_of_all {
-        let patch = SessionPatch { limit_down: down, limit_up: up };
+        let patch = SessionPatch { limit_down: down, limit_up: up, ..SessionPatch::default() };
         let answer = remote.ask(&Request::SetSession(patch)).await?;
         if remote.voice.json || !remote.voice.quiet {
             remote.show::<Done>(answer, |_, _| "all together: limited\n".to_owned())?;
@@ -94,6 +100,36 @@ pub(super) async fn limit(remote: &mut Remote, words: &[String], filters: &Filte
     let patch = Patch { limit_down: down, limit_up: up, ..Patch::default() };
     let meant = remote.whom(torrents, filters).await?;
     tell(remote, &meant, |key| Request::Set(key, Box::new(patch.clone())), "limited").await
+}
+
+/// Switches the alternative limits of all together, or sets them.
+async fn alternative(remote: &mut Remote, words: &[String]) -> Outcome {
+    let (is_on, rest) = match words.split_first() {
+        Some((word, rest)) if word == "on" => (Some(true), rest),
+        Some((word, rest)) if word == "off" => (Some(false), rest),
+        _ => (None, words),
+    };
+    let (others, limited) = words::limits(rest).map_err(Failure::usage)?;
+    if !others.is_empty() || (is_on.is_none() && !limited.is_any()) {
+        let why = "write limit alternative on, off, or alternative down 500K up 100K";
+        return Err(Failure::usage(why));
+    }
+    let patch = SessionPatch {
+        alternative: is_on,
+        alternative_down: limited.down.map(words::bytes_of),
+        alternative_up: limited.up.map(words::bytes_of),
+        ..SessionPatch::default()
+    };
+    let answer = remote.ask(&Request::SetSession(patch)).await?;
+    if remote.voice.json || !remote.voice.quiet {
+        let done = match is_on {
+            Some(true) => "the alternative limits hold\n",
+            Some(false) => "the usual limits hold\n",
+            None => "alternative limits: set\n",
+        };
+        remote.show::<Done>(answer, |_, _| done.to_owned())?;
+    }
+    Ok(Exit::Done)
 }
 
 pub(super) async fn select(remote: &mut Remote, words: &[String], filters: &Filters) -> Outcome {

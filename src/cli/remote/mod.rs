@@ -7,6 +7,7 @@
 //! | `asking` | questions, answers and refusals |
 //! | `names` | which torrents are meant |
 //! | `look` | commands that look |
+//! | `rules` | what rules do to torrents, and what those of a file would do |
 //! | `change` | commands that change something |
 //! | `adding` | `add` |
 //! | `watch`, `log` | what goes on until it is ended |
@@ -20,6 +21,7 @@ mod log;
 mod look;
 mod names;
 mod place;
+mod rules;
 #[cfg(test)]
 mod sample;
 mod screens;
@@ -35,6 +37,7 @@ use super::catalogue::ask;
 use super::exit::Outcome;
 
 use asking::{Remote, Voice};
+pub use rules::dry_run;
 
 /// Runs the command.
 ///
@@ -59,7 +62,8 @@ async fn carry_out(remote: &mut Remote, command: &RemoteCommand) -> Outcome {
         Is::Add(added) => adding::add(remote, added).await,
         Is::Show(which) => look::show(remote, &which.torrents).await,
         Is::Status { torrents } => look::status(remote, torrents).await,
-        Is::Why(which) => look::why(remote, &which.torrents).await,
+        Is::Why { which, rules: true } => rules::why(remote, &which.torrents).await,
+        Is::Why { which, rules: false } => look::why(remote, &which.torrents).await,
         Is::Peers { which, all } => look::peers(remote, &which.torrents, *all).await,
         Is::Files(which) => look::files(remote, &which.torrents).await,
         Is::Trackers(which) => look::trackers(remote, &which.torrents).await,

@@ -2,6 +2,7 @@
 //! what they have in common. Pure.
 
 use crate::api::{Key, Torrent};
+use crate::base::url::{host_of, is_on};
 use crate::cli::escape::escape;
 
 /// The first digits of a hash that are enough to name a torrent.
@@ -33,15 +34,7 @@ pub(super) fn fits(torrent: &Torrent, label: Option<&str>, state: Option<&str>) 
 
 /// Is the tracker of this URL on the host, or on one of its domain?
 pub(super) fn is_on_host(url: &str, host: &str) -> bool {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let there = authority.rsplit_once('@').map_or(authority, |(_, there)| there);
-    let name = match there.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
-        None => there.split(':').next().unwrap_or_default(),
-    };
-    let (name, host) = (name.to_ascii_lowercase(), host.to_ascii_lowercase());
-    name == host || name.strip_suffix(host.as_str()).is_some_and(|rest| rest.ends_with('.'))
+    is_on(host_of(url), host)
 }
 
 /// The torrents that the words mean, each once, in their order.

@@ -202,6 +202,15 @@ pub(super) fn show(details: &Details, columns: usize) -> String {
     screen
 }
 
+/// The limits of all together that hold, and those that wait.
+pub(super) fn all_limits(standing: &Standing) -> String {
+    let now = limits(standing.limits_now);
+    match standing.alternative {
+        true => format!("{now}   (alternative; usually {})", limits(standing.limits)),
+        false => now,
+    }
+}
+
 /// `down 2.0 MiB/s   up unlimited`.
 pub(super) fn limits(limits: Limits) -> String {
     let words = |limit: Option<u64>| limit.map_or("unlimited".to_owned(), rate);
@@ -339,7 +348,7 @@ pub(super) fn session(standing: &Standing, columns: usize) -> String {
         },
     );
     add("Speed", &format!("down {}   up {}", rate(standing.down_rate), rate(standing.up_rate)));
-    add("Limits", &limits(standing.limits));
+    add("Limits", &all_limits(standing));
     add(
         "Port",
         &match standing.port {
@@ -557,7 +566,10 @@ http://m.example/\\x1b
             in_trouble: 1,
             down_rate: 1 << 20,
             up_rate: 0,
-            limits: Limits { down: Some(2 << 20), up: None },
+            limits: Limits::default(),
+            alternative_limits: Limits { down: Some(2 << 20), up: None },
+            alternative: false,
+            limits_now: Limits { down: Some(2 << 20), up: None },
             dht_nodes: Some(1),
             dir: "/srv".into(),
             free_bytes: Some(5 << 30),

@@ -9,6 +9,7 @@ use rustix::fs::{AtFlags, FileType};
 use rustix::io::Errno;
 
 use crate::disk::beneath::{Base, Mount, mount};
+use crate::disk::device::free_bytes;
 use crate::disk::error::Error;
 
 impl Base {
@@ -63,12 +64,7 @@ impl Base {
 
     /// Bytes that we may still write there; none where the system does not tell.
     pub(in crate::disk) fn free_bytes(&self) -> io::Result<Option<u64>> {
-        let found = rustix::fs::fstatvfs(self.nearest()?)?;
-        let blocks = match rustix::process::geteuid().is_root() {
-            true => found.f_bfree,
-            false => found.f_bavail,
-        };
-        Ok((found.f_blocks > 0).then(|| blocks.saturating_mul(found.f_frsize)))
+        Ok(free_bytes(&rustix::fs::fstatvfs(self.nearest()?)?))
     }
 
     /// The mount that a file is on, or would be made on.

@@ -8,8 +8,9 @@ use super::super::call::ROUTES;
 use super::super::front::OPENAPI;
 use super::*;
 use crate::api::{
-    Added, Addition, Deed, Details, Done, Events, File, FilePatch, Happened, List, Mark, Patch,
-    Peer, Place, Search, SessionPatch, Share, Source, Standing, State, Torrent, Tracker, What, Why,
+    Added, Addition, Deed, Details, Done, Events, Fate, File, FilePatch, Happened, List, Mark,
+    Patch, Peer, Place, RuleFacts, RuleFate, Ruled, Search, SessionPatch, Share, Source, Standing,
+    State, Torrent, Tracker, What, Why,
 };
 
 fn description() -> Value {
@@ -262,6 +263,39 @@ fn what_is_beside_a_torrent_is_as_described() {
 }
 
 #[test]
+fn what_rules_say_is_as_described() {
+    let facts = |free_bytes| RuleFacts {
+        trackers: Vec::new(),
+        labels: Vec::new(),
+        private: true,
+        size: 1,
+        added_at: 1,
+        ratio: 0.5,
+        seeds: 1,
+        free_bytes,
+    };
+    holds(&schema("RuleFacts"), &facts(Some(1)), &facts(None));
+    let fate = RuleFate {
+        name: String::new(),
+        fate: Fate::Fires,
+        because: Vec::new(),
+        says: Vec::new(),
+        overruled: Vec::new(),
+    };
+    holds(&schema("RuleFate"), &fate, &fate);
+    let fates = [Fate::Fires, Fate::Overruled, Fate::Misses];
+    assert_eq!(schema("RuleFate")["properties"]["fate"]["enum"], json!(fates));
+    let ruled = |rest| Ruled {
+        rules: Vec::new(),
+        limits_now: Limits::default(),
+        labels: Vec::new(),
+        rest,
+        facts: facts(None),
+    };
+    holds(&schema("Ruled"), &ruled(Some(String::new())), &ruled(None));
+}
+
+#[test]
 fn answers_are_as_described() {
     let list = List { cursor: mark(), full: true, torrents: Vec::new(), removed: Vec::new() };
     holds(&schema("List"), &list, &list);
@@ -280,6 +314,9 @@ fn answers_are_as_described() {
         down_rate: 1,
         up_rate: 1,
         limits: Limits::default(),
+        alternative_limits: Limits::default(),
+        alternative: true,
+        limits_now: Limits::default(),
         dht_nodes: number.map(|_| 1),
         dir: String::new(),
         free_bytes: number,
@@ -347,7 +384,14 @@ fn events_are_as_described() {
 #[test]
 fn what_is_asked_is_as_described() {
     let text = || Some("x".to_owned());
-    takes("SessionPatch", &SessionPatch { limit_down: Some(1), limit_up: Some(1) });
+    let patch = SessionPatch {
+        limit_down: Some(1),
+        limit_up: Some(1),
+        alternative: Some(true),
+        alternative_down: Some(1),
+        alternative_up: Some(1),
+    };
+    takes("SessionPatch", &patch);
     let addition = Addition {
         torrent: text(),
         link: text(),
