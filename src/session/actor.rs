@@ -24,7 +24,7 @@ use crate::torrent::bell::Bell;
 use crate::torrent::command::Order;
 use crate::torrent::handle::TorrentHandle;
 use crate::torrent::options::TorrentOptions;
-use crate::torrent::places::{Account, LINKS_MAX};
+use crate::torrent::places::Account;
 use crate::torrent::resources::{Resources, Turn};
 use crate::torrent::seeking::{self, Contacts, SeekRequest, Seeking};
 use crate::torrent::share::Share;
@@ -43,10 +43,8 @@ use super::opening::{self, Coming, Opened, in_turn, open};
 use super::outside::Outside;
 use super::overlay::{Ruling, claiming, held};
 use super::persist::News;
-use super::places::{Standing, divide};
 use super::restoring::Returning;
 use super::searches::Searches;
-use super::shares;
 use super::slumber::{self, Slumber};
 use super::together::active_max;
 use super::told::{Heads, Told};
@@ -78,7 +76,7 @@ pub(super) struct Most {
 /// The owner of all torrents.
 pub(super) struct Actor {
     pub(super) resources: Arc<Resources>,
-    way_out: WayOut,
+    pub(super) way_out: WayOut,
     registrations: mpsc::Sender<Registration>,
     pub(super) local: Local,
     pub(super) outside: Outside,
@@ -673,44 +671,6 @@ impl Actor {
                 member.handle.sleep();
             }
         }
-    }
-
-    /// Says how many connections each torrent may have, and whether anything leaves.
-    fn divide_places(&self) {
-        // Searches hear of it, too.
-        self.resources.places.leave(self.way_out.is_open(), self.way_out.may_dial());
-        let linked = self.linked.iter().filter_map(|id| self.members.get(id));
-        let accounts: Vec<_> = linked.map(|member| &member.facts.places).collect();
-        let standing = accounts.iter().map(|it| Standing { held: it.held(), wanted: it.wanted() });
-        let allowed = divide(&standing.collect::<Vec<_>>(), LINKS_MAX);
-        accounts.iter().zip(allowed).for_each(|(account, most)| account.allow(most));
-    }
-
-    /// Divides half of the pool among those that download. Each torrent reads the latest word,
-    /// however busy it is. What is taken away is told first.
-    fn share_out(&mut self) {
-        let members = self.downloading.iter().filter_map(|id| self.members.get(id));
-        let demands: Vec<_> = members.map(|member| (member, member.demand())).collect();
-        let total = shares::total(self.resources.pool.budget_blocks());
-        let known: Vec<_> = demands.iter().filter_map(|(_, demand)| *demand).collect();
-        let mut given = shares::divide(total, &known).into_iter();
-        let shares: Vec<_> = demands
-            .iter()
-            .map(|(member, demand)| {
-                let share = demand.and_then(|_| given.next()).unwrap_or(0);
-                (&member.facts.share, share)
-            })
-            .collect();
-        for less in [true, false] {
-            for (told, share) in &shares {
-                if less == (*share < told.blocks()) {
-                    told.set(*share);
-                }
-            }
-        }
-        let over = demands.iter().filter(|(_, demand)| demand.is_none());
-        let over: Vec<_> = over.map(|(member, _)| member.facts.id).collect();
-        self.downloading.retain(|id| !over.contains(id));
     }
 }
 

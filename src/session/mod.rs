@@ -8,6 +8,7 @@ mod answers;
 mod claims;
 mod command;
 mod config;
+mod dividing;
 pub mod error;
 mod homes;
 mod keeping;
@@ -163,8 +164,7 @@ impl Session {
         let together = kept.as_ref().map(|(_, restored)| restored.session);
         let together = together::begun(together.unwrap_or_default(), &config);
         let ruling = Ruling::new(Arc::new(config.rules.clone()));
-        let Limits { down, up } = ruling.limits(&together);
-        let (limiter, up_limiter) = (Arc::new(Limiter::new(down)), Arc::new(Limiter::new(up)));
+        let [limiter, up_limiter] = limiters(ruling.limits(&together));
         let web = web_policy(&config, &limiter);
         let egress = config.egress;
         let (registrations, registered) = mpsc::channel(REGISTRATIONS_LEN);
@@ -409,8 +409,8 @@ impl Session {
         self.ask(Command::LookAtAll).await
     }
 
-    /// The limits of all torrents together that hold now, and whether they are the alternative ones;
-    /// none when the session has ended.
+    /// The limits of all torrents together that hold now, and whether they are the alternative
+    /// ones; none when the session has ended.
     pub async fn limits_now(&self) -> Option<(Limits, bool)> {
         self.ask(Command::LimitsNow).await
     }
@@ -488,6 +488,11 @@ impl Session {
         self.commands.send(question(answer)).await.ok()?;
         answered.await.ok()
     }
+}
+
+/// What holds back all that is received, and all that is sent.
+fn limiters(Limits { down, up }: Limits) -> [Arc<Limiter>; 2] {
+    [down, up].map(|limit| Arc::new(Limiter::new(limit)))
 }
 
 /// How servers of files are spoken to.

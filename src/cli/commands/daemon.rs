@@ -258,7 +258,8 @@ fn greet(doors: &Doors, torrents: usize, dir: &Path) {
     }
 }
 
-/// Reads the limits, rules and schedules of the settings again on SIGHUP; a terminal's SIGHUP means the end instead.
+/// Reads the limits, rules and schedules of the settings again on SIGHUP; a terminal's SIGHUP means
+/// the end instead.
 fn reload_on_hangup(api: Api) -> tokio::task::AbortHandle {
     let hangups = signal(SignalKind::hangup()).ok().filter(|_| !std::io::stdin().is_terminal());
     let task = tokio::spawn(async move {
