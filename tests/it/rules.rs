@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::payload::Payload;
@@ -27,13 +28,12 @@ fn libfaketime() -> PathBuf {
 /// A daemon, the clock of which is set by a file.
 struct Daemon {
     home: PathBuf,
-    _process: Process,
+    process: Process,
 }
 
 impl Daemon {
     fn start(home: &Path, rules: &str, seconds: u64) -> Self {
-        std::fs::create_dir_all(home.join("config/driver")).expect("make a folder");
-        std::fs::write(home.join("config/driver/config.toml"), rules).expect("write the rules");
+        write_rules(home, rules);
         set_clock(home, seconds);
         let mut command = driver(home);
         command.env("TZ", ZONE).env("LD_PRELOAD", libfaketime());
@@ -49,7 +49,7 @@ impl Daemon {
             assert!(is_there, "the daemon does not begin:\n{}", process.last_words());
             std::thread::sleep(Duration::from_millis(20));
         }
-        Self { home: home.to_owned(), _process: process }
+        Self { home: home.to_owned(), process }
     }
 
     /// What `driver remote --json` of these words answers.
@@ -82,6 +82,12 @@ impl Daemon {
     fn at(&self, seconds: i64) {
         set_clock(&self.home, SUNDAY.saturating_add_signed(seconds));
     }
+}
+
+/// The config file says this.
+fn write_rules(home: &Path, rules: &str) {
+    std::fs::create_dir_all(home.join("config/driver")).expect("make a folder");
+    std::fs::write(home.join("config/driver/config.toml"), rules).expect("write the rules");
 }
 
 /// Has the daemon of this home believe that it is so many seconds since 1970.
@@ -202,4 +208,44 @@ fn a_ratio_that_is_reached_is_seen_by_rules_and_goals() {
     let finished = daemon.until("show 1", "finished", |it| it["state"] == "finished");
     assert_eq!(finished["labels"], serde_json::json!(["once", "given"]));
     assert_eq!(finished["seed_ratio"], Value::Null, "the goal is the rule's");
+}
+
+#[test]
+fn rules_are_tried_before_and_read_again_and_wrong_ones_change_nothing() {
+    let dir = tempfile::tempdir().expect("a folder for the test");
+    let home = dir.path();
+    let payload = Payload::new(3, "three", 1 << 16, &[("a.bin", 100_000)]);
+    let torrent = written(home, &payload);
+    let daemon = Daemon::start(home, "", SUNDAY);
+    daemon.ask(&format!("add {torrent} --label linux"));
+    let dry_run = || {
+        let ran = driver(home).args(["config", "--rules"]).output().expect("run driver");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (ran.status.code(), text(&ran.stdout), text(&ran.stderr))
+    };
+    let hang_up = || {
+        let id = i32::try_from(daemon.process.id()).ok().and_then(Pid::from_raw);
+        kill_process(id.expect("a process"), Signal::HUP).expect("a signal");
+    };
+    write_rules(home, "[[rule]]\nname = 'slow'\nlabel = 'linux'\nupload-limit = '2KiB'");
+    let (code, said, _) = dry_run();
+    let expected = "rule 1 (slow): label linux: upload limit 2.0 KiB/s\n\
+                    1 three: rule 1: upload limit 2.0 KiB/s\n";
+    assert_eq!((code, said.as_str()), (Some(0), expected));
+    assert_eq!(daemon.ask("why 1 --rules")["limits_now"]["up"], Value::Null, "it was only tried");
+    hang_up();
+    let limited = |it: &Value| it["limits_now"]["up"] == 2048;
+    daemon.until("why 1 --rules", "limited", limited);
+
+    write_rules(home, "[[rule]]\nstop = true\n[[rule]]\nname = 'x'\nstop = 'no'");
+    let (code, _, talked) = dry_run();
+    assert_eq!(code, Some(3), "{talked}");
+    assert!(talked.contains("rule 2 (x): stop: write true or false"), "{talked}");
+    hang_up();
+    let deadline = Instant::now() + LIMIT;
+    while !daemon.process.output().contains("nothing is changed") {
+        assert!(Instant::now() < deadline, "it takes them:\n{}", daemon.process.last_words());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(limited(&daemon.ask("why 1 --rules")), "the rules of before hold");
 }
