@@ -13,6 +13,9 @@ const MOST: usize = 16;
 /// two in a hundred on a busy machine.
 const NOISE: u32 = 50;
 
+/// What part of a message's cost is not worth to wait for others.
+const NEARLY: u32 = 10;
+
 /// What it takes an engine to hash a message of [`Cost::BYTES`] in each of its lanes. It takes
 /// as long when some lanes are empty.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +48,33 @@ impl Plan {
     /// The engine for so many messages, those included that are half done.
     pub fn engine(&self, waiting: usize) -> Engine {
         self.choices[waiting.clamp(1, MOST) - 1]
+    }
+
+    /// The fewest messages of one length, of at most so many, that cost each hardly more than the
+    /// cheapest number would: what is worth to be waited for.
+    pub fn best(&self, most: usize) -> usize {
+        let most = most.clamp(1, MOST);
+        let each = |count: &usize| self.time(*count).map(|time| time / *count as u32);
+        match (1..=most).filter_map(|count| each(&count)).min() {
+            Some(least) => {
+                let is_near = |count: &usize| each(count) <= Some(least + least / NEARLY);
+                (1..=most).find(is_near).unwrap_or(most)
+            }
+            // As many as fill lanes.
+            None => self.engine(most).lanes().min(most),
+        }
+    }
+
+    /// How long so many messages of the measurement's length take; none when that was not
+    /// measured.
+    fn time(&self, mut waiting: usize) -> Option<Duration> {
+        let mut time = Duration::ZERO;
+        while waiting > 0 {
+            let engine = self.engine(waiting);
+            time += self.costs.iter().find(|cost| cost.engine == engine)?.time;
+            waiting = waiting.saturating_sub(engine.lanes());
+        }
+        Some(time)
     }
 
     /// One engine for any number of messages.
@@ -225,6 +255,22 @@ mod tests {
         assert_eq!([7, 8, 16, 40].map(|waiting| dear.engine(waiting)), [Single, Avx2, Avx2, Avx2]);
         let cheap = Plan::forced(Avx2, vec![cost(Avx2, 3500), cost(Single, 1000)]);
         assert_eq!([3, 4, 8, 40].map(|waiting| cheap.engine(waiting)), [Single, Avx2, Avx2, Avx2]);
+    }
+
+    #[test]
+    fn so_many_are_worth_waiting_for() {
+        let plan = fastest(&XEON);
+        let best = |most| plan.best(most);
+        assert_eq!([0, 1, 2, 4, 6, 8].map(best), [1, 1, 2, 4, 6, 8]);
+        // Three in turn cost each no less than two do, and nine more than eight.
+        assert_eq!([3, 9, 11].map(best), [2, 8, 8]);
+        // Fourteen cost each hardly more than sixteen.
+        assert_eq!([15, 16, 40].map(best), [14, 15, 15]);
+        let alone = fastest(&[(Avx2, 8900), (ShaNi2, 2100), (Single, 1000)]);
+        assert!((0..40).all(|most| alone.best(most) == 1));
+        // What was not measured.
+        assert_eq!([1, 7, 40].map(|most| Plan::only(Single).best(most)), [1, 1, 1]);
+        assert_eq!([1, 4, 40].map(|most| Plan::only(Avx2).best(most)), [1, 4, 8]);
     }
 
     #[test]
