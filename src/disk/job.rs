@@ -19,6 +19,8 @@ pub enum Job {
         blocks: Vec<Held>,
         /// Report block hashes also when the piece is good.
         want_block_hashes: bool,
+        /// Others follow: it may wait a moment, to be hashed side by side with them.
+        may_wait: bool,
     },
     /// Write unverified blocks: `Spilled`.
     Spill {

@@ -155,9 +155,9 @@ impl Lane {
         let Some(ticket) = self.state.ticket() else { return Err(Rejected::Full(job)) };
         let is_on_disk = |held: &Held| matches!(held, Held::OnDisk);
         match job {
-            Job::Check { piece, blocks, want_block_hashes } => {
+            Job::Check { piece, blocks, want_block_hashes, may_wait } => {
                 let is_in_memory = !blocks.iter().any(is_on_disk);
-                let piece = Piece::new(torrent, piece, blocks, want_block_hashes, ticket);
+                let piece = Piece::new(torrent, piece, blocks, want_block_hashes, may_wait, ticket);
                 if is_in_memory {
                     let work = Work::Check(self.writes.clone(), piece, Instant::now());
                     return hashing.try_send(work).map_err(back_from_hashing);

@@ -43,6 +43,7 @@ mod files;
 mod folding;
 mod footing;
 mod gates;
+mod gather;
 mod glance;
 mod handles;
 mod in_use;

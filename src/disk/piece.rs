@@ -22,6 +22,8 @@ pub(super) struct Piece {
     pub piece: PieceIndex,
     pub blocks: Vec<Held>,
     pub want_block_hashes: bool,
+    /// To be hashed with others.
+    pub may_wait: bool,
     pub outcome: Outcome,
     /// How often files had been lost when what is on disk of it was read.
     pub losses: u64,
@@ -44,16 +46,25 @@ impl Piece {
         piece: PieceIndex,
         blocks: Vec<Held>,
         want_block_hashes: bool,
+        may_wait: bool,
         ticket: Ticket,
     ) -> Self {
-        let outcome = Outcome::Bad;
-        Self { torrent, piece, blocks, want_block_hashes, outcome, losses: 0, _ticket: ticket }
+        Self {
+            torrent,
+            piece,
+            blocks,
+            want_block_hashes,
+            may_wait,
+            outcome: Outcome::Bad,
+            losses: 0,
+            _ticket: ticket,
+        }
     }
 
     /// As it was asked for.
     pub(super) fn into_job(self) -> Job {
-        let Self { piece, blocks, want_block_hashes, .. } = self;
-        Job::Check { piece, blocks, want_block_hashes }
+        let Self { piece, blocks, want_block_hashes, may_wait, .. } = self;
+        Job::Check { piece, blocks, want_block_hashes, may_wait }
     }
 
     pub(super) fn is_good(&self) -> bool {

@@ -2,10 +2,13 @@
 //! by side. One worker at a time collects: the receiving end travels between them as a
 //! token through a channel of one place, so no lock is needed. Does no work itself.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crossbeam_channel::Receiver;
 
+use crate::base::digest::sha1_plan;
+
+use super::gather::Gather;
 use super::piece::Piece;
 use super::writer::Writes;
 
@@ -17,55 +20,43 @@ pub(super) enum Work {
     Stop,
 }
 
-/// Pieces hashed at once: the lanes of the widest engine.
-const LANES: usize = 16;
-/// Pieces that follow each other faster than this are worth waiting for: at 1 MiB a piece,
-/// some 500 MB/s, where hashing one by one begins to cost a core.
-const BRISK: Duration = Duration::from_millis(2);
-/// The longest wait for lanes to fill, from the first piece on; a block's buffer is held up
-/// by no more than this.
-const LINGER: Duration = Duration::from_millis(12);
-/// A gap this long says that nothing flows.
-const GAP_MAX: Duration = Duration::from_millis(100);
-
 /// The right to take jobs.
 pub(super) struct Collector {
     queue: Receiver<Work>,
-    /// Bytes of pieces collected at most, so that the pool never runs dry for our waiting.
-    bytes_max: u64,
-    /// Time between pieces, smoothed.
-    gap: Duration,
-    last: Option<Instant>,
+    gather: Gather,
     is_stopped: bool,
 }
 
 impl Collector {
-    /// Takes from `queue` until two fifths of `pool_bytes` are collected: of the default pool
-    /// that is a full set of lanes of 1 MiB pieces.
+    /// Takes from `queue`, and waits for no more than two fifths of `pool_bytes`: of the default
+    /// pool that is a full set of lanes of 1 MiB pieces.
     pub(super) fn new(queue: Receiver<Work>, pool_bytes: u64) -> Self {
         let bytes_max = (pool_bytes / 5).saturating_mul(2);
-        Self { queue, bytes_max, gap: GAP_MAX, last: None, is_stopped: false }
+        let gather = Gather::new(bytes_max, |most| sha1_plan().best(most), Instant::now());
+        Self { queue, gather, is_stopped: false }
     }
 
-    /// Waits for work; then takes what waits, lingering while pieces come fast. None when
+    /// Waits for work; then takes what waits, and what comes while waiting for it pays. None when
     /// the workers end.
     pub(super) fn collect(&mut self) -> Option<Vec<Work>> {
         if self.is_stopped {
             return None;
         }
         let mut batch = Vec::new();
-        let mut pieces = (0, 0);
         let mut next = self.queue.recv().ok()?;
-        let deadline = Instant::now() + LINGER;
+        self.gather.begin(Instant::now());
         loop {
-            self.is_stopped = matches!(next, Work::Stop);
-            self.note(&next, &mut pieces);
+            match &next {
+                Work::Check(_, piece, given) => {
+                    self.gather.join(piece.len(), *given, piece.may_wait);
+                }
+                Work::Stop => self.is_stopped = true,
+            }
             batch.push(next);
-            let (count, bytes) = pieces;
-            if self.is_stopped || count >= LANES || bytes >= self.bytes_max {
+            if self.is_stopped || self.gather.is_full() {
                 break;
             }
-            match self.wait(deadline) {
+            match self.next() {
                 Some(work) => next = work,
                 None => break,
             }
@@ -73,24 +64,12 @@ impl Collector {
         Some(batch)
     }
 
-    fn note(&mut self, work: &Work, (count, bytes): &mut (usize, u64)) {
-        let Work::Check(_, piece, given) = work else { return };
-        *count += 1;
-        *bytes += piece.len();
-        let gap = self.last.map_or(GAP_MAX, |last| given.saturating_duration_since(last));
-        self.gap = (self.gap * 3 + gap.min(GAP_MAX)) / 4;
-        self.last = Some(*given);
-    }
-
-    fn wait(&self, deadline: Instant) -> Option<Work> {
+    /// What waits, or comes in time.
+    fn next(&self) -> Option<Work> {
         if let Ok(work) = self.queue.try_recv() {
             return Some(work);
         }
-        if self.gap > BRISK {
-            return None;
-        }
-        // When the stream breaks off, the rest of the time is not waited for.
-        let patience = deadline.saturating_duration_since(Instant::now()).min(BRISK + self.gap * 4);
+        let patience = self.gather.patience(Instant::now())?;
         self.queue.recv_timeout(patience).ok()
     }
 }

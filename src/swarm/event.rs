@@ -363,6 +363,8 @@ pub enum Output {
         blocks: Vec<Held>,
         /// Report block hashes also when the piece is good.
         want_block_hashes: bool,
+        /// There are others to begin: it may wait a moment, to be hashed side by side with them.
+        may_wait: bool,
     },
     /// Write these unverified blocks to relieve memory; answer with `Spilled`.
     SpillBlocks {

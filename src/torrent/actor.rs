@@ -523,9 +523,9 @@ impl Actor {
                 self.sources.dial(&mut self.links, (link, left_bytes), source);
             }
             Output::Send { link, command } => self.links.order(link, command),
-            Output::CheckPiece { piece, blocks, want_block_hashes } => {
+            Output::CheckPiece { piece, blocks, want_block_hashes, may_wait } => {
                 self.jobs_out += 1;
-                self.submit(Job::Check { piece, blocks, want_block_hashes });
+                self.submit(Job::Check { piece, blocks, want_block_hashes, may_wait });
             }
             Output::PreparePiece { piece, prove } => {
                 self.submit(Job::Prepare { piece, prove });

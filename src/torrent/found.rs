@@ -76,7 +76,8 @@ async fn write(
     have: &mut Bitfield,
 ) -> bool {
     let blocks = blocks.into_iter().map(Held::Data).collect();
-    if store.submit(Job::Check { piece, blocks, want_block_hashes: false }).is_err() {
+    let job = Job::Check { piece, blocks, want_block_hashes: false, may_wait: false };
+    if store.submit(job).is_err() {
         return false;
     }
     while let Some(event) = disk_events.recv().await {

@@ -121,7 +121,9 @@ mod tests {
         blocks.iter_mut().for_each(|block| block.append(&[7; BLOCK_LEN]));
         let [first, second] = [0, 1].map(|number| layout.piece(number).unwrap());
         let held = blocks.pop().map(Held::Data).into_iter().collect();
-        jobs.submit(Job::Check { piece: first, blocks: held, want_block_hashes: false }, now);
+        let check =
+            |blocks| Job::Check { piece: first, blocks, want_block_hashes: false, may_wait: false };
+        jobs.submit(check(held), now);
         let block = layout.blocks(second).next().unwrap();
         let spilled = blocks.pop().map(|data| (block, data)).into_iter().collect();
         jobs.submit(Job::Spill { piece: second, blocks: spilled }, now);

@@ -394,7 +394,7 @@ fn who_asks_for_the_name_while_another_gives_it_is_not_forgotten() {
         let piece = world.piece(1);
         let blocks = world.blocks(piece);
         running.handle.submit(Job::Want(vec![true])).unwrap();
-        let check = Job::Check { piece, blocks, want_block_hashes: false };
+        let check = Job::Check { piece, blocks, want_block_hashes: false, may_wait: false };
         running.handle.submit(check).unwrap();
         running.handle.submit(Job::Want(vec![true])).unwrap();
         running.wait(|event| match event {

@@ -72,7 +72,10 @@ fn one_torrent_with_a_broken_disk_does_not_hurt_another() {
     for piece in world.layout.pieces() {
         for running in [&bad, &good] {
             let blocks = world.blocks(piece);
-            running.handle.submit(Job::Check { piece, blocks, want_block_hashes: false }).unwrap();
+            running
+                .handle
+                .submit(Job::Check { piece, blocks, want_block_hashes: false, may_wait: false })
+                .unwrap();
         }
     }
     for _ in world.layout.pieces() {

@@ -110,7 +110,10 @@ fn open_on(disk: &Disk, world: &World, store: Arc<dyn Store>) -> Running {
 fn submit(world: &World, running: &Running, numbers: std::ops::Range<u32>) {
     for piece in numbers.map(|number| world.piece(number)) {
         let blocks = world.blocks(piece);
-        running.handle.submit(Job::Check { piece, blocks, want_block_hashes: false }).unwrap();
+        running
+            .handle
+            .submit(Job::Check { piece, blocks, want_block_hashes: false, may_wait: false })
+            .unwrap();
     }
 }
 

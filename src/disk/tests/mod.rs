@@ -212,7 +212,9 @@ impl Running {
     }
 
     pub fn check(&mut self, piece: PieceIndex, blocks: Vec<Held>) -> Verdict {
-        self.handle.submit(Job::Check { piece, blocks, want_block_hashes: false }).unwrap();
+        self.handle
+            .submit(Job::Check { piece, blocks, want_block_hashes: false, may_wait: false })
+            .unwrap();
         self.wait(|event| match event {
             DiskEvent::Checked { piece: answered, verdict } if answered == piece => Ok(verdict),
             other => Err(other),
@@ -223,7 +225,7 @@ impl Running {
     pub fn check_together(&mut self, world: &World, pieces: &[PieceIndex]) -> Vec<Verdict> {
         let jobs = pieces.iter().map(|piece| (*piece, world.blocks(*piece)));
         for (piece, blocks) in jobs.collect::<Vec<_>>() {
-            let job = Job::Check { piece, blocks, want_block_hashes: false };
+            let job = Job::Check { piece, blocks, want_block_hashes: false, may_wait: false };
             self.handle.submit(job).unwrap();
         }
         let verdict = |event| match event {

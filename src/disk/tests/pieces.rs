@@ -12,7 +12,10 @@ fn a_closed_torrent_leaves_no_file_open() {
         running.fetch(&world, 0..20);
         for piece in 20..last {
             let (piece, blocks) = (world.piece(piece), world.blocks(world.piece(piece)));
-            running.handle.submit(Job::Check { piece, blocks, want_block_hashes: false }).unwrap();
+            running
+                .handle
+                .submit(Job::Check { piece, blocks, want_block_hashes: false, may_wait: false })
+                .unwrap();
         }
         let Running { handle, mut events, .. } = running;
         drop(handle);
@@ -88,7 +91,10 @@ fn block_hashes_of_good_pieces_come_when_wanted() {
     let (mut running, _) = world.resume();
     let piece = world.piece(0);
     let blocks = world.blocks(piece);
-    running.handle.submit(Job::Check { piece, blocks, want_block_hashes: true }).unwrap();
+    running
+        .handle
+        .submit(Job::Check { piece, blocks, want_block_hashes: true, may_wait: false })
+        .unwrap();
     let hashes = running.wait(|event| match event {
         DiskEvent::Checked { verdict: Verdict::Good(hashes), .. } => Ok(hashes),
         other => Err(other),
@@ -150,7 +156,10 @@ fn many_pieces_at_once_are_all_answered_and_share_batches() {
     let (mut running, _) = world.resume();
     for piece in world.layout.pieces() {
         let blocks = world.blocks(piece);
-        running.handle.submit(Job::Check { piece, blocks, want_block_hashes: false }).unwrap();
+        running
+            .handle
+            .submit(Job::Check { piece, blocks, want_block_hashes: false, may_wait: false })
+            .unwrap();
     }
     for _ in world.layout.pieces() {
         running.wait(|event| match event {
@@ -173,7 +182,10 @@ fn shutdown_finishes_what_is_queued_and_refuses_more() {
     let (mut running, _) = world.resume();
     for piece in world.layout.pieces() {
         let blocks = world.blocks(piece);
-        running.handle.submit(Job::Check { piece, blocks, want_block_hashes: false }).unwrap();
+        running
+            .handle
+            .submit(Job::Check { piece, blocks, want_block_hashes: false, may_wait: false })
+            .unwrap();
     }
     let World { disk, root, .. } = world;
     disk.shutdown();

@@ -2,6 +2,21 @@
 
 use super::*;
 
+/// To be hashed side by side: who is last waits for nobody.
+#[test]
+fn a_piece_may_wait_for_others_while_some_are_not_begun() {
+    let mut bench = Bench::new(5);
+    bench.seed(1);
+    for (piece, may_wait) in [(0, true), (1, true), (2, false), (3, false)] {
+        bench.deliver(1, &format!("{piece}.0 {piece}.1 {piece}.2 {piece}.3"));
+        assert_eq!(bench.may_wait[&piece], may_wait, "{piece}");
+    }
+    // Those at the disk are not to come any more, nor are those that are here.
+    bench.good(0);
+    bench.deliver(1, "4.0 4.1 4.2 4.3");
+    assert!(!bench.may_wait[&4]);
+}
+
 /// libtorrent#2563: a full disk must neither lose data nor mark pieces good.
 #[test]
 fn a_failing_disk_parks_pieces_and_is_tried_ever_more_rarely() {

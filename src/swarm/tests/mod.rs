@@ -47,6 +47,8 @@ struct Bench {
     pool: BlockPool,
     links: BTreeMap<u8, LinkId>,
     at_disk: BTreeMap<u32, Vec<Held>>,
+    /// Whether pieces that went to the check may wait for others.
+    may_wait: BTreeMap<u32, bool>,
     spilled: BTreeMap<u32, Vec<(BlockRef, Block)>>,
     /// How many runs of each link to a server are over.
     ends_told: BTreeMap<u64, u64>,
@@ -114,6 +116,7 @@ impl Bench {
             pool: BlockPool::new(8192 * BLOCK_LEN),
             links: BTreeMap::new(),
             at_disk: BTreeMap::new(),
+            may_wait: BTreeMap::new(),
             spilled: BTreeMap::new(),
             ends_told: BTreeMap::new(),
         }
@@ -259,7 +262,8 @@ impl Bench {
             }
             Output::Lease { link, source } => format!("lease source {} as {}", source.0, link.0),
             Output::Send { link, command } => format!("{}: {}", self.host(link), order(&command)),
-            Output::CheckPiece { piece, blocks, want_block_hashes } => {
+            Output::CheckPiece { piece, blocks, want_block_hashes, may_wait } => {
+                self.may_wait.insert(piece.number(), may_wait);
                 let kinds: Vec<_> = blocks.iter().map(kind).collect();
                 self.at_disk.insert(piece.number(), blocks);
                 let hashes = if want_block_hashes { " with hashes" } else { "" };

@@ -129,7 +129,14 @@ impl Transfer {
         self.checking.at_disk.insert(piece, (senders, held));
         self.checking.blocks_at_disk += held;
         let want_block_hashes = self.suspects.is_suspect(piece);
-        out.push(Output::CheckPiece { piece, blocks, want_block_hashes });
+        let may_wait = self.is_any_untouched();
+        out.push(Output::CheckPiece { piece, blocks, want_block_hashes, may_wait });
+    }
+
+    /// Is there a wanted piece that is not even begun?
+    fn is_any_untouched(&self) -> bool {
+        let touched = self.assembly.open_count() + self.checking.count();
+        self.goal.missing() as usize > touched
     }
 
     /// Padding is zero (BEP 47), whatever was sent for it: no file keeps it, so a piece that is

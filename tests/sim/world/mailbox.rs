@@ -199,7 +199,7 @@ impl World {
             }
             Output::Lease { link, source } => self.lease(link, source),
             Output::Send { link, command } => self.send(link, command),
-            Output::CheckPiece { piece, blocks, want_block_hashes } => {
+            Output::CheckPiece { piece, blocks, want_block_hashes, .. } => {
                 self.give_to_disk(Job::Check { piece, blocks, want_block_hashes });
             }
             Output::PreparePiece { .. } => unreachable!("no remote asks for data"),
