@@ -63,6 +63,8 @@ pub fn ratio_apart(arguments: &[OsString]) -> Option<String> {
 pub fn refuse_mistyped(words: &[String]) -> Result<(), Failure> {
     let command = Cli::command();
     let names = || command.get_subcommands().map(clap::Command::get_name);
+    // Words that stand alone by habit only are named with the command that they are of.
+    let is_hidden = |name| command.find_subcommand(name).is_some_and(clap::Command::is_hide_set);
     let is_word = |word: &str| word.bytes().all(|it| it.is_ascii_alphabetic() || it == b'-');
     for word in words.iter().filter(|word| is_word(word) && !Path::new(word).exists()) {
         let Some(near) = nearest(word, names()) else {
@@ -71,13 +73,14 @@ pub fn refuse_mistyped(words: &[String]) -> Result<(), Failure> {
                 continue;
             }
             return Err(Failure::bad_input(format!(
-                "{word}: no such file, and no command: driver help lists them (driver get {word} \
-                 asks a tracker for that name)"
+                "{word}: no such file, and no command: driver help lists them (driver catalogue \
+                 get {word} asks a tracker for that name)"
             )));
         };
+        let meant = if is_hidden(near) { format!("catalogue {near}") } else { near.to_owned() };
         return Err(Failure::usage(match near == word {
-            true => format!("{word}: no such file; a command stands first: driver {near} ..."),
-            false => format!("{word}: no such file - did you mean the command {near}?"),
+            true => format!("{word}: no such file; a command stands first: driver {meant} ..."),
+            false => format!("{word}: no such file - did you mean the command {meant}?"),
         }));
     }
     Ok(())
@@ -167,9 +170,15 @@ mod tests {
         assert_eq!(said("inof big.torrent").as_deref(), Some(inof));
         let later = "info: no such file; a command stands first: driver info ...";
         assert_eq!(said("big.torrent info").as_deref(), Some(later));
+        let list = "lsit: no such file - did you mean the command catalogue list?";
+        assert_eq!(said("lsit").as_deref(), Some(list));
+        let share = "share: no such file; a command stands first: driver catalogue share ...";
+        assert_eq!(said("big.torrent share").as_deref(), Some(share));
+        let catalogue = "catalouge: no such file - did you mean the command catalogue?";
+        assert_eq!(said("catalouge list").as_deref(), Some(catalogue));
         // Like no command.
-        let none = "frobnicate: no such file, and no command: driver help lists them (driver get \
-                    frobnicate asks a tracker for that name)";
+        let none = "frobnicate: no such file, and no command: driver help lists them (driver \
+                    catalogue get frobnicate asks a tracker for that name)";
         assert_eq!(said("frobnicate").as_deref(), Some(none));
         // A file, one of several names, and what looks like a file.
         for fine in ["commands", "debian big.torrent", "list.torrent", "./inof", "debian-13"] {

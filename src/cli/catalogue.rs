@@ -297,7 +297,7 @@ pub fn find<'a>(listing: &'a Listing, name: &str, base: &str) -> Result<&'a List
         let near = nearest(name, listing.torrents.iter().map(|listed| listed.name.as_str()));
         let hint = match near {
             Some(near) => format!("did you mean \"{}\"?", escape(near)),
-            None => "driver list shows what there is".to_owned(),
+            None => "driver catalogue list shows what there is".to_owned(),
         };
         let name = escape(name);
         Failure::bad_input(format!("nobody shares \"{name}\" with the tracker at {base}: {hint}"))
@@ -315,7 +315,9 @@ pub fn failure(error: &Error) -> Failure {
             (Exit::BadInput, "; give it with --token or DRIVER_TOKEN")
         }
         Error::CannotProve { .. } => (Exit::BadInput, "; it is older than this program"),
-        Error::Refused { status: 409, .. } => (Exit::BadInput, " (--name, driver unshare)"),
+        Error::Refused { status: 409, .. } => {
+            (Exit::BadInput, " (--name, driver catalogue unshare)")
+        }
         Error::Refused { status: 500.., .. } => (Exit::Network, "; try again later"),
         Error::Refused { .. } => (Exit::BadInput, ""),
         Error::TooLong { .. } | Error::Malformed { .. } => {
@@ -442,6 +444,6 @@ mod tests {
             "nobody shares \"lecutre\" with the tracker at http://x: did you mean \"lecture\"?";
         assert_eq!(said("lecutre").message, expected);
         assert_eq!(said("lecutre").exit, Exit::BadInput);
-        assert!(said("zzzzz").message.ends_with(": driver list shows what there is"));
+        assert!(said("zzzzz").message.ends_with(": driver catalogue list shows what there is"));
     }
 }

@@ -1,5 +1,5 @@
-//! Sharing by name: `share`, `list`, `get`, `unshare` and the menu through a pipe, with a
-//! tracker in a process of its own; then trackers that lie.
+//! Sharing by name: `catalogue share`, `list`, `get`, `unshare` and the menu through a pipe, with
+//! a tracker in a process of its own; then trackers that lie.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
@@ -54,14 +54,17 @@ impl Place {
     }
 
     fn share(&self, who: &str, tracker: &str, more: &[&str]) -> Command {
-        let arguments = ["share", "../data/album", "--tracker", tracker, "--port", "0"];
+        let arguments =
+            ["catalogue", "share", "../data/album", "--tracker", tracker, "--port", "0"];
         let mut command = self.driver(who, &arguments);
         command.args(more);
         command
     }
 
     fn listed(&self, tracker: &str) -> Value {
-        let ran = finish(&mut self.driver("lister", &["list", "--json", "--tracker", tracker]));
+        let ran = finish(
+            &mut self.driver("lister", &["catalogue", "list", "--json", "--tracker", tracker]),
+        );
         assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
         serde_json::from_str(&ran.stdout).expect("a JSON object")
     }
@@ -83,7 +86,7 @@ impl Place {
     fn get(&self, who: &str, tracker: &str, name: &str) -> Running {
         // What lies beside under that name is not meant.
         std::fs::create_dir_all(self.home(who).join(name)).expect("make a folder");
-        let arguments = ["get", name, "--tracker", tracker, "--port", "0", "--seed"];
+        let arguments = ["catalogue", "get", name, "--tracker", tracker, "--port", "0", "--seed"];
         let mut getter = Running::start(&mut self.driver(who, &arguments));
         getter.line("Complete: ");
         self.payload.assert_same(&self.home(who).join("downloads"));
@@ -108,12 +111,13 @@ fn what_one_shares_another_gets_and_serves_when_the_first_has_gone() {
     let list = place.wait_seeds(&url, 1);
     let entry = &list["torrents"][0];
     assert_eq!((&entry["name"], &entry["size"]), (&json!("our album"), &json!(2_999_001)));
-    assert_eq!(entry["holders"][0]["share"], 1.0, "{list}");
+    assert_eq!(entry["holders"][0]["catalogue", "share"], 1.0, "{list}");
     let hash = entry["info_hash"].as_str().expect("a hash").to_owned();
     let kept = hash_files(&place.home("alice").join("state/driver"));
     assert_eq!(kept, [format!("{hash}.torrent")]);
 
-    let shown = finish(&mut place.driver("lister", &["list", "--holders", "-a", &address]));
+    let shown =
+        finish(&mut place.driver("lister", &["catalogue", "list", "--holders", "-a", &address]));
     assert_eq!(shown.code, Some(0), "{}", shown.stderr);
     assert!(shown.stdout.contains("\nour album  "), "{}", shown.stdout);
     assert!(shown.stdout.contains("  2.9 MiB      1        0\n      127.0.0.1:"));
@@ -123,7 +127,7 @@ fn what_one_shares_another_gets_and_serves_when_the_first_has_gone() {
     sharer.type_line("quit");
     let ran = sharer.wait();
     assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
-    let line = format!("driver get 'our album' --tracker {url}");
+    let line = format!("driver catalogue get 'our album' --tracker {url}");
     assert!(ran.stderr.contains(&line), "{}", ran.stderr);
     place.wait_seeds(&url, 1);
     // An announce URL means the same tracker.
@@ -170,7 +174,7 @@ fn refusals_say_what_to_do() {
     // That is said before anything is looked at.
     std::fs::create_dir(place.dir.path().join("empty")).expect("make a folder");
     let empty = |token: &str| {
-        let arguments = ["share", "../empty", "-a", &url, "--token", token];
+        let arguments = ["catalogue", "share", "../empty", "-a", &url, "--token", token];
         finish(&mut place.driver("a", &arguments))
     };
     empty("secret").assert_refused(3, "that is not the tracker's token");
@@ -182,8 +186,8 @@ fn refusals_say_what_to_do() {
         ran.assert_refused(3, "bad name: ");
     }
     assert_eq!(place.listed(&url)["torrents"], json!([]));
-    let empty = finish(&mut place.driver("b", &["list", "-a", &url]));
-    assert_eq!(empty.stdout, "nothing is shared yet: driver share PATH begins\n");
+    let empty = finish(&mut place.driver("b", &["catalogue", "list", "-a", &url]));
+    assert_eq!(empty.stdout, "nothing is shared yet: driver catalogue share PATH begins\n");
 
     let mut command = place.share("a", &url, &["-p", "32KiB"]);
     let mut sharer = Running::start(command.env("DRIVER_TOKEN", "s3cret"));
@@ -191,20 +195,40 @@ fn refusals_say_what_to_do() {
     assert_eq!(place.listed(&url)["torrents"][0]["pieces"], 92);
     let other = finish(&mut place.share("b", &url, &["--token", "s3cret", "-p", "64KiB"]));
     other.assert_refused(3, "the name belongs to another torrent (");
-    let unknown = finish(&mut place.driver("c", &["get", "ablum", "-a", &url]));
+    let unknown = finish(&mut place.driver("c", &["catalogue", "get", "ablum", "-a", &url]));
     unknown.assert_refused(3, "nobody shares \"ablum\" with the tracker at ");
     assert!(unknown.stderr.ends_with(": did you mean \"album\"?\n"), "{}", unknown.stderr);
     // What looks like a file is one.
-    let file = finish(&mut place.driver("c", &["get", "album.torrent", "-a", &url]));
+    let file = finish(&mut place.driver("c", &["catalogue", "get", "album.torrent", "-a", &url]));
     file.assert_refused(3, "album.torrent: no such file");
 
-    let ran = finish(&mut place.driver("a", &["unshare", "album", "-a", &url]));
+    let ran = finish(&mut place.driver("a", &["catalogue", "unshare", "album", "-a", &url]));
     ran.assert_refused(3, "a token is needed");
-    let token = ["unshare", "album", "-a", &url, "--token", "s3cret"];
+    let token = ["catalogue", "unshare", "album", "-a", &url, "--token", "s3cret"];
     let ran = finish(&mut place.driver("a", &token));
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     finish(&mut place.driver("a", &token)).assert_refused(3, "no torrent has that name");
     assert_eq!(place.listed(&url)["torrents"], json!([]));
+}
+
+#[test]
+fn the_words_alone_do_the_same_and_say_where_they_went() {
+    let place = Place::new();
+    let (_tracker, address) = place.tracker(&["--listen", "127.0.0.1:0"]);
+    let run = |more: &[&str]| finish(&mut place.driver("a", &[more, &["-a", &address]].concat()));
+    for (word, more, code) in [("list", "--json", 0), ("get", "album", 3), ("unshare", "album", 3)]
+    {
+        let (alone, below) = (run(&[word, more]), run(&["catalogue", word, more]));
+        assert_eq!((alone.code, below.code), (Some(code), Some(code)), "{}", alone.stderr);
+        assert_eq!(alone.stdout, below.stdout);
+        let notice = format!("driver {word} is now driver catalogue {word}\n");
+        assert_eq!(alone.stderr, notice + &below.stderr);
+        assert_eq!(run(&["-q", word, more]).stderr, below.stderr, "-q says nothing of it");
+    }
+    // A torrent is none of a catalogue's, and needs no other word.
+    let torrent = run(&["get", "nothing.torrent"]);
+    torrent.assert_refused(3, "nothing.torrent: no such file");
+    assert!(!torrent.stderr.contains("is now"), "{}", torrent.stderr);
 }
 
 #[test]
@@ -214,7 +238,7 @@ fn what_cannot_be_served_leaves_no_name_behind() {
     let url = format!("http://{address}");
     let taken = TcpListener::bind(("0.0.0.0", 0)).expect("a port");
     let port = taken.local_addr().expect("a listener's address").port().to_string();
-    let arguments = ["share", "../data/album", "--tracker", &url, "--port", &port];
+    let arguments = ["catalogue", "share", "../data/album", "--tracker", &url, "--port", &port];
     let ran = finish(&mut place.driver("a", &arguments));
     assert_eq!(ran.code, Some(8), "{}{}", ran.stdout, ran.stderr);
     assert_eq!(place.listed(&url)["torrents"], json!([]));
@@ -227,11 +251,11 @@ fn a_tracker_of_the_network_is_found() {
     let port = socket.local_addr().expect("an address").port().to_string();
     drop(socket);
     let list = || {
-        let mut command = place.driver("lister", &["list"]);
+        let mut command = place.driver("lister", &["catalogue", "list"]);
         finish(command.env("DRIVER_FIND_PORT", &port))
     };
     list().assert_refused(4, "no tracker answers on this network: name one with --tracker URL");
-    let mut command = place.driver("lister", &["get", "album"]);
+    let mut command = place.driver("lister", &["catalogue", "get", "album"]);
     let none = finish(command.env("DRIVER_FIND_PORT", &port));
     none.assert_refused(4, "album: no such file, and no tracker answers");
     let found = ["tracker", "--listen", "127.0.0.1:0", "--find-port", &port, "--state"];
@@ -321,15 +345,15 @@ fn whoever_answers_for_the_tracker_gets_no_secret_and_replaces_nobody() {
         command.env("DRIVER_FIND_PORT", &find);
         command
     };
-    let share = ["share", "../data/album", "--port", "0", "--token", "s3cret"];
+    let share = ["catalogue", "share", "../data/album", "--port", "0", "--token", "s3cret"];
     let mut sharer = Running::start(&mut found("alice", &share));
     sharer.line("Complete: ");
     // She knows it now, and another one does not.
-    let ran = finish(&mut found("alice", &["list"]));
+    let ran = finish(&mut found("alice", &["catalogue", "list"]));
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     assert!(ran.stderr.starts_with(&format!("Using the tracker {real} (")), "{}", ran.stderr);
     assert!(ran.stdout.contains("\nalbum "), "{}", ran.stdout);
-    let ran = finish(&mut found("bob", &["list"]));
+    let ran = finish(&mut found("bob", &["catalogue", "list"]));
     assert_eq!(ran.code, Some(2), "{}", ran.stderr);
     for words in [&real, &fake, "several trackers answer: choose one with --tracker URL"] {
         assert!(ran.stderr.contains(words), "{}", ran.stderr);
@@ -370,7 +394,7 @@ fn the_menu_shares_lists_and_downloads() {
         "> File or folder (empty: back): Name for others (empty: album): a token is needed",
         "The tracker's token (empty: back): that is not the tracker's token",
         "The tracker's token (empty: back): Reading it...",
-        "Shared. Others get it by: driver get album",
+        "Shared. Others get it by: driver catalogue get album",
     ] {
         alice.line(start);
     }
@@ -451,14 +475,14 @@ fn names_with_tricks_lead_nowhere() {
     let tricks = ["../../x", "/etc/passwd", "a\\b", "\u{1b}[2Jclear", "..", "good"];
     let entries = tricks.map(|name| entry(name, &place.payload));
     let mock = MockTracker::start(vec![list_of(&entries)]);
-    let ran = finish(&mut place.driver("a", &["list", "-a", &mock.url_of("/")]));
+    let ran = finish(&mut place.driver("a", &["catalogue", "list", "-a", &mock.url_of("/")]));
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     assert_eq!(ran.stdout.lines().count(), 3, "{}", ran.stdout);
     assert!(ran.stdout.contains("\ngood "), "{}", ran.stdout);
     let line = "5 entries left out: no torrent can have such a name or hash\n";
     assert!(ran.stdout.ends_with(line), "{}", ran.stdout);
     // A name that the command line takes for a name, and no catalogue may have.
-    let ran = finish(&mut place.driver("a", &["get", "a\\b", "-a", &mock.url_of("")]));
+    let ran = finish(&mut place.driver("a", &["catalogue", "get", "a\\b", "-a", &mock.url_of("")]));
     ran.assert_refused(3, "nobody shares \"a\\b\"");
     assert!(mock.requests().iter().all(|line| line.starts_with("GET /catalogue HTTP")));
 }
@@ -487,7 +511,8 @@ fn answers_that_are_too_long_or_lie_are_refused() {
     ];
     for (scripts, code, words) in cases {
         let mock = MockTracker::start(scripts);
-        let ran = finish(&mut place.driver("a", &["get", "album", "-a", &mock.url_of("")]));
+        let ran =
+            finish(&mut place.driver("a", &["catalogue", "get", "album", "-a", &mock.url_of("")]));
         ran.assert_refused(code, words);
     }
     assert!(!place.home("a").join("downloads").exists(), "something was downloaded");

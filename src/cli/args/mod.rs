@@ -1,6 +1,7 @@
 //! The command line as clap reads it: every option with its alias, environment variable and
 //! default. What options mean together is checked in [`super::config`] and the commands.
 
+mod catalogue;
 mod conduct;
 mod daemon;
 mod options;
@@ -21,6 +22,7 @@ use super::commands::magnet::MagnetArgs;
 use super::values::{self, Listen};
 use crate::tracker::find::FIND_PORT;
 
+pub use catalogue::{CatalogueCommand, ShareArgs, TrackerChoice};
 pub use conduct::{Blocklists, Common, ConfigChoice};
 pub use daemon::DaemonArgs;
 pub use options::{Allocate, Encryption, Options};
@@ -42,9 +44,9 @@ Examples:
   driver info debian.iso.torrent         look into a torrent, or a magnet link
   driver magnet --no-trackers a.torrent  its link
   driver create -a URL album             make album.torrent of the directory album
-  driver share album                     share it by name, with the tracker of the network
-  driver list                            what is shared by name
-  driver get album                       download it
+  driver catalogue share album           share it by name, with the tracker of the network
+  driver catalogue list                  what is shared by name
+  driver catalogue get album             download it
   driver dht get 6f84758b...             peers of a torrent, by its info hash
   driver remote list                     the torrents of the daemon
   driver demo                            a whole swarm on this machine, to try it out
@@ -114,7 +116,11 @@ Exit codes: 0 complete, 1 unexpected, 2 usage, 3 bad input, 4 network, 5 disk,
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
     disable_help_subcommand = true,
-    after_long_help = EXAMPLES
+    after_long_help = EXAMPLES,
+    mut_subcommand("list", |command| command.hide(true)),
+    mut_subcommand("get", |command| command.hide(true)),
+    mut_subcommand("share", |command| command.hide(true)),
+    mut_subcommand("unshare", |command| command.hide(true))
 )]
 pub struct Cli {
     /// What to do instead of downloading.
@@ -143,43 +149,16 @@ pub enum Command {
         #[command(flatten)]
         options: Box<Options>,
     },
-    /// Download by names of a tracker's catalogue, or as without a command
-    #[command(after_long_help = GET_NOTES)]
-    Get {
-        /// A name in the catalogue, or a .torrent file or its URL.
-        #[arg(value_name = "NAME", required = true, value_hint = ValueHint::FilePath)]
-        names: Vec<String>,
-        /// How to download.
-        #[command(flatten)]
-        options: Box<Options>,
+    /// Files shared by name with a tracker: list, get, share, unshare
+    #[command(alias = "catalog", after_long_help = catalogue::NOTES)]
+    Catalogue {
+        /// What to do.
+        #[command(subcommand)]
+        command: CatalogueCommand,
     },
-    /// Share a file or directory by name: register it with a tracker, then upload it
-    #[command(mut_arg("port", |arg| arg.short(None)), mut_arg("dir", |arg| arg.hide(true)),
-              after_long_help = SHARE_NOTES)]
-    Share(Box<ShareArgs>),
-    /// Take a name out of a tracker's catalogue
-    Unshare {
-        /// The name.
-        name: String,
-        /// Which tracker.
-        #[command(flatten)]
-        tracker: TrackerChoice,
-        /// The tracker's token; others of this machine can see it here
-        #[arg(long, value_name = "TOKEN", env = "DRIVER_TOKEN", hide_env_values = true)]
-        token: Option<String>,
-    },
-    /// List what is shared by name: sizes, seeds, leeches, and who has how much
-    List {
-        /// Which tracker.
-        #[command(flatten)]
-        tracker: TrackerChoice,
-        /// Who has which share of the pieces; -v as well
-        #[arg(long)]
-        holders: bool,
-        /// Print one JSON object
-        #[arg(long)]
-        json: bool,
-    },
+    /// The words of `catalogue` without it, for habit.
+    #[command(flatten)]
+    Alone(CatalogueCommand),
     /// Share, download and list by a menu; the same as no arguments on a terminal
     Menu {
         /// How to download and upload.
@@ -288,11 +267,6 @@ pub enum Command {
     },
 }
 
-const GET_NOTES: &str = "\
-What exists as a file, ends in .torrent, or has a / is a torrent file; URLs, magnet links and
-info hashes are what they look like. Anything else is a name in the catalogue of the tracker
-given with --tracker, or of the one that is found on the local network.";
-
 const MAN_NOTES: &str = "\
 driver man | man -l -            read the page
 driver man info | man -l -       that of a command
@@ -305,48 +279,6 @@ their file, from 0; a piece is right or wrong as a whole, with its bytes in all 
 spans. With --json ranges are pairs: the first byte, and the one behind the last.
 --sha256sums makes the sums from the same reading. What the list names beside the torrent's files
 is ignored.";
-
-const SHARE_NOTES: &str = "\
-Makes a torrent, registers it under its name with the tracker and uploads the data from where
-it lies. Without --tracker the one on the local network is used. The name stays registered when
-this program ends; driver unshare NAME takes it out. A tracker that others of the network can
-reach wants a token: it prints one when it starts. -p is the piece length here.";
-
-/// Options of `share`.
-#[derive(Args, Clone, Debug)]
-pub struct ShareArgs {
-    /// The file or directory to share
-    #[arg(value_name = "PATH", value_hint = ValueHint::AnyPath)]
-    pub path: PathBuf,
-    /// Share it under this name [default: that of the file or directory]
-    #[arg(long)]
-    pub name: Option<String>,
-    /// The tracker's token; others of this machine can see it here
-    #[arg(long, value_name = "TOKEN", env = "DRIVER_TOKEN", hide_env_values = true)]
-    pub token: Option<String>,
-    /// Bytes of a piece, a power of two: 256KiB [default: 16 KiB to 16 MiB, by the size]
-    #[arg(short, long, value_name = "SIZE", value_parser = values::size)]
-    pub piece_length: Option<u64>,
-    /// How to upload.
-    #[command(flatten)]
-    pub options: Options,
-}
-
-/// Which tracker's catalogue.
-#[derive(Args, Clone, Debug)]
-pub struct TrackerChoice {
-    /// The tracker [default: the one on the local network]
-    #[arg(short = 'a', long, value_name = "URL", env = "DRIVER_TRACKER",
-          value_delimiter = ' ', value_hint = ValueHint::Url)]
-    pub tracker: Vec<String>,
-    /// UDP port to look for trackers at
-    #[arg(long, value_name = "PORT", default_value_t = FIND_PORT, env = "DRIVER_FIND_PORT",
-          hide = true)]
-    pub find_port: u16,
-    /// Which settings.
-    #[command(flatten)]
-    pub config: ConfigChoice,
-}
 
 /// Options of `demo`.
 #[derive(Args, Clone, Debug)]
@@ -537,11 +469,15 @@ mod tests {
         let cli = parse("driver info --color never --json x.torrent").unwrap();
         assert_eq!(cli.common.color, When::Never);
         assert!(matches!(cli.command, Some(Command::Info(it)) if it.json && !it.files));
-        let cli = parse("driver get --seed=2.5 a b").unwrap();
-        let Some(Command::Get { names, options }) = cli.command else { panic!() };
+        let cli = parse("driver catalogue get --seed=2.5 a b").unwrap();
+        let Some(Command::Catalogue { command: CatalogueCommand::Get { names, options } }) =
+            cli.command
+        else {
+            panic!()
+        };
         assert_eq!((names.len(), options.seed), (2, Some(2.5)));
         let cli = parse("driver share -p 1MiB --port 7000 x").unwrap();
-        let Some(Command::Share(share)) = cli.command else { panic!() };
+        let Some(Command::Alone(CatalogueCommand::Share(share))) = cli.command else { panic!() };
         assert_eq!((share.piece_length, share.options.port), (Some(1 << 20), Some(7000)));
         // The ratio needs its equals sign, or it would swallow the torrent.
         assert_eq!(parse("driver --seed a.torrent").unwrap().torrents, ["a.torrent"]);

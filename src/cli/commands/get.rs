@@ -1,5 +1,5 @@
-//! `driver get NAME...`: downloads what is shared by name, and whatever `driver TORRENT`
-//! downloads.
+//! `driver catalogue get NAME...`: downloads what is shared by name, and whatever
+//! `driver TORRENT` downloads.
 
 use std::fs::File;
 use std::io::Read as _;

@@ -1,4 +1,4 @@
-//! `driver list`: what is shared by name with a tracker.
+//! `driver catalogue list`: what is shared by name with a tracker.
 
 use crate::cli::args::{Common, TrackerChoice};
 use crate::cli::catalogue::{ask, choose, failure};

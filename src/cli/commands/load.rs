@@ -182,7 +182,7 @@ fn directory_words(dir: &Path) -> String {
     let [torrent, parent, dir] = [Path::new(&torrent), parent, dir].map(quoted);
     format!(
         "driver create -a URL {dir} makes one of it, and then driver seed {torrent} {parent} \
-         uploads it; driver share {dir} does both, by a name"
+         uploads it; driver catalogue share {dir} does both, by a name"
     )
 }
 
@@ -255,7 +255,8 @@ mod tests {
         let (shown, parent) = (dir.display(), home.path().display());
         let expected = format!(
             "driver create -a URL '{shown}' makes one of it, and then driver seed 'my \
-             album.torrent' {parent} uploads it; driver share '{shown}' does both, by a name"
+             album.torrent' {parent} uploads it; driver catalogue share '{shown}' does both, by a \
+             name"
         );
         assert_eq!(directory_words(&dir), expected);
         assert!(directory_words(Path::new("commands")).contains("seed commands.torrent . uploads"));

@@ -1,6 +1,7 @@
 //! The commands, one file each, and the way to them: read arguments, set up logs, run,
 //! print the one line of an error.
 
+mod catalogue;
 pub mod chunk;
 mod config;
 pub mod create;
@@ -75,14 +76,8 @@ fn run(mut settings: Settings) -> Outcome {
         Some(Command::Download { torrents, options }) => {
             download::run(&torrents, &options, &common)
         }
-        Some(Command::Get { names, options }) => get::run(&names, &options, &common),
-        Some(Command::Share(arguments)) => share::run(&arguments, &common),
-        Some(Command::Unshare { name, tracker, token }) => {
-            share::take_back(&name, &tracker, token.as_deref(), &common)
-        }
-        Some(Command::List { tracker, holders, json }) => {
-            list::run(&tracker, holders || common.verbose > 0, json, &common)
-        }
+        Some(Command::Catalogue { command }) => catalogue::run(&command, &common),
+        Some(Command::Alone(command)) => catalogue::run_alone(&command, &common),
         Some(Command::Menu { options }) => super::menu::run(*options, &common),
         Some(Command::Seed { paths, options }) => seed::run(&paths, *options, &common),
         Some(Command::Daemon(arguments)) => daemon::run(&arguments, &common, &settings.book),

@@ -1,5 +1,5 @@
-//! `driver share PATH`: makes a torrent, registers it under a name and uploads the data from
-//! where it lies; `driver unshare NAME` takes the name back.
+//! `driver catalogue share PATH`: makes a torrent, registers it under a name and uploads the data
+//! from where it lies; `driver catalogue unshare NAME` takes the name back.
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -95,7 +95,7 @@ pub fn shared_line(name: &str, base: &str) -> String {
     // Quotes where a shell would want them.
     let is_plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-+".contains(&b));
     let name = if is_plain { name } else { format!("'{}'", name.replace('\'', "'\\''")) };
-    format!("Shared. Others get it by: driver get {name} --tracker {base}")
+    format!("Shared. Others get it by: driver catalogue get {name} --tracker {base}")
 }
 
 /// Where `path` leads; its name there is the torrent's.
@@ -236,7 +236,8 @@ mod tests {
     fn the_line_for_others_can_be_copied_into_a_shell() {
         let line = |name| shared_line(name, "http://10.0.0.2:6969");
         let url = "--tracker http://10.0.0.2:6969";
-        assert_eq!(line("a-b.pdf"), format!("Shared. Others get it by: driver get a-b.pdf {url}"));
+        let shared = "Shared. Others get it by: driver catalogue get";
+        assert_eq!(line("a-b.pdf"), format!("{shared} a-b.pdf {url}"));
         assert!(line("it's $HOME").contains("get 'it'\\''s $HOME' --tracker"));
     }
 

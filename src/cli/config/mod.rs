@@ -378,7 +378,7 @@ pub fn existing_state_dir() -> Option<PathBuf> {
 mod tests {
     use super::environment::deaf_where;
     use super::*;
-    use crate::cli::args::Command;
+    use crate::cli::args::{CatalogueCommand, Command};
 
     fn read(line: &str, config: &str) -> Result<Settings, String> {
         let dir = tempfile::tempdir().unwrap();
@@ -509,12 +509,15 @@ mod tests {
         assert_eq!(dir, Path::new("/a"));
         let settings = read("driver verify t.torrent b", config).ok().unwrap();
         let Some(Command::Verify { place: Some(_), .. }) = settings.cli.command else { panic!() };
-        let Some(Command::List { tracker, .. }) =
-            read("driver list", config).ok().unwrap().cli.command
-        else {
-            panic!()
-        };
-        assert_eq!(tracker.tracker, ["http://x"]);
+        let of = |line| read(line, config).ok().unwrap().cli.command;
+        for command in [of("driver list"), of("driver catalogue list")] {
+            let (Some(Command::Alone(command)) | Some(Command::Catalogue { command })) = command
+            else {
+                panic!()
+            };
+            let CatalogueCommand::List { tracker, .. } = command else { panic!() };
+            assert_eq!(tracker.tracker, ["http://x"]);
+        }
         let settings = read("driver create x", config).ok().unwrap();
         assert!(settings.cli.common.quiet);
         assert!(read("driver tracker", config).ok().unwrap().cli.common.quiet);

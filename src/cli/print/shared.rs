@@ -24,7 +24,7 @@ pub fn shared_screen(
 ) -> String {
     let mut screen = String::new();
     if listing.torrents.is_empty() {
-        screen += "nothing is shared yet: driver share PATH begins\n";
+        screen += "nothing is shared yet: driver catalogue share PATH begins\n";
     } else {
         let head = if is_numbered { "  NO NAME" } else { "NAME" };
         screen += &line(head, ["SIZE", "SEEDS", "LEECHES"], columns);
@@ -128,6 +128,6 @@ long name long name long name long name long name l…        12 B      1       
     #[test]
     fn an_empty_catalogue_says_what_to_do() {
         let screen = shared_screen(&Listing::default(), false, true, 80);
-        assert_eq!(screen, "nothing is shared yet: driver share PATH begins\n");
+        assert_eq!(screen, "nothing is shared yet: driver catalogue share PATH begins\n");
     }
 }
