@@ -98,6 +98,22 @@ fn by_http_the_token_opens() {
     assert!(talked.contains("wants a token"), "{talked}");
 }
 
+/// Whoever presses Tab is to see candidates, and nothing else.
+#[test]
+fn shells_are_offered_torrents_and_hear_of_no_trouble() {
+    let dir = tempfile::tempdir().expect("a folder for the test");
+    let home = dir.path();
+    assert_eq!(says(home, "--complete -- pause "), "", "nobody is there");
+    let _daemon = daemon(home);
+    says(home, &format!("add {} --paused", torrent(home, 1, "one")));
+    assert_eq!(says(home, "--complete -- pause "), "1\tone\nall\t1 torrent\n");
+    assert_eq!(says(home, "--complete pause o"), "one\ttorrent 1\n");
+    assert_eq!(says(home, "--complete -- remove --data -- on"), "one\ttorrent 1\n");
+    for nothing in ["add o", "pause x", "--socket nowhere pause o", "pause --socket nowhere o"] {
+        assert_eq!(says(home, &format!("--complete -- {nothing}")), "", "{nothing}");
+    }
+}
+
 #[test]
 fn without_a_daemon_it_says_what_to_do() {
     let dir = tempfile::tempdir().expect("a folder for the test");

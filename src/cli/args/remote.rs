@@ -269,6 +269,13 @@ pub enum RemoteCommand {
     },
     /// How the daemon stands
     Session,
+    /// What may stand for the last word of these, behind `remote`, for the completion of shells
+    #[command(hide = true, long_flag = "complete")]
+    Complete {
+        /// As typed
+        #[arg(value_name = "WORD", trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 mod catalogue;
 pub mod chunk;
+mod completions;
 mod config;
 pub mod create;
 mod daemon;
@@ -24,11 +25,9 @@ mod verify;
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
-use clap::CommandFactory as _;
-
 use crate::base::digest;
 
-use super::args::{Cli, Command};
+use super::args::Command;
 use super::argv::{color_of, common_last, print_help, ratio_apart, refuse_mistyped};
 use super::config::{Refusal, Settings};
 use super::exit::{Exit, Failure, Outcome, from_io};
@@ -101,12 +100,7 @@ fn run(mut settings: Settings) -> Outcome {
             let color = color_of(&std::env::args_os().collect::<Vec<_>>());
             print_help(&about, color).map(|()| Exit::Done)
         }
-        Some(Command::Completions { shell }) => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "driver", &mut script);
-            out::deliver(&String::from_utf8_lossy(&script))?;
-            Ok(Exit::Done)
-        }
+        Some(Command::Completions { shell }) => completions::run(shell),
         Some(Command::Man { about, dir }) => man::run(&about, dir.as_deref()),
     }
 }

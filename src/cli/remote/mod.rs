@@ -10,6 +10,7 @@
 //! | `rules` | what rules do to torrents, and what those of a file would do |
 //! | `change` | commands that change something |
 //! | `adding` | `add` |
+//! | `complete` | what shells offer for a word |
 //! | `watch`, `log` | what goes on until it is ended |
 //! | `screens`, `bar`, `words` | what people read |
 
@@ -17,6 +18,7 @@ mod adding;
 mod asking;
 mod bar;
 mod change;
+mod complete;
 mod log;
 mod look;
 mod names;
@@ -34,7 +36,7 @@ use crate::api::{Deed, Key, Patch, Place, Request};
 
 use super::args::{RemoteArgs, RemoteCommand};
 use super::catalogue::ask;
-use super::exit::Outcome;
+use super::exit::{Exit, Outcome};
 
 use asking::{Remote, Voice};
 pub use rules::dry_run;
@@ -44,6 +46,9 @@ pub use rules::dry_run;
 /// # Errors
 /// Nobody answers, the token is wrong, no torrent is meant, or what is asked for is refused.
 pub fn run(arguments: &RemoteArgs, quiet: bool) -> Outcome {
+    if let RemoteCommand::Complete { words } = &arguments.command {
+        return complete::run(arguments, words);
+    }
     let place = place::find(arguments)?;
     let voice = Voice::of_process(arguments.json, quiet);
     ask(async {
@@ -91,5 +96,7 @@ async fn carry_out(remote: &mut Remote, command: &RemoteCommand) -> Outcome {
         Is::Rename { torrent, name, file } => change::rename(remote, torrent, name, *file).await,
         Is::Watch { filters } => watch::watch(remote, filters).await,
         Is::Log { follow } => log::log(remote, *follow).await,
+        // Is answered without a daemon, too.
+        Is::Complete { .. } => Ok(Exit::Done),
     }
 }

@@ -26,10 +26,8 @@ pub fn complete(typed: &str, titles: &[(usize, String)]) -> (usize, Vec<Pair>) {
         ("move", _) => return files(typed, true),
         ("use" | "remove", []) => return (begin, torrents(rest, titles)),
         ("pause" | "resume", []) => {
-            let all = named(word, ["all"].into_iter());
-            let is_number = rest.bytes().all(|byte| byte.is_ascii_digit());
-            let numbers = if is_number { torrents(rest, titles) } else { Vec::new() };
-            return (begin, all.into_iter().chain(numbers).collect());
+            let all = named(rest, ["all"].into_iter());
+            return (begin, all.into_iter().chain(torrents(rest, titles)).collect());
         }
         ("limit", []) => {
             let ways = named(word, ["down", "up"].into_iter());
@@ -111,7 +109,8 @@ mod tests {
         assert_eq!(offered("limit 2 u"), ["limit 2 up "]);
         assert_eq!(offered("lim all d"), ["lim all down "]);
         assert_eq!(offered("limit down "), ["limit down off "]);
-        assert_eq!(offered("pause a"), ["pause all "]);
+        assert_eq!(offered("pause a"), ["pause all ", "pause 1", "pause 12"]);
+        assert_eq!(offered("resume be"), ["resume 2"]);
         assert_eq!(offered("pause "), ["pause all ", "pause 1", "pause 2", "pause 12"]);
         assert_eq!(offered("resume 1"), ["resume 1", "resume 12"]);
         assert_eq!(offered("nonsense a"), Vec::<String>::new());

@@ -1,0 +1,62 @@
+//! `driver completions SHELL`: what clap makes of the definition of the command line, and for the
+//! shells that can ask, the torrents of the daemon, as `driver remote --complete` names them.
+
+use clap::CommandFactory as _;
+use clap_complete::Shell;
+
+use crate::cli::args::Cli;
+use crate::cli::exit::{Exit, Outcome};
+use crate::cli::out;
+
+/// Prints the script.
+///
+/// # Errors
+/// It cannot be written.
+pub fn run(shell: Shell) -> Outcome {
+    out::deliver(&script(shell))?;
+    Ok(Exit::Done)
+}
+
+fn script(shell: Shell) -> String {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "driver", &mut script);
+    let script = String::from_utf8_lossy(&script).into_owned();
+    let more = match shell {
+        Shell::Bash => include_str!("completions/remote.bash"),
+        Shell::Fish => include_str!("completions/remote.fish"),
+        Shell::Zsh => include_str!("completions/remote.zsh"),
+        _ => "",
+    };
+    match shell {
+        // An autoloaded function runs what stands last: that is to be ours alone.
+        Shell::Zsh => script.split(ZSH_END).next().unwrap_or_default().to_owned() + more,
+        _ => script + more,
+    }
+}
+
+/// How clap's script for zsh ends.
+const ZSH_END: &str = "\nif [ \"$funcstack[1]\" = \"_driver\" ]; then\n";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shells_that_can_ask_are_told_of_the_torrents_of_the_daemon() {
+        for (shell, is_told) in
+            [(Shell::Bash, true), (Shell::Fish, true), (Shell::Zsh, true), (Shell::Elvish, false)]
+        {
+            let script = script(shell);
+            assert_eq!(script.contains("remote --complete"), is_told, "{shell}");
+            assert!(script.contains("announce"), "{shell}: and of the commands");
+        }
+    }
+
+    #[test]
+    fn the_function_of_zsh_runs_once() {
+        let script = script(Shell::Zsh);
+        assert!(script.starts_with("#compdef driver\n"), "{script}");
+        assert_eq!(script.matches("funcstack").count(), 1);
+        assert!(script.ends_with("    compdef _driver_remote driver\nfi\n"), "{script}");
+    }
+}
