@@ -26,7 +26,6 @@ use super::looked::Looked;
 use super::open::OpenTorrent;
 use super::pulse::Bell;
 use super::queue::{Collector, Work};
-use super::record::Home;
 use super::stats::{Counters, DiskStats};
 use super::store::Store;
 use super::store_handle::{OnDisk, Shared, StoreHandle};

@@ -602,7 +602,7 @@ impl Actor {
         let row = held(member.row(spec, now_s), overlay, spec);
         let (handle, ruling) = (&member.handle, &self.ruling);
         let trouble = || {
-            let own = || handle.look(|it| it.trouble().unwrap_or_default());
+            let own = || handle.look(|it| it.trouble().unwrap_or_default().to_owned());
             ruling.rest_of(spec).unwrap_or_else(own).into()
         };
         self.told.apply(row, now_s, trouble);
