@@ -57,7 +57,7 @@ use replay::Packed;
 
 pub use opening::{Restored, RestoredTorrent};
 pub use replay::Trouble;
-pub use spec::{Goals, Place, Selection, Spec, Tally, Ways};
+pub use spec::{Goals, Place, Selection, Spec, Tally, Ways, Whole};
 pub use together::{Limits, SessionSpec};
 
 /// The ledger's name in the state directory.

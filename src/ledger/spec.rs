@@ -72,6 +72,22 @@ pub struct Spec {
     pub web_seeds: Vec<String>,
     /// The magnet link that it came by, for as long as its metadata is not known.
     pub link: Option<String>,
+    /// What was seen of it when nothing was to be done for it; none since something is.
+    pub whole: Option<Whole>,
+}
+
+/// What lists need of a torrent of which everything is on its device, without its metadata. It says
+/// how that was at some moment, and is no proof of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Whole {
+    /// Bytes of its files, which are all wanted.
+    pub bytes: u64,
+    /// How many files it has, pad files included.
+    pub files: u32,
+    /// Only its trackers name peers (BEP 27).
+    pub is_private: bool,
+    /// It names trackers itself.
+    pub has_trackers: bool,
 }
 
 /// By which ways a torrent may meet those that have it, as far as its session and the torrent
@@ -273,7 +289,19 @@ struct Body {
     wanted: Option<ByteBuf>,
     #[serde(default, skip_serializing_if = "Vec::is_empty", rename = "web seeds")]
     web_seeds: Vec<String>,
+    /// How many bytes and files it had when it was whole, and flags of then. An earlier program
+    /// steps over this, and leaves it out with whatever it changes.
+    #[serde(default, skip_serializing_if = "Option::is_none", rename = "whole bytes")]
+    whole_bytes: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none", rename = "whole files")]
+    whole_files: Option<u32>,
+    /// 1: private, 2: it names trackers.
+    #[serde(default, skip_serializing_if = "Option::is_none", rename = "whole flags")]
+    whole_flags: Option<u64>,
 }
+
+const PRIVATE: u64 = 1;
+const HAS_TRACKERS: u64 = 2;
 
 const SEQUENTIAL: u64 = 1;
 const PAUSED: u64 = 2;
@@ -286,7 +314,7 @@ const NO_LSD: u64 = 128;
 const NO_WEB_SEEDS: u64 = 256;
 
 /// The largest number that bencode's readers know.
-fn whole(number: u64) -> u64 {
+fn whole_number(number: u64) -> u64 {
     number.min(i64::MAX.cast_unsigned())
 }
 
@@ -312,10 +340,10 @@ impl Spec {
         let rare = |bits: &Option<Arc<[u8]>>| bits.as_deref().map(ByteBuf::from);
         let selection = self.selection.as_ref();
         let bytes = bencode::encode(&Body {
-            added: whole(self.added_s),
-            completed: self.completed_s.map(whole),
+            added: whole_number(self.added_s),
+            completed: self.completed_s.map(whole_number),
             dir: ByteBuf::from(self.dir.as_os_str().as_bytes()),
-            download_limit: self.download_limit.map(whole),
+            download_limit: self.download_limit.map(whole_number),
             files: selection.map(|selection| selection.files),
             flags: self.flags(),
             high: selection.and_then(|it| rare(&it.high)),
@@ -326,15 +354,18 @@ impl Spec {
             low: selection.and_then(|it| rare(&it.low)),
             name: self.name.clone(),
             peers_max: self.peers_max,
-            place: whole(self.place.0),
+            place: whole_number(self.place.0),
             ratio: self.goals.ratio.filter(|it| is_ratio(*it)).map(|it| it.to_string()),
-            seed_for: self.goals.time.map(|time| whole(time.as_secs())),
+            seed_for: self.goals.time.map(|time| whole_number(time.as_secs())),
             shown_name: self.shown_name.clone(),
             slots_max: self.slots_max,
             trackers: self.extra_trackers.clone(),
-            upload_limit: self.upload_limit.map(whole),
+            upload_limit: self.upload_limit.map(whole_number),
             wanted: selection.map(|it| ByteBuf::from(&*it.wanted)),
             web_seeds: self.web_seeds.clone(),
+            whole_bytes: self.whole.map(|whole| whole_number(whole.bytes)),
+            whole_files: self.whole.map(|whole| whole.files),
+            whole_flags: self.whole.map(Whole::flags),
         });
         let is_read_again = bytes.len() <= SPEC_LEN_MAX && bencode::scan(&bytes, LIMITS).is_ok();
         is_read_again.then_some(bytes)
@@ -399,7 +430,22 @@ impl Spec {
             extra_trackers: body.trackers,
             web_seeds: body.web_seeds,
             link: body.link,
+            whole: Whole::read(body.whole_bytes, body.whole_files, body.whole_flags),
         })
+    }
+}
+
+impl Whole {
+    fn flags(self) -> u64 {
+        let flags = [(self.is_private, PRIVATE), (self.has_trackers, HAS_TRACKERS)];
+        flags.into_iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| flag).sum()
+    }
+
+    /// None where anything is missing.
+    fn read(bytes: Option<u64>, files: Option<u32>, flags: Option<u64>) -> Option<Self> {
+        let has = |flag| flags.map(|flags| flags & flag != 0);
+        let (is_private, has_trackers) = (has(PRIVATE)?, has(HAS_TRACKERS)?);
+        Some(Self { bytes: bytes?, files: files?, is_private, has_trackers })
     }
 }
 
@@ -425,11 +471,11 @@ struct Counts {
 impl Tally {
     pub(super) fn encode(&self) -> Vec<u8> {
         bencode::encode(&Counts {
-            active: whole(self.active_s),
-            downloaded: whole(self.downloaded),
-            seeding: whole(self.seeding_s),
-            uploaded: whole(self.uploaded),
-            wasted: whole(self.wasted),
+            active: whole_number(self.active_s),
+            downloaded: whole_number(self.downloaded),
+            seeding: whole_number(self.seeding_s),
+            uploaded: whole_number(self.uploaded),
+            wasted: whole_number(self.wasted),
         })
     }
 

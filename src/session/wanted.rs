@@ -354,6 +354,7 @@ fn spec(
         extra_trackers: options.extra_trackers.clone(),
         web_seeds: options.web_seeds.iter().filter_map(lasting).collect(),
         link: None,
+        whole: None,
     }
 }
 

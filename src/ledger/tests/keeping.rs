@@ -252,6 +252,20 @@ fn what_is_said_of_ways_and_bounds_is_off_in_what_was_written_before() {
 }
 
 #[test]
+fn what_was_seen_of_a_whole_torrent_is_there_with_all_its_words_or_not_at_all() {
+    let whole = Whole { bytes: 9, files: 2, is_private: false, has_trackers: true };
+    let kept = Spec { whole: Some(whole), ..spec(1) };
+    let body = kept.encode().unwrap();
+    assert_eq!(Spec::decode(TorrentId(1), &body), Some(kept));
+    // One that an earlier program wrote says nothing, and none of the words says it alone.
+    for word in [&b"11:whole bytesi9e"[..], b"11:whole filesi2e", b"11:whole flagsi2e"] {
+        let at = body.windows(word.len()).position(|it| it == word).unwrap();
+        let less = [&body[..at], &body[at + word.len()..]].concat();
+        assert_eq!(Spec::decode(TorrentId(1), &less), Some(spec(1)));
+    }
+}
+
+#[test]
 fn an_entry_of_few_words_is_read() {
     // What every version has; all else is off, none or empty.
     let body = b"led3:dir2:/d9:info-hash20:aaaaaaaaaaaaaaaaaaaa4:name1:n5:placei3ee";
@@ -367,6 +381,12 @@ fn any_spec() -> impl Strategy<Value = Spec> {
             completed_s,
             extra_trackers: trackers,
             web_seeds: seeds,
+            whole: down.map(|bytes| Whole {
+                bytes,
+                files: bytes as u32,
+                is_private: sequential,
+                has_trackers: asks,
+            }),
         }
     })
 }

@@ -51,6 +51,7 @@ fn spec(id: u32) -> Spec {
         extra_trackers: vec!["http://tracker.example/announce".to_owned()],
         web_seeds: Vec::new(),
         link: None,
+        whole: None,
     }
 }
 
