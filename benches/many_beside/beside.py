@@ -5,14 +5,19 @@
     LT_PYTHON=PYTHON_WITH_LIBTORRENT benches/many_beside/beside.py --torrents 5000
 
 Each torrent is one file of 64 KiB in pieces of 16 KiB, without trackers. No client looks at data: the
-driver has records of an earlier run, libtorrent is told that all is there.
+driver has records of an earlier run, libtorrent is told that all is there. With `--form daemon` the
+driver is a daemon that starts again over the ledger of an earlier one, to which the torrents were
+added by its socket. With `--work DIRECTORY` all that stays there, and is not made again.
 
-Figures are medians: seconds from the start of the program until its processor rests, processor
+For a daemon it is told first after how many seconds all torrents were listed, and how long a full
+list took then. Other figures are medians: seconds from the start of the program until its processor rests, processor
 seconds by then, what of its memory no file backs, a torrent, and the same beyond what it holds with
 one torrent; percent of a processor while nothing happens; and how many of a hundred torrents answer
 a handshake then, and after how many milliseconds."""
 import argparse
 import hashlib
+import http.client
+import json
 import os
 import shutil
 import signal
@@ -29,6 +34,7 @@ p.add_argument("--repeat", type=int, default=3)
 p.add_argument("--idle", type=float, default=5, help="seconds")
 p.add_argument("--work", default=None)
 p.add_argument("--clients", default="driver,libtorrent")
+p.add_argument("--form", choices=["seed", "daemon"], default="seed", help="what the driver is")
 o = p.parse_args()
 DRIVER = os.path.abspath(os.environ.get("DRIVER", "target/release/driver"))
 LT = os.environ.get("LT_PYTHON", "python3")
@@ -62,14 +68,49 @@ def corpus(count):
     return directory
 
 
+def state(count):
+    """Where the driver keeps what it knows of so many torrents."""
+    return f"{work}/{'daemon' if o.form == 'daemon' else 'state'}{count}"
+
+
+class Door(http.client.HTTPConnection):
+    """The socket of a daemon."""
+
+    def __init__(self, count):
+        super().__init__("localhost", timeout=60)
+        self.path = f"{state(count)}/driver/daemon/socket"
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(self.path)
+
+    def ask(self, method, path, body=None):
+        self.request(method, "/api/v1" + path, body, {"Content-Type": "application/x-bittorrent"} if body else {})
+        return json.loads(self.getresponse().read())
+
+
+def door(process, count):
+    """The socket, as soon as it is there."""
+    while process.poll() is None:
+        try:
+            door = Door(count)
+            door.connect()
+            return door
+        except OSError:
+            time.sleep(0.002)
+    raise SystemExit("it ended")
+
+
 def start(client, count, port):
     directory = corpus(count)
     names = [f"{number:06}.torrent" for number in range(count)]
+    daemon = [DRIVER, "daemon", "--dir", directory, "--port", str(port), "--no-http", "--no-dht"]
+    seed = [DRIVER, "seed", *names, ".", "--port", str(port), "--no-repl", "--no-dht", "--json"]
     command = {
-        "driver": [DRIVER, "seed", *names, ".", "--port", str(port), "--no-repl", "--no-dht", "--json"],
+        "driver": daemon if o.form == "daemon" else seed,
         "libtorrent": [LT, f"{here}/lt.py", directory, str(port)],
     }[client]
-    home = {"HOME": f"{work}/home{count}", "XDG_STATE_HOME": f"{work}/state{count}"}
+    home = {"HOME": f"{work}/home{count}", "XDG_STATE_HOME": state(count)}
     quiet = {"DRIVER_NO_LSD": "1", "DRIVER_NO_PORTMAP": "1"}
     return subprocess.Popen(command, cwd=directory, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
                             stderr=subprocess.DEVNULL, env={**os.environ, **home, **quiet})
@@ -129,22 +170,48 @@ def once(client, count):
         port = it.getsockname()[1]
     begun = time.time()
     process = start(client, count, port)
+    listed = list_took = float("nan")
+    if client == "driver" and o.form == "daemon":
+        asked = door(process, count)
+        while asked.ask("GET", "/session")["torrents"] < count:
+            time.sleep(0.002)
+        listed = time.time() - begun
     took, cpu = until_rest(process, begun)
     anon, before = anon_kib(process), used(process)
     time.sleep(o.idle)
     idle = 100 * (used(process) - before) / o.idle
     answered = answers(port, count)
+    if client == "driver" and o.form == "daemon":
+        before = time.time()
+        assert len(door(process, count).ask("GET", "/torrents")["torrents"]) == count
+        list_took = time.time() - before
+    before = time.time()
     stop(client, process)
-    return dict(start=took, cpu=cpu, anon=anon, idle=idle, answered=len(answered),
+    return dict(listed=listed, list=list_took, stop=time.time() - before, start=took, cpu=cpu, anon=anon, idle=idle, answered=len(answered),
                 answer=statistics.median(answered or [float("nan")]))
 
 
 def records():
     """Has the driver check everything, once; ends when the processor rests."""
     for count in (1, o.torrents):
+        if os.path.exists(f"{state(count)}.made"):
+            continue
         process = start("driver", count, 0)
+        if o.form == "daemon":
+            add_all(process, count)
         until_rest(process, time.time())
         stop("driver", process)
+        open(f"{state(count)}.made", "w").close()
+
+
+def add_all(process, count):
+    """Adds all torrents to a daemon, and waits until they are complete."""
+    it = door(process, count)
+    for number in range(count):
+        with open(f"{corpus(count)}/{number:06}.torrent", "rb") as torrent:
+            it.ask("POST", "/torrents", torrent.read())
+    while it.ask("GET", "/session")["seeding"] < count:
+        time.sleep(0.2)
 
 
 if "driver" in o.clients:
@@ -157,6 +224,9 @@ for _ in range(o.repeat):
 print(f"{o.torrents} torrents, load {os.getloadavg()[0]:.1f}:")
 for client, runs in rows.items():
     m = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
+    if m["listed"] == m["listed"]:
+        print(f"  {client:10}  all listed after {m['listed']:.2f} s, a full list takes {m['list']:.2f} s, "
+              f"the stop {m['stop']:.1f} s")
     print(f"  {client:10}  {m['start']:.2f} s  {m['cpu']:.2f} CPU-s  {m['anon'] / o.torrents:.1f} KiB each  "
           f"{(m['anon'] - alone[client]) / max(o.torrents - 1, 1):.1f} beyond one  {m['idle']:.1f} % idle  "
           f"{m['answered']:.0f} answer after {m['answer']:.1f} ms")

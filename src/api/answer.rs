@@ -193,7 +193,9 @@ impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         let kind = match &error {
             Error::Unknown(_) => Kind::NotFound,
-            Error::Refused(_) | Error::Duplicate { .. } | Error::Taken { .. } => Kind::Conflict,
+            Error::Refused(_) | Error::Away(_) | Error::Duplicate { .. } | Error::Taken { .. } => {
+                Kind::Conflict
+            }
             Error::Ended => Kind::Ended,
             Error::Torrent(crate::torrent::Error::V2Only) => Kind::Invalid,
             _ => Kind::Failed,

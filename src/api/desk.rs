@@ -293,33 +293,37 @@ impl Api {
 
     /// Its handle. One of an earlier run that is not here yet is waited for.
     async fn handle(&self, key: &Key) -> Result<TorrentHandle, Refusal> {
-        let mut heads = self.session.heads();
-        let until = Instant::now() + ARRIVE_MAX;
-        loop {
-            heads.mark_unchanged();
-            let listed = self.find(key).await?;
-            if let Some(handle) = listed.handle {
-                return Ok(handle);
-            }
-            if let Some(trouble) = listed.trouble {
-                return Err(Refusal::new(Kind::Conflict, trouble));
-            }
-            let changed = tokio::time::timeout_at(until.into(), heads.changed()).await;
-            if !matches!(changed, Ok(Ok(()))) {
-                return Err(Refusal::new(Kind::Failed, "it is still being read: ask again later"));
-            }
+        let listed = self.find(key).await?;
+        if let Some(handle) = listed.handle {
+            return Ok(handle);
+        }
+        let reached = tokio::time::timeout(ARRIVE_MAX, self.session.reach(listed.spec.id)).await;
+        let too_late = |_| Refusal::new(Kind::Failed, "it is still being read: ask again later");
+        reached.map_err(too_late)?.map_err(Refusal::from)
+    }
+
+    /// The same torrent as it is here. One that cannot come is as lists show it.
+    async fn find_here(&self, key: &Key) -> Result<Listed, Refusal> {
+        let listed = self.find(key).await?;
+        // A latent one is looked at for that; another one comes by itself.
+        if listed.handle.is_some() || !listed.row.flags.has(Flags::ASLEEP) {
+            return Ok(listed);
+        }
+        match self.handle(key).await {
+            Ok(_) => self.find(key).await,
+            Err(_) => Ok(listed),
         }
     }
 
     async fn show(&self, key: &Key) -> Outcome {
-        let listed = self.find(key).await?;
+        let listed = self.find_here(key).await?;
         let status = listed.handle.as_ref().map(TorrentHandle::status).unwrap_or_default();
         let torrent = view::torrent(&listed.row, &listed);
         Ok(Answer::Torrent(Box::new(view::details(torrent, &listed.spec, &status))))
     }
 
     async fn files(&self, key: &Key) -> Outcome {
-        let listed = self.find(key).await?;
+        let listed = self.find_here(key).await?;
         let torrent = self.session.metadata(listed.spec.id).await.map_err(Refusal::from)?;
         let status = listed.handle.as_ref().map(TorrentHandle::status).unwrap_or_default();
         Ok(Answer::Files(view::files(&torrent, &listed.spec, &status)))
@@ -405,6 +409,13 @@ impl Api {
                 Ok(done(id, None))
             }
             Deed::Resume => {
+                let listed = self.find(key).await?;
+                if listed.handle.is_none() && listed.row.flags.has(Flags::ASLEEP) {
+                    // It seeds on as it is.
+                    let id = listed.spec.id;
+                    self.session.set(id, Setting::Paused(false)).await.map_err(Refusal::from)?;
+                    return Ok(done(id, None));
+                }
                 let handle = self.handle(key).await?;
                 handle.resume().await;
                 let rest = self.session.ruled(handle.id()).await.and_then(|ruled| ruled.rest);

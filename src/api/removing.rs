@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use crate::base::units::size;
 use crate::disk::{Erased, Home, erase, home_of, lasting};
 use crate::metainfo::Torrent;
+use crate::roster::Flags;
 use crate::session::{Listed, Session};
 use crate::torrent::left::store_left;
 use crate::torrent::status::State;
@@ -85,8 +86,9 @@ fn sharer(ours: &Listed, all: &[Listed], state_dir: &Path) -> Option<String> {
     let mut tops = |listed: &Listed| {
         let home = home_now(listed).map(|home| Home::clone(&home));
         let (hash, dir) = (listed.spec.info_hash, &listed.spec.dir);
-        // One that was not opened yet may have other names by its record.
-        let home = home.or_else(|| home_of(state_dir, hash?, dir));
+        // One that was not opened yet may have other names by its record, if it is not latent.
+        let may_differ = !listed.row.flags.has(Flags::ASLEEP);
+        let home = home.or_else(|| home_of(state_dir, hash.filter(|_| may_differ)?, dir));
         let home = home.unwrap_or_else(|| Home::at(dir.clone()));
         let dir = real.entry(home.dir.clone()).or_insert_with(|| lasting(&home.dir)).clone();
         tops_of(&dir, &home, &listed.spec.name)

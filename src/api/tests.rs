@@ -7,6 +7,7 @@ use data_encoding::BASE64;
 use sha1::Digest as _;
 
 use super::*;
+use crate::base::ids::TorrentId;
 use crate::net::egress::Egress;
 use crate::session::{Session, SessionConfig, TorrentOptions};
 
@@ -217,6 +218,54 @@ async fn a_torrent_leaves_with_its_files_unless_another_one_has_the_same() {
     assert_eq!((done.id, done.note.as_deref()), (Some(1), Some("2 files are gone, 58.6 KiB")));
     assert!(!folder.exists() && home.path().join("downloads").is_dir());
     assert!(list(&api, None).await.torrents.is_empty());
+    api.session().stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_seed_of_an_earlier_run_comes_for_what_lists_do_not_show() {
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path().join("downloads/zeros");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("a"), [0; 20_000]).unwrap();
+    std::fs::write(folder.join("b"), [0; 40_000]).unwrap();
+    let begun = api(home.path()).await;
+    add(&begun, zeros('1')).await;
+    until(&begun, 1, State::Seeding).await;
+    begun.session().stop().await;
+    drop(begun);
+    for asked in [Request::Why(Key::Id(1)), Request::Files(Key::Id(1)), Request::Show(Key::Id(1))] {
+        let api = api(home.path()).await;
+        let is_here = async || {
+            api.session().find(TorrentId(1)).await.is_some_and(|listed| listed.handle.is_some())
+        };
+        let limits = Patch { limit_up: Some(1000), ..Patch::default() };
+        for order in [
+            Request::Set(Key::Id(1), Box::new(limits)),
+            Request::Do(Key::Id(1), Deed::Pause),
+            Request::Do(Key::Id(1), Deed::Resume),
+        ] {
+            api.answer(order).await.unwrap();
+        }
+        let listed = list(&api, None).await.torrents.remove(0);
+        assert_eq!((listed.state, listed.asleep), (State::Seeding, true));
+        assert_eq!((listed.done_bytes, listed.limits.up), (60_000, Some(1000)));
+        assert!(!is_here().await, "for {asked:?}");
+        match api.answer(asked).await.unwrap() {
+            Answer::Why(why) => assert_eq!(why.text, "it is torrent 1"),
+            Answer::Files(files) => assert_eq!((files[1].size, files[1].progress), (40_000, 1.0)),
+            Answer::Torrent(it) => assert_eq!((it.pieces, it.pieces_done), (3, 3)),
+            other => panic!("{other:?}"),
+        }
+        assert!(is_here().await);
+        api.session().stop().await;
+    }
+    // With its data, though it is not here.
+    let api = api(home.path()).await;
+    let Ok(Answer::Done(done)) = api.answer(Request::Remove(Key::Id(1), true)).await else {
+        panic!()
+    };
+    assert_eq!(done.note.as_deref(), Some("2 files are gone, 58.6 KiB"));
+    assert!(!folder.exists() && list(&api, None).await.torrents.is_empty());
     api.session().stop().await;
 }
 

@@ -19,7 +19,7 @@ use crate::ledger::Tally;
 use crate::metainfo::Torrent;
 use crate::net::lsd::LocalPeer;
 use crate::roster::policy::{Input, Output, Policy};
-use crate::roster::{EventKind, Phase};
+use crate::roster::{EventKind, Flags, Phase};
 use crate::torrent::bell::Bell;
 use crate::torrent::command::Order;
 use crate::torrent::handle::TorrentHandle;
@@ -30,15 +30,16 @@ use crate::torrent::seeking::{self, Contacts, SeekRequest, Seeking};
 use crate::torrent::share::Share;
 use crate::tracker::tiers::MAX_TRACKERS;
 
+use super::absent::Addition;
 use super::answers::Answers;
 use super::claims::{Claims, Taken};
 use super::command::Command;
 use super::error::Error;
 use super::homes::Homes;
 use super::listed::{check_labels, check_name};
-use super::listener::Registration;
+use super::listener::{Notice, Registration};
 use super::local::Local;
-use super::member::{AddAnswer, Arriving, Facts, Member, RemoveAnswer, Spent};
+use super::member::{Arriving, Facts, Member, RemoveAnswer, Spent};
 use super::opening::{self, Coming, Opened, in_turn, open};
 use super::outside::Outside;
 use super::overlay::{Ruling, claiming, held};
@@ -77,7 +78,7 @@ pub(super) struct Most {
 pub(super) struct Actor {
     pub(super) resources: Arc<Resources>,
     pub(super) way_out: WayOut,
-    registrations: mpsc::Sender<Registration>,
+    pub(super) registrations: mpsc::Sender<Notice>,
     pub(super) local: Local,
     pub(super) outside: Outside,
     /// What holds before what is wanted.
@@ -99,7 +100,7 @@ pub(super) struct Actor {
     /// How lists show them, and what happened to them.
     pub(super) told: Told,
     /// Whose turn it is, and who has seeded enough.
-    policy: Policy,
+    pub(super) policy: Policy,
     /// How many download at once where that was not set.
     pub(super) usual_active: usize,
     /// Who sleeps.
@@ -134,7 +135,7 @@ impl Actor {
     /// One without torrents, where they ring, and where readers wait for what happens.
     pub fn new(
         resources: Arc<Resources>,
-        registrations: mpsc::Sender<Registration>,
+        registrations: mpsc::Sender<Notice>,
         most: Most,
         local: Local,
         (outside, ruling): (Outside, Ruling),
@@ -193,6 +194,7 @@ impl Actor {
         loop {
             let policy_at = self.policy.next_timeout();
             let slumber_at = self.slumber.next_timeout();
+            let calls_at = self.returning.calls.next_timeout();
             tokio::select! {
                 () = self.way_out.changed() => {}
                 command = commands.recv() => match command {
@@ -211,6 +213,7 @@ impl Actor {
                 Some((id, torrent)) = self.returning.read.recv() => {
                     self.on_read(id, torrent).await;
                 }
+                Some(peer) = self.returning.knocks.recv() => self.on_knock(peer).await,
                 Some(lost) = self.answers.next() => self.on_not_kept(lost).await,
                 Some(elsewhere) = self.homes.next() => self.on_elsewhere(elsewhere),
                 Some(_) = self.goodbyes.join_next() => {}
@@ -229,6 +232,8 @@ impl Actor {
                     if policy_at.is_some() => self.judge(Input::Tick),
                 () = sleep_until(slumber_at.unwrap_or_else(std::time::Instant::now).into()),
                     if slumber_at.is_some() => {}
+                () = sleep_until(calls_at.unwrap_or_else(std::time::Instant::now).into()),
+                    if calls_at.is_some() => self.call_next(),
                 _ = keep.tick() => {
                     kept += 1;
                     self.keep_again(kept).await;
@@ -252,6 +257,10 @@ impl Actor {
     /// Does what follows from all that.
     async fn settle(&mut self) {
         self.wanted.keep().await;
+        for notice in std::mem::take(&mut self.returning.notices) {
+            // The listener lives as long as the session.
+            let _ = self.registrations.send(notice).await;
+        }
         self.local.look_at_seeks();
         self.searches.share_out();
         if self.has_new_choice && !self.wanted.are_kept() {
@@ -266,9 +275,8 @@ impl Actor {
 
     async fn on_command(&mut self, command: Command) {
         match command {
-            Command::Add { torrent, options, contacts, answer } => {
-                self.add(torrent, *options, contacts, answer);
-            }
+            Command::Add(addition) => self.add_beside(*addition),
+            Command::Reach(id, answer) => self.reach(id, answer),
             Command::Seek { request, answer } => self.seek(request, answer).await,
             Command::Remove { info_hash, answer } => self.remove(info_hash, answer).await,
             Command::RemoveNumber { id, answer } => self.remove_number(id, answer).await,
@@ -312,13 +320,8 @@ impl Actor {
     }
 
     /// Has the torrent's files opened, aside: one disk that hangs holds up nobody else.
-    fn add(
-        &mut self,
-        torrent: Arc<Torrent>,
-        options: TorrentOptions,
-        contacts: Option<Box<Contacts>>,
-        answer: AddAnswer,
-    ) {
+    pub(super) fn add(&mut self, addition: Addition) {
+        let Addition { torrent, options, contacts, answer } = addition;
         // A search that found it is over, before it is announced as a torrent.
         self.local.look_at_seeks();
         let id = match self.accept(&torrent, &options) {
@@ -382,6 +385,7 @@ impl Actor {
             id,
             second_hash,
             is_private: torrent.private,
+            has_trackers: torrent.trackers.iter().any(|tier| !tier.is_empty()),
             files: torrent.files.len(),
             size: torrent.total_size(),
             hosts: self.ruling.hosts(urls),
@@ -442,8 +446,9 @@ impl Actor {
         self.local.seek(info_hash, seeking.watched());
         // The listener lives as long as the session.
         for info_hash in hashes {
-            let registration = Registration { info_hash, incoming: incoming.clone(), status: None };
-            let _ = self.registrations.send(registration).await;
+            let incoming = incoming.clone();
+            let registration = Registration { info_hash, incoming, status: None };
+            let _ = self.registrations.send(Notice::Takes(registration)).await;
         }
         // Whoever asked may have gone; the search ends with its handle.
         let _ = answer.send(Ok(seeking));
@@ -503,7 +508,7 @@ impl Actor {
     }
 
     /// The name of the torrent with one of these hashes, if it is there or on its way in.
-    fn name_of(&self, hashes: impl IntoIterator<Item = InfoHash>) -> Option<String> {
+    pub(super) fn name_of(&self, hashes: impl IntoIterator<Item = InfoHash>) -> Option<String> {
         let id = hashes.into_iter().find_map(|hash| self.hashes.get(&hash).copied())?;
         Some(self.wanted.get(id).map(|spec| spec.name.clone()).unwrap_or_default())
     }
@@ -516,6 +521,9 @@ impl Actor {
             Err(error) => (error.id(), None),
         };
         let Some(arriving) = self.arriving.remove(&task) else { return };
+        if self.returning.absent.contains_key(&arriving.facts.id) {
+            return self.come_back(arriving, opened).await;
+        }
         let Arriving { facts, info_hash, takes_peers, answer, removal } = arriving;
         let (id, hashes) = (facts.id, [info_hash, facts.second_hash]);
         let Some(mut opened) = opened else {
@@ -568,10 +576,15 @@ impl Actor {
         let hashes = facts.second_hash.into_iter().chain([info_hash]);
         for info_hash in hashes.filter(|_| takes_peers) {
             let (incoming, status) = (incoming.clone(), Some(handle.watch()));
-            let _ = self.registrations.send(Registration { info_hash, incoming, status }).await;
+            let registration = Registration { info_hash, incoming, status };
+            let _ = self.registrations.send(Notice::Takes(registration)).await;
         }
         if !facts.is_private && self.is_for_network(id) {
             self.local.announce(info_hash);
+        }
+        let spent = self.returning.absent.remove(&id).map(|absent| absent.spent);
+        if spent.is_some() {
+            self.part_with(id);
         }
         let member = Member {
             facts,
@@ -582,7 +595,7 @@ impl Actor {
             kept,
             seen_choice: Arc::new([]),
             seen_home: None,
-            spent: Spent::begin(std::time::Instant::now()),
+            spent: spent.unwrap_or_else(|| Spent::begin(std::time::Instant::now())),
             active_at: None,
             is_leaving: false,
         };
@@ -631,9 +644,15 @@ impl Actor {
         let moved = home.as_ref().zip(member.seen_home.as_ref());
         let moved = moved.filter(|(home, seen)| home.dir != seen.dir).map(|(home, _)| home);
         let completed_s = row.completed_at.map(NonZeroU64::get);
-        if moved.is_some() || completed_s != spec.completed_s {
+        let whole = match row.phase {
+            Phase::Complete if row.flags.has(Flags::ASLEEP) => member.whole(&row, spec),
+            // It was, and may be still: what it does now says nothing of that.
+            Phase::Complete | Phase::Queued | Phase::Paused | Phase::Stopping => spec.whole,
+            _ => None,
+        };
+        if moved.is_some() || (completed_s, whole) != (spec.completed_s, spec.whole) {
             self.wanted.change(id, |spec| {
-                spec.completed_s = completed_s;
+                (spec.completed_s, spec.whole) = (completed_s, whole);
                 moved.into_iter().for_each(|home| spec.dir.clone_from(&home.dir));
             });
         }
@@ -660,7 +679,10 @@ impl Actor {
     fn carry_out(&mut self) {
         while let Some(order) = self.policy.poll_output() {
             let (Output::Start(id) | Output::Finish(id)) = order;
-            let Some(member) = self.members.get(&id).filter(|_| !self.is_ending) else { continue };
+            let Some(member) = self.members.get(&id).filter(|_| !self.is_ending) else {
+                self.call_over(id);
+                continue;
+            };
             match order {
                 Output::Start(_) => member.handle.start(self.slumber.is_full()),
                 Output::Finish(_) => member.handle.finish(),

@@ -154,7 +154,7 @@ fn part_of(path: &Path) -> PathBuf {
 }
 
 /// Names at the top of the directory that a torrent uses, unfinished ones too.
-fn tops(torrent: &Torrent) -> HashSet<OsString> {
+pub(super) fn tops(torrent: &Torrent) -> HashSet<OsString> {
     let files = torrent.files.iter().filter(|file| !file.is_pad);
     let both = files.flat_map(|file| [file.path.to_owned(), part_of(file.path)]);
     both.filter_map(|path| Some(path.components().next()?.as_os_str().to_owned())).collect()

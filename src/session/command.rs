@@ -10,9 +10,9 @@ use crate::metainfo::Torrent;
 use crate::roster::rules::Book;
 use crate::roster::{Changes, Cursor, Event, Lost};
 use crate::torrent::handle::TorrentHandle;
-use crate::torrent::options::TorrentOptions;
-use crate::torrent::seeking::{Contacts, SeekRequest, Seeking};
+use crate::torrent::seeking::{SeekRequest, Seeking};
 
+use super::absent::Addition;
 use super::error::Error;
 use super::listed::{Listed, Setting};
 use super::member::{AddAnswer, RemoveAnswer};
@@ -20,15 +20,11 @@ use super::overlay::Ruled;
 use super::together::SessionSetting;
 
 /// An order or question to the session.
-#[derive(Debug)]
 pub(super) enum Command {
     /// Take a torrent in.
-    Add {
-        torrent: Arc<Torrent>,
-        options: Box<TorrentOptions>,
-        contacts: Option<Box<Contacts>>,
-        answer: AddAnswer,
-    },
+    Add(Box<Addition>),
+    /// The handle of a torrent, which may have to come first.
+    Reach(TorrentId, AddAnswer),
     /// Search for the metadata of a torrent.
     Seek { request: SeekRequest, answer: oneshot::Sender<Result<Seeking, Error>> },
     /// End a torrent; answered when it has ended, with whether there was one.

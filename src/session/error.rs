@@ -33,6 +33,9 @@ pub enum Error {
     /// The metadata of a torrent cannot be had.
     #[error("its files cannot be listed: {0}")]
     NoMetadata(String),
+    /// A torrent of an earlier run does not come back.
+    #[error("{0}")]
+    Away(String),
     /// A setting that this torrent cannot have.
     #[error("that cannot be set: {0}")]
     Refused(String),

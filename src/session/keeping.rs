@@ -37,6 +37,8 @@ impl Actor {
     /// Keeps of all what is new.
     pub(super) async fn keep_all(&mut self) {
         self.unkept.extend(self.members.keys());
+        let absent = self.returning.absent.iter();
+        self.unkept.extend(absent.filter(|(_, it)| it.is_whole).map(|(id, _)| *id));
         self.keep().await;
     }
 
@@ -83,8 +85,10 @@ impl Actor {
     async fn tell_tallies(&mut self) {
         let now = std::time::Instant::now();
         for id in std::mem::take(&mut self.unkept) {
-            if let Some(member) = self.members.get_mut(&id) {
-                let tally = member.tally(now);
+            let member = self.members.get_mut(&id).map(|member| member.tally(now));
+            // The time of a latent one goes on as well.
+            let tally = member.or_else(|| Some(self.returning.absent.get_mut(&id)?.tally(now)));
+            if let Some(tally) = tally {
                 self.wanted.tally(id, tally).await;
             }
         }

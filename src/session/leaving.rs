@@ -6,8 +6,11 @@ use tokio::time::{Duration, timeout};
 
 use crate::base::ids::{InfoHash, TorrentId};
 use crate::roster::policy::Input;
+use crate::roster::{Flags, Phase, Row};
 
+use super::absent::Caller;
 use super::actor::{Actor, unix_now};
+use super::error::Error;
 use super::homes::Elsewhere;
 use super::member::{Arriving, RemoveAnswer};
 use super::slumber;
@@ -44,14 +47,14 @@ impl Actor {
             self.answers.on_removed(id, kept);
             return self.end(id, answer);
         }
-        if self.returning.absent.contains_key(&id) {
-            return self.remove_absent(id, answer).await;
-        }
         let coming = |it: &&mut Arriving| it.facts.id == id;
-        match self.arriving.values_mut().find(coming).filter(|it| it.removal.is_none()) {
+        match self.arriving.values_mut().find(coming) {
             // As soon as it is here.
-            Some(arriving) => arriving.removal = Some(answer),
-            None => drop(answer.send(Ok(false))),
+            Some(arriving) if arriving.removal.is_none() => arriving.removal = Some(answer),
+            None if self.returning.absent.contains_key(&id) => {
+                self.remove_absent(id, answer).await;
+            }
+            _ => drop(answer.send(Ok(false))),
         }
     }
 
@@ -61,9 +64,19 @@ impl Actor {
         let hashes = [hashes.next(), hashes.next()];
         let kept = self.wanted.remove(id).await;
         self.returning.absent.remove(&id);
+        self.part_with(id);
+        hashes.into_iter().flatten().for_each(|hash| self.local.forget(hash));
         self.forget(id, hashes);
         self.answers.on_removed(id, kept);
         self.answers.on_left(id, answer);
+        for caller in self.returning.callers.remove(&id).unwrap_or_default() {
+            match caller {
+                Caller::Peer(peer) => drop(peer),
+                // Whoever asked may have gone.
+                Caller::Asks(answer) => drop(answer.send(Err(Error::Unknown(id)))),
+                Caller::Adds(addition) => self.add_beside(*addition),
+            }
+        }
     }
 
     /// Has a torrent end.
@@ -104,6 +117,7 @@ impl Actor {
         self.members.remove(&id);
         let name = self.wanted.get(id).map(|spec| spec.name.clone()).unwrap_or_default();
         self.wanted.forget(id);
+        self.returning.twins.remove(&id);
         for hash in hashes.into_iter().flatten() {
             if self.hashes.get(&hash) != Some(&id) {
                 // It is that of another one, which has it twice.
@@ -111,11 +125,11 @@ impl Actor {
             }
             self.hashes.remove(&hash);
             // The same torrent of earlier, which is only listed, is to be removed next.
-            let absent = self.returning.absent.keys().rev();
+            let twins = self.returning.twins.iter().rev();
             let has_it = |id: &&TorrentId| {
                 self.wanted.get(**id).is_some_and(|it| swarm_hashes(it).any(|it| it == hash))
             };
-            self.hashes.extend(absent.copied().find(|id| has_it(&id)).map(|id| (hash, id)));
+            self.hashes.extend(twins.copied().find(|id| has_it(&id)).map(|id| (hash, id)));
         }
         self.claims.release(id);
         self.told.remove(id, unix_now(), &name);
@@ -147,6 +161,24 @@ impl Actor {
         }
     }
 
+    /// Complete ones that do not sleep.
+    fn awake_seeds(&self) -> Vec<TorrentId> {
+        let is_awake = |row: Row| row.phase == Phase::Complete && !row.flags.has(Flags::ASLEEP);
+        self.members.keys().copied().filter(|id| is_awake(self.told.row(*id))).collect()
+    }
+
+    /// What these are is noted for the next run: when they have ended, all that they wrote is on
+    /// its device, or they say so.
+    fn note_whole(&mut self, seeds: &[TorrentId]) {
+        for id in seeds {
+            let found = self.members.get(id).zip(self.wanted.get(*id));
+            let whole = found.map(|(member, spec)| member.whole(&self.told.row(*id), spec));
+            if let Some(whole) = whole {
+                self.wanted.change(*id, |spec| spec.whole = whole);
+            }
+        }
+    }
+
     /// The goodbyes to trackers run side by side, so three seconds are enough for all.
     pub(super) async fn stop(&mut self, answer: oneshot::Sender<()>) {
         self.is_ending = true;
@@ -161,6 +193,7 @@ impl Actor {
         if let Some(portmap) = self.outside.portmap().cloned() {
             ends.spawn(async move { portmap.stop().await });
         }
+        let seeds = self.awake_seeds();
         for member in self.members.values() {
             let handle = member.handle.clone();
             ends.spawn(async move { handle.stop().await });
@@ -188,6 +221,7 @@ impl Actor {
         for id in self.members.keys().copied().collect::<Vec<_>>() {
             self.look_at(id);
         }
+        self.note_whole(&seeds);
         self.end_homes().await;
         while self.goodbyes.join_next().await.is_some() {}
         self.keep_all().await;

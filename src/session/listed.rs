@@ -52,6 +52,15 @@ pub enum Setting {
     Rank(Rank),
 }
 
+impl Setting {
+    /// Has the torrent itself to follow it?
+    pub(super) fn is_of_torrent(&self) -> bool {
+        let own =
+            matches!(self, Self::Labels(_) | Self::ShownName(_) | Self::Seeding(_) | Self::Rank(_));
+        !own
+    }
+}
+
 /// A torrent of a session.
 #[derive(Clone, Debug)]
 pub struct Listed {
@@ -59,7 +68,8 @@ pub struct Listed {
     pub spec: Spec,
     /// How lists show it.
     pub row: Row,
-    /// To ask and to tell it more; none of one of an earlier run that is not here yet.
+    /// To ask and to tell it more; none of one of an earlier run that is not here yet, and of a
+    /// latent one until it is [reached](super::Session::reach).
     pub handle: Option<TorrentHandle>,
     /// Why it cannot be here, or is held back for want of room.
     pub trouble: Option<Arc<str>>,

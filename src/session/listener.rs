@@ -40,6 +40,8 @@ const HIDDEN_NETWORK_MAX: usize = 20;
 const HIDDEN_EVERY: Duration = Duration::from_secs(1);
 /// Questions that wait for an answer; who asks more waits too.
 const QUESTIONS_LEN: usize = 64;
+/// Connections to latent torrents that the session has not looked at; of more some are closed.
+const KNOCKS_LEN: usize = 64;
 /// Time for a stranger to say what it wants (limits table).
 const HELLO_LIMIT: Duration = Duration::from_secs(10);
 /// A port that could not be listened on is tried again so long after.
@@ -54,6 +56,19 @@ pub(super) struct Registration {
     pub incoming: mpsc::Sender<Box<Incoming>>,
     /// What it is doing; a search, which has none, lets everybody in.
     pub status: Option<watch::Receiver<Status>>,
+}
+
+/// What the listener is told.
+#[derive(Debug)]
+pub(super) enum Notice {
+    /// A torrent takes connections itself.
+    Takes(Registration),
+    /// The session takes those for these, which are not here.
+    Latent(Vec<InfoHash>),
+    /// It does so no more.
+    Leaves(Vec<InfoHash>),
+    /// Somebody who knocked at a torrent that has come meanwhile.
+    Again(Box<Incoming>),
 }
 
 /// Where connections for a torrent go.
@@ -74,18 +89,30 @@ impl Taker {
     }
 }
 
+/// Starts to accept, and returns where those come who want a latent torrent.
+pub(super) fn start(
+    egress: &Egress,
+    listening: Listening,
+    notices: mpsc::Receiver<Notice>,
+    secrecy: Secrecy,
+) -> mpsc::Receiver<Box<Incoming>> {
+    let (knock, knocks) = mpsc::channel(KNOCKS_LEN);
+    tokio::spawn(run(egress.clone(), listening, (notices, knock), secrecy));
+    knocks
+}
+
 /// Accepts until the session is gone, and listens again when the device comes back or has another
 /// address. On port 0 nobody is ever listened to.
-pub(super) async fn run(
+async fn run(
     egress: Egress,
     mut listening: Listening,
-    mut registrations: mpsc::Receiver<Registration>,
+    (mut notices, knocks): (mpsc::Receiver<Notice>, mpsc::Sender<Box<Incoming>>),
     secrecy: Secrecy,
 ) {
     let mut has_warned = false;
     let (asking, mut questions) = mpsc::channel(QUESTIONS_LEN);
     let most = half_open_max();
-    let mut torrents = Torrents::default();
+    let mut torrents = Torrents::new(knocks);
     let mut hellos = JoinSet::new();
     let mut strangers = Strangers::default();
     let mut forgetting = interval(FORGET_EVERY);
@@ -96,8 +123,8 @@ pub(super) async fn run(
     }
     loop {
         tokio::select! {
-            registration = registrations.recv() => match registration {
-                Some(registration) => torrents.register(registration),
+            notice = notices.recv() => match notice {
+                Some(notice) => torrents.hear(notice),
                 None => return,
             },
             it = accept(&listening.listeners) => {
@@ -264,21 +291,52 @@ async fn hello(
 }
 
 /// Who takes connections for which torrent.
-#[derive(Default)]
 struct Torrents {
     takers: HashMap<InfoHash, Taker>,
+    /// For these the session does, here.
+    latent: HashSet<InfoHash>,
+    knocks: mpsc::Sender<Box<Incoming>>,
     /// What encrypted handshakes call them. One look, however many there are.
     keys: HashMap<Sha1Hash, InfoHash>,
 }
 
 impl Torrents {
+    fn new(knocks: mpsc::Sender<Box<Incoming>>) -> Self {
+        Self { takers: HashMap::new(), latent: HashSet::new(), knocks, keys: HashMap::new() }
+    }
+
+    fn hear(&mut self, notice: Notice) {
+        match notice {
+            Notice::Takes(registration) => self.register(registration),
+            Notice::Latent(hashes) => {
+                self.keys.extend(hashes.iter().map(|hash| (torrent_key(*hash), *hash)));
+                self.latent.extend(hashes);
+            }
+            Notice::Leaves(hashes) => {
+                for hash in hashes {
+                    self.latent.remove(&hash);
+                    if !self.takers.contains_key(&hash) {
+                        self.keys.remove(&torrent_key(hash));
+                    }
+                }
+            }
+            Notice::Again(incoming) => self.route(incoming),
+        }
+    }
+
     fn register(&mut self, Registration { info_hash, incoming, status }: Registration) {
         self.keys.insert(torrent_key(info_hash), info_hash);
+        self.latent.remove(&info_hash);
         self.takers.insert(info_hash, Taker { incoming, status });
     }
 
     fn route(&mut self, incoming: Box<Incoming>) {
         let info_hash = incoming.hello.info_hash;
+        if self.latent.contains(&info_hash) {
+            // Where many knock at once some are sent away: they come again.
+            let _ = self.knocks.try_send(incoming);
+            return;
+        }
         let Some(torrent) = self.takers.get(&info_hash) else {
             debug!(%info_hash, address = %incoming.address, "a peer asked for a torrent we lack");
             return;
@@ -291,7 +349,8 @@ impl Torrents {
 
     fn forget_gone(&mut self) {
         self.takers.retain(|_, torrent| !torrent.incoming.is_closed());
-        self.keys.retain(|_, info_hash| self.takers.contains_key(info_hash));
+        let Self { takers, latent, keys, .. } = self;
+        keys.retain(|_, hash| takers.contains_key(hash) || latent.contains(hash));
     }
 
     fn remove(&mut self, info_hash: InfoHash) {
@@ -304,7 +363,7 @@ impl Torrents {
     fn named(&self, key: &Sha1Hash) -> Option<InfoHash> {
         let info_hash = self.keys.get(key)?;
         let is_at_work = self.takers.get(info_hash).is_some_and(Taker::is_at_work);
-        is_at_work.then_some(*info_hash)
+        (is_at_work || self.latent.contains(info_hash)).then_some(*info_hash)
     }
 }
 
@@ -350,7 +409,7 @@ mod tests {
 
     #[test]
     fn removed_torrents_are_forgotten_though_nobody_asks_for_them() {
-        let mut torrents = Torrents::default();
+        let mut torrents = Torrents::new(mpsc::channel(1).0);
         let (kept, _takes) = mpsc::channel(1);
         let (gone, _) = mpsc::channel(1);
         torrents.register(Registration {
@@ -366,6 +425,27 @@ mod tests {
         torrents.forget_gone();
         assert_eq!(torrents.takers.keys().collect::<Vec<_>>(), [&InfoHash([1; 20])]);
         assert_eq!(torrents.keys.len(), 1);
+    }
+
+    #[test]
+    fn a_latent_torrent_is_found_by_both_its_names_until_it_takes_connections_or_leaves() {
+        let mut torrents = Torrents::new(mpsc::channel(1).0);
+        let hashes = [1, 2, 3].map(|number| InfoHash([number; 20]));
+        let named = |torrents: &Torrents| hashes.map(|it| torrents.named(&torrent_key(it)));
+        torrents.hear(Notice::Latent(hashes.to_vec()));
+        torrents.forget_gone();
+        assert_eq!(named(&torrents), hashes.map(Some));
+        let (incoming, takes) = mpsc::channel(1);
+        let (status, told) = watch::channel(Status::default());
+        status.send_modify(|status| status.state = State::Queued);
+        let registration = Registration { info_hash: hashes[0], incoming, status: Some(told) };
+        torrents.hear(Notice::Takes(registration));
+        assert_eq!(named(&torrents), [None, Some(hashes[1]), Some(hashes[2])], "it waits");
+        status.send_modify(|status| status.state = State::Complete);
+        torrents.hear(Notice::Leaves(hashes[..2].to_vec()));
+        assert_eq!(named(&torrents), [Some(hashes[0]), None, Some(hashes[2])]);
+        assert_eq!((torrents.keys.len(), torrents.latent.len()), (2, 1));
+        drop(takes);
     }
 
     #[test]
@@ -397,7 +477,7 @@ mod tests {
 
     #[test]
     fn a_torrent_is_found_by_what_encrypted_handshakes_call_it_while_it_is_at_work() {
-        let mut torrents = Torrents::default();
+        let mut torrents = Torrents::new(mpsc::channel(1).0);
         let (incoming, takes) = mpsc::channel(1);
         let (status, told) = watch::channel(Status::default());
         let be = |state| status.send_modify(|status| status.state = state);

@@ -47,6 +47,11 @@ impl Local {
         Self { lsd, seeks: Vec::new() }
     }
 
+    /// Is anybody told?
+    pub(super) fn is_on(&self) -> bool {
+        self.lsd.is_some()
+    }
+
     /// The next peer that announces itself; waits for ever when discovery is off.
     pub(super) async fn next(&mut self) -> LocalPeer {
         match &mut self.lsd {

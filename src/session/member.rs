@@ -11,7 +11,7 @@ use crate::base::file_priority::FilePriority;
 use crate::base::ids::{InfoHash, TorrentId};
 use crate::base::units::BLOCK_LEN;
 use crate::disk::Home;
-use crate::ledger::{Spec, Tally};
+use crate::ledger::{Spec, Tally, Whole};
 use crate::roster::{Flags, Phase, Row};
 use crate::torrent::bell::Bell;
 use crate::torrent::handle::TorrentHandle;
@@ -36,6 +36,8 @@ pub(super) struct Facts {
     /// What a hybrid is called by those who know its other half.
     pub second_hash: Option<InfoHash>,
     pub is_private: bool,
+    /// It names trackers itself.
+    pub has_trackers: bool,
     /// How many files it has, pad files included.
     pub files: usize,
     /// Bytes of all files.
@@ -113,6 +115,20 @@ impl Spent {
         }
         (self.phase, self.since) = (phase, now);
     }
+
+    /// It goes on with what it does.
+    pub fn go_on(&mut self, now: Instant) {
+        self.on(self.phase, now);
+    }
+
+    /// The same beside what was done in earlier runs.
+    pub fn beside(&self, before: Tally) -> Tally {
+        Tally {
+            active_s: before.active_s.saturating_add(self.active.as_secs()),
+            seeding_s: before.seeding_s.saturating_add(self.seeding.as_secs()),
+            ..before
+        }
+    }
 }
 
 impl Facts {
@@ -185,17 +201,36 @@ impl Member {
 
     /// What it has done in its life, until now.
     pub fn tally(&mut self, now: Instant) -> Tally {
-        let before = &self.facts.before;
-        self.spent.on(self.spent.phase, now);
-        let spent = &self.spent;
+        self.spent.go_on(now);
+        let before = self.spent.beside(self.facts.before);
         self.handle.look(|status| Tally {
             uploaded: status.uploaded_in_all(),
             downloaded: before
                 .downloaded
                 .saturating_add(status.downloaded_bytes.saturating_sub(status.wasted_bytes)),
             wasted: before.wasted.saturating_add(status.wasted_bytes),
-            active_s: before.active_s.saturating_add(spent.active.as_secs()),
-            seeding_s: before.seeding_s.saturating_add(spent.seeding.as_secs()),
+            ..before
+        })
+    }
+
+    /// What is to be noted of it for the next run, if it stands like this: where nothing is to be
+    /// done, by all that can be seen from here.
+    pub fn whole(&self, row: &Row, spec: &Spec) -> Option<Whole> {
+        let is_here = row.missing_bytes == 0
+            && row.done_bytes == row.wanted_bytes
+            && !row.flags.has(Flags::IN_TROUBLE)
+            && wants_all(spec);
+        // What its files are called is in its record.
+        let is_plain = |home: &Home| home.folder.is_none() && home.names.is_empty();
+        let is_there = self.handle.look(|status| {
+            status.unsynced_bytes == 0 && status.home.as_ref().is_some_and(|it| is_plain(it))
+        });
+        let files = u32::try_from(self.facts.files).ok()?;
+        (is_here && is_there).then_some(Whole {
+            bytes: row.wanted_bytes,
+            files,
+            is_private: self.facts.is_private,
+            has_trackers: self.facts.has_trackers,
         })
     }
 
@@ -261,6 +296,11 @@ impl Member {
         let piece_blocks = self.facts.piece_blocks;
         (rest > 0).then_some(Demand { piece_blocks, rest_blocks: rest })
     }
+}
+
+/// Are all files of a torrent wanted?
+pub(super) fn wants_all(spec: &Spec) -> bool {
+    spec.selection.as_ref().is_none_or(|selection| selection.wanted().all(|it| it))
 }
 
 /// Is everything here that is wanted?

@@ -3,8 +3,10 @@
 //! the actor behind it owns the torrents. What outlives a session is kept by its ledger, if it is
 //! to have one.
 
+mod absent;
 mod actor;
 mod answers;
+mod calls;
 mod claims;
 mod command;
 mod config;
@@ -12,6 +14,7 @@ mod dividing;
 pub mod error;
 mod homes;
 mod keeping;
+mod latent;
 mod leaving;
 mod listed;
 mod listener;
@@ -87,6 +90,7 @@ pub use crate::ledger::{Error as LedgerError, Limits, SessionSpec, Spec, Trouble
 pub use crate::wire::mse::Encryption;
 pub use together::SessionSetting;
 
+use absent::Addition;
 use actor::{Actor, Most};
 use command::Command;
 use local::Local;
@@ -180,7 +184,7 @@ impl Session {
         let dht = dht.flatten();
         outside.tell(dht.as_ref(), &ports);
         let (portmap, secrecy) = (outside.portmap().cloned(), Secrecy::new(config.encryption));
-        tokio::spawn(listener::run(egress.clone(), listening, registered, secrecy.clone()));
+        let knocks = listener::start(&egress, listening, registered, secrecy.clone());
         let (bell, state_dir) = (Arc::new(Notify::new()), Arc::from(&*config.state_dir));
         let (patient, patience) = watch::channel(false);
         let resources = Resources {
@@ -203,7 +207,7 @@ impl Session {
         };
         let (commands, orders) = mpsc::channel(COMMANDS_LEN);
         let most = Most { active: config.max_active, awake: config.awake_max };
-        let (wanted, health) = restoring::begin(kept, together, config.restored)?;
+        let (wanted, health) = restoring::begin(kept, together, config.restored, knocks)?;
         let (resources, local) = (Arc::new(resources), local(port));
         let (actor, ringing, heads) =
             Actor::new(resources, registrations, most, local, (outside, ruling), wanted);
@@ -260,9 +264,10 @@ impl Session {
         contacts: Option<Contacts>,
     ) -> Opening {
         let (answer, opened) = oneshot::channel();
-        let (options, contacts) = (Box::new(options), contacts.map(Box::new));
+        let contacts = contacts.map(Box::new);
+        let addition = Box::new(Addition { torrent, options, contacts, answer });
         // Whether anybody heard it is seen by the answer.
-        let _ = self.commands.send(Command::Add { torrent, options, contacts, answer }).await;
+        let _ = self.commands.send(Command::Add(addition)).await;
         Opening { opened }
     }
 
@@ -297,6 +302,15 @@ impl Session {
         removed.unwrap_or(Err(Error::Ended))
     }
 
+    /// The handle of a torrent. One of an earlier run that is not here is waited for; a latent one
+    /// comes for that.
+    ///
+    /// # Errors
+    /// `Unknown`; `Away` when it cannot come; `Ended`.
+    pub async fn reach(&self, id: TorrentId) -> Result<TorrentHandle, Error> {
+        self.ask(|answer| Command::Reach(id, answer)).await.unwrap_or(Err(Error::Ended))
+    }
+
     /// Sets something of a torrent, also of one that only waits. A ledger has it within a second,
     /// or when [`kept`](Self::kept) returns.
     ///
@@ -311,8 +325,10 @@ impl Session {
             }
             // It has many orders to read.
             let listed = self.find(id).await.ok_or(Error::Unknown(id))?;
-            if let Some(handle) = listed.handle {
-                drop(handle.room().await);
+            match listed.handle {
+                Some(handle) => drop(handle.room().await),
+                // It is on its way; if it does not come, that is set for later.
+                None => drop(self.reach(id).await),
             }
         }
     }

@@ -1,63 +1,69 @@
-//! Torrents of earlier runs. They are listed at once by what the ledger says of them; then their
-//! metadata is read, one after the other in the order of the queue, and each waits for its turn as
-//! if it had been added. Nobody looks at the disk of its files before that. One that cannot be read
-//! is listed with the reason.
+//! Torrents of earlier runs. They are listed at once by what the ledger says of them. Those that
+//! were whole and at rest are latent: nothing of them is read before they are called. Of the others
+//! the metadata is read, one after the other in the order of the queue, and each sleeps if it has
+//! nothing to do, or waits for its turn as if it had been added. Nobody looks at the disk of one
+//! that was never complete before that. One that cannot be read is listed with the reason.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Instant;
 
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
 use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_blocking;
 
+use crate::base::checksum::crc32c;
 use crate::base::ids::{InfoHash, TorrentId};
 use crate::ledger::task::Keeping;
-use crate::ledger::{Ledger, Restored, RestoredTorrent, SessionSpec, Spec, Tally, Trouble};
+use crate::ledger::{Ledger, Restored, RestoredTorrent, SessionSpec, Spec, Trouble};
 use crate::metainfo::Torrent;
 use crate::metainfo::create::wrap_found;
-use crate::roster::{Flags, Phase, Row};
-use crate::torrent::options::TorrentOptions;
+use crate::torrent::incoming::Incoming;
+use crate::torrent::options::{CheckMode, TorrentOptions};
 
+use super::absent::{Absent, Caller, Stage};
+use super::calls::Calls;
 use super::config::SessionConfig;
 use super::error::Error;
-use super::member::row_of;
+use super::listener::Notice;
+use super::member::wants_all;
 use super::wanted::{Wanted, swarm_hashes};
 
 /// Metadata that was read before the session takes it in.
 const READ_LEN: usize = 16;
 
+/// Why one does not come whose metadata is not there.
+const UNKNOWN: &str = "its metadata is not known: remove it, and add it again";
+
 /// What was read: the torrent, or why there is none.
 pub(super) type Read = Result<Arc<Torrent>, String>;
 
-/// Torrents of earlier runs that are not here yet.
-#[derive(Debug)]
+/// Torrents of earlier runs that are not here.
 pub(super) struct Returning {
     pub absent: BTreeMap<TorrentId, Absent>,
-    /// Their metadata comes here.
+    /// Those of them that are there twice.
+    pub twins: BTreeSet<TorrentId>,
+    /// The latent ones by what stands in their directories, in few bits of it.
+    pub tops: BTreeSet<(u32, TorrentId)>,
+    /// Their metadata comes here, also that of who is called.
     pub read: mpsc::Receiver<(TorrentId, Read)>,
+    pub tell: mpsc::Sender<(TorrentId, Read)>,
+    /// Who connects to a latent one.
+    pub knocks: mpsc::Receiver<Box<Incoming>>,
+    /// Who waits for them.
+    pub callers: HashMap<TorrentId, Vec<Caller>>,
+    /// Latent ones that are to be here some day.
+    pub calls: Calls,
+    /// What the listener is to know.
+    pub notices: Vec<Notice>,
     /// How they are run, beside what is kept of each.
     pub rest: TorrentOptions,
 }
 
-/// One of them.
-#[derive(Debug)]
-pub(super) struct Absent {
-    /// What it has done.
-    pub tally: Tally,
-    /// Why it does not come.
-    pub trouble: Option<Arc<str>>,
-}
-
-impl Absent {
-    /// How it is listed.
-    pub fn row(&self, spec: &Spec) -> Row {
-        let phase = match &self.trouble {
-            Some(_) => Phase::Failed,
-            None if spec.paused => Phase::Paused,
-            None => Phase::Queued,
-        };
-        let row = row_of(spec, &self.tally, phase);
-        Row { flags: row.flags.with(Flags::IN_TROUBLE, self.trouble.is_some()), ..row }
-    }
+/// A few bits of a name at the top of a directory.
+pub(super) fn top_bits(name: &[u8]) -> u32 {
+    crc32c(name)
 }
 
 /// How a session's ledger does.
@@ -86,7 +92,7 @@ pub(super) async fn take(config: &SessionConfig) -> Result<Option<(Ledger, Resto
 
 /// What a session begins with, of what its ledger says, if it has one, and of all torrents
 /// `together`. Those that come back are run
-/// as `rest` says, beside what is kept of each.
+/// as `rest` says, beside what is kept of each; who connects to a latent one is in `knocks`.
 ///
 /// # Errors
 /// The system gives no threads.
@@ -94,53 +100,90 @@ pub(super) fn begin(
     kept: Option<(Ledger, Restored)>,
     together: SessionSpec,
     rest: TorrentOptions,
+    knocks: mpsc::Receiver<Box<Incoming>>,
 ) -> Result<((Wanted, Returning), Health), Error> {
     let (ledger, restored) = kept.unzip();
     let Restored { torrents, troubles, .. } = restored.unwrap_or_default();
     let next = ledger.as_ref().map_or(Some(TorrentId(1)), Ledger::next_id);
     let keeping = ledger.map(Keeping::start).transpose()?;
+    let (tell, read) = mpsc::channel(READ_LEN);
+    let mut returning = Returning {
+        absent: BTreeMap::new(),
+        twins: twins(&torrents),
+        tops: BTreeSet::new(),
+        read,
+        tell: tell.clone(),
+        knocks,
+        callers: HashMap::new(),
+        calls: Calls::new(StdRng::seed_from_u64(rand::random())),
+        notices: Vec::new(),
+        rest,
+    };
     let mut wanted = Wanted::new(keeping.clone(), next, together);
-    let mut absent = BTreeMap::new();
+    let (now, mut absent) = (Instant::now(), Vec::with_capacity(torrents.len()));
     let mut readable = Vec::new();
-    let mut last = BTreeMap::new();
-    for RestoredTorrent { spec, .. } in &torrents {
+    for torrent in torrents {
+        let stage = returning.stage_of(&torrent);
+        if stage == Stage::Read {
+            readable.push((torrent.spec.id, swarm_hashes(&torrent.spec).collect()));
+        }
+        absent.push((torrent.spec.id, Absent::new(torrent.tally, stage, now)));
+        wanted.restore(torrent.spec);
+    }
+    // A tree that is made at once has no free room.
+    returning.absent = absent.into_iter().collect();
+    let trouble = keeping.as_ref().map(Keeping::trouble);
+    if let Some(keeping) = keeping {
+        tokio::spawn(read_all(keeping, readable, tell));
+    }
+    Ok(((wanted, returning), Health { troubles: troubles.into(), trouble }))
+}
+
+/// Those that were added again later: what a swarm is known by is that of the last one.
+fn twins(torrents: &[RestoredTorrent]) -> BTreeSet<TorrentId> {
+    let mut last = HashMap::new();
+    for RestoredTorrent { spec, .. } in torrents {
         for hash in swarm_hashes(spec) {
             let id = last.entry(hash).or_insert(spec.id);
             *id = spec.id.max(*id);
         }
     }
-    for torrent in torrents {
-        let id = torrent.spec.id;
-        let is_last = swarm_hashes(&torrent.spec).all(|hash| last.get(&hash) == Some(&id));
-        let trouble = match (is_last, torrent.has_metadata) {
-            (false, _) => Some("it is there twice, and was added again later".into()),
-            (true, false) => Some("its metadata is not known: remove it, and add it again".into()),
-            (true, true) => None,
-        };
-        if trouble.is_none() {
-            readable.push((id, swarm_hashes(&torrent.spec).collect()));
+    let is_last = |spec: &Spec| swarm_hashes(spec).all(|hash| last.get(&hash) == Some(&spec.id));
+    torrents.iter().filter(|it| !is_last(&it.spec)).map(|it| it.spec.id).collect()
+}
+
+impl Returning {
+    /// What is to be done with one first.
+    fn stage_of(&self, RestoredTorrent { spec, has_metadata, .. }: &RestoredTorrent) -> Stage {
+        if self.twins.contains(&spec.id) {
+            return Stage::Lost("it is there twice, and was added again later".into());
         }
-        absent.insert(id, Absent { tally: torrent.tally, trouble });
-        wanted.restore(torrent.spec);
+        if !has_metadata {
+            return Stage::Lost(UNKNOWN.into());
+        }
+        let TorrentOptions { check, found, peers, .. } = &self.rest;
+        let nothing_is_asked = *check == CheckMode::Resume && found.is_empty() && peers.is_empty();
+        // The hash of one without a v1 half is no name for it.
+        let is_named = spec.info_hash.is_some();
+        match spec.whole {
+            Some(_) if nothing_is_asked && is_named && !spec.paused && wants_all(spec) => {
+                Stage::Latent
+            }
+            _ => Stage::Read,
+        }
     }
-    let (tell, read) = mpsc::channel(READ_LEN);
-    let trouble = keeping.as_ref().map(Keeping::trouble);
-    if let Some(keeping) = keeping {
-        tokio::spawn(read_all(keeping, readable, tell));
-    }
-    let returning = Returning { absent, read, rest };
-    Ok(((wanted, returning), Health { troubles: troubles.into(), trouble }))
 }
 
 /// Reads the metadata of these torrents, which have these hashes, in this order.
-async fn read_all(
+pub(super) async fn read_all(
     keeping: Keeping,
     torrents: Vec<(TorrentId, Vec<InfoHash>)>,
     tell: mpsc::Sender<(TorrentId, Read)>,
 ) {
     for (id, hashes) in torrents {
-        // It may have been removed meanwhile.
-        let Some(read) = read_one(&keeping, id, hashes).await else { continue };
+        let read = read_one(&keeping, id, hashes).await;
+        // Or it was removed meanwhile.
+        let read = read.unwrap_or_else(|| Err(UNKNOWN.to_owned()));
         if tell.send((id, read)).await.is_err() {
             return;
         }

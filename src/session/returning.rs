@@ -1,87 +1,143 @@
-//! How torrents of earlier runs come back to their session, one after the other as they are read.
+//! How torrents of earlier runs come back to their session: as they are read, or as latent ones are
+//! called.
 
 use std::sync::Arc;
 
+use tokio::sync::{Semaphore, oneshot};
+
 use crate::base::ids::TorrentId;
-use crate::ledger::Tally;
 use crate::metainfo::Torrent;
 use crate::roster::policy::Input;
+use crate::torrent::handle::TorrentHandle;
 use crate::torrent::resources::Turn;
 
+use super::absent::{Caller, Stage};
 use super::actor::Actor;
-use super::opening::{Coming, open};
+use super::error::Error;
+use super::listener::Notice;
+use super::member::{Arriving, RemoveAnswer};
+use super::opening::{Coming, Opened, in_turn, open};
 use super::persist::Kept;
-use super::restoring::Read;
+use super::restoring::{Read, top_bits};
 use super::wanted::{options_of, swarm_hashes};
 
 impl Actor {
-    /// Lists all that are to come back.
-    pub(super) fn list_returning(&mut self) {
-        for spec in self.wanted.in_order() {
-            for hash in swarm_hashes(spec) {
-                let id = self.hashes.entry(hash).or_insert(spec.id);
-                // The one that was added last runs.
-                *id = spec.id.max(*id);
-            }
-            if let Some(absent) = self.returning.absent.get(&spec.id) {
-                self.told.list(absent.row(spec));
-            }
-        }
-    }
-
-    /// Lists one of them as it is wanted now.
-    pub(super) fn list_absent(&mut self, id: TorrentId) {
-        let absent = self.returning.absent.get(&id).zip(self.wanted.get(id));
-        if let Some((absent, spec)) = absent {
-            self.told.list(absent.row(spec));
-        }
-    }
-
     /// The metadata of one was read, or cannot be.
     pub(super) async fn on_read(&mut self, id: TorrentId, read: Read) {
         // It may have been removed meanwhile.
-        let Some(absent) = self.returning.absent.get(&id).filter(|_| !self.is_ending) else {
+        if self.is_ending || !self.returning.absent.contains_key(&id) {
             return;
-        };
-        let before = absent.tally;
-        let back = match read {
-            Ok(torrent) => self.bring_back(id, torrent, before).await,
-            Err(why) => Err(why),
-        };
-        match (back, self.returning.absent.get_mut(&id)) {
-            (Ok(()), _) => drop(self.returning.absent.remove(&id)),
-            (Err(why), Some(absent)) => {
-                tracing::warn!(id = id.0, why, "a torrent does not come back");
-                absent.trouble = Some(why.into());
-                self.list_absent(id);
-            }
-            (Err(_), None) => {}
+        }
+        match read {
+            Ok(torrent) => self.bring_back(id, torrent).await,
+            Err(why) => self.lose(id, why, None).await,
         }
     }
 
-    async fn bring_back(
-        &mut self,
-        id: TorrentId,
-        torrent: Arc<Torrent>,
-        before: Tally,
-    ) -> Result<(), String> {
-        let Some(spec) = self.wanted.get(id) else { return Ok(()) };
+    /// Has it open its files, or wait for its turn.
+    async fn bring_back(&mut self, id: TorrentId, torrent: Arc<Torrent>) {
+        let found = self.wanted.get(id).zip(self.returning.absent.get_mut(&id));
+        let Some((spec, absent)) = found else { return };
+        absent.stage = Stage::Opens;
+        let before = absent.before;
         let options = options_of(spec, &self.returning.rest, &torrent);
+        // There is much to be done for one that was never complete: it touches no disk before that.
+        let may_sleep = spec.completed_s.is_some() && !options.paused;
+        let turn = if may_sleep { Turn::Rests } else { Turn::Waits };
         if !options.seed_only {
             // It was accepted in an earlier run; what names its files have is known when they open.
             self.claims.register(id, &torrent);
         }
         let facts = self.facts(id, &torrent, None, before);
-        let takes_peers = torrent.is_judged();
+        let (info_hash, takes_peers) = (torrent.info_hash_v1, torrent.is_judged());
         let kept = Some(Kept::sent(before.uploaded));
-        let coming = self.coming(&facts, torrent, options, Turn::Waits);
-        // Who waits for its turn touches no disk.
-        let opened = open(self.resources.clone(), Coming { kept, ..coming }).await;
-        let come = self.let_in(facts, opened, takes_peers).await;
-        come.map(drop).map_err(|error| {
-            self.claims.release(id);
-            self.judge(Input::Removed(id));
-            error.to_string()
-        })
+        let coming = Coming { kept, ..self.coming(&facts, torrent, options, turn) };
+        let answer = oneshot::channel().0;
+        let arriving = Arriving { facts, info_hash, takes_peers, answer, removal: None };
+        let resources = self.resources.clone();
+        if may_sleep {
+            // Whoever is waited for stands behind nobody.
+            let turns = match self.returning.callers.contains_key(&id) {
+                true => Arc::new(Semaphore::new(1)),
+                false => self.turns.clone(),
+            };
+            let task = self.opening.spawn(in_turn(turns, || open(resources, coming)));
+            self.arriving.insert(task.id(), arriving);
+        } else {
+            let opened = open(resources, coming).await;
+            self.come_back(arriving, Some(opened)).await;
+        }
+    }
+
+    /// It is here, or will not be.
+    pub(super) async fn come_back(&mut self, arriving: Arriving, opened: Option<Opened>) {
+        let Arriving { facts, takes_peers, removal, .. } = arriving;
+        let id = facts.id;
+        let come = match opened {
+            Some(opened) => {
+                let come = self.let_in(facts, opened, takes_peers).await;
+                come.map_err(|error| error.to_string())
+            }
+            // Nobody waits for it any more.
+            None if self.is_ending => return,
+            // It panicked.
+            None => Err("its files cannot be looked at".to_owned()),
+        };
+        match come {
+            Ok(handle) if self.is_ending => {
+                drop(handle);
+                self.end(id, removal.unwrap_or_else(|| oneshot::channel().0));
+            }
+            Ok(handle) => {
+                self.tell_callers(id, &handle).await;
+                if let Some(removal) = removal {
+                    self.remove_number(id, removal).await;
+                }
+            }
+            Err(why) => self.lose(id, why, removal).await,
+        }
+    }
+
+    /// Whoever waited for it has it.
+    async fn tell_callers(&mut self, id: TorrentId, handle: &TorrentHandle) {
+        for caller in self.returning.callers.remove(&id).unwrap_or_default() {
+            match caller {
+                // The listener lives as long as the session.
+                Caller::Peer(peer) => {
+                    drop(self.registrations.send(Notice::Again(peer)).await);
+                }
+                // Whoever asked may have gone.
+                Caller::Asks(answer) => drop(answer.send(Ok(handle.clone()))),
+                Caller::Adds(addition) => self.add_beside(*addition),
+            }
+        }
+    }
+
+    /// It does not come: that is listed, unless it is to be removed.
+    async fn lose(&mut self, id: TorrentId, why: String, removal: Option<RemoveAnswer>) {
+        let Some(absent) = self.returning.absent.get_mut(&id) else { return };
+        tracing::warn!(id = id.0, why, "a torrent does not come back");
+        (absent.stage, absent.is_whole) = (Stage::Lost(why.clone().into()), false);
+        self.claims.release(id);
+        self.judge(Input::Removed(id));
+        self.part_with(id);
+        if let Some(removal) = removal {
+            return self.remove_number(id, removal).await;
+        }
+        self.list_absent(id);
+        for caller in self.returning.callers.remove(&id).unwrap_or_default() {
+            match caller {
+                Caller::Peer(peer) => drop(peer),
+                Caller::Asks(answer) => drop(answer.send(Err(Error::Away(why.clone())))),
+                Caller::Adds(addition) => self.add_beside(*addition),
+            }
+        }
+    }
+
+    /// A torrent is latent no more.
+    pub(super) fn part_with(&mut self, id: TorrentId) {
+        let Some(spec) = self.wanted.get(id) else { return };
+        self.returning.tops.remove(&(top_bits(spec.name.as_bytes()), id));
+        self.returning.notices.push(Notice::Leaves(swarm_hashes(spec).collect()));
     }
 }

@@ -14,6 +14,7 @@ use crate::roster::rules::{Overlay, Rest, Switch};
 use crate::torrent::command::{Choice, Command, Order};
 use crate::torrent::options::SeedLimits;
 
+use super::absent::Stage;
 use super::actor::Actor;
 use super::error::Error;
 use super::listed::{Listed, Setting, check_labels, check_name};
@@ -45,9 +46,10 @@ impl Actor {
         if let Command::SelectFiles(choice) = order {
             let count = match (self.members.get(&id), self.wanted.get(id)) {
                 (Some(member), _) => Some(member.facts.files),
-                (None, spec) => {
-                    spec.and_then(|spec| Some(spec.selection.as_ref()?.wanted().count()))
-                }
+                (None, spec) => spec.and_then(|spec| match (&spec.selection, spec.whole) {
+                    (Some(selection), _) => Some(selection.wanted().count()),
+                    (None, whole) => usize::try_from(whole?.files).ok(),
+                }),
             };
             let count = count.ok_or("its files are not known yet")?;
             if count != choice.count() {
@@ -63,8 +65,13 @@ impl Actor {
         if member.is_some_and(|member| member.is_leaving) {
             return Err(Error::Unknown(id));
         }
-        if member.is_none() && !self.returning.absent.contains_key(&id) {
+        let absent = self.returning.absent.get(&id);
+        if member.is_none() && absent.is_none() {
             return Err(Error::Unknown(id));
+        }
+        if absent.is_some_and(|absent| absent.stage == Stage::Opens) && setting.is_of_torrent() {
+            // How it is to be was taken over, and there is nobody yet to be told otherwise.
+            return Ok(false);
         }
         let order = match setting {
             Setting::Paused(true) => Command::Pause,
@@ -95,6 +102,10 @@ impl Actor {
             None => {
                 self.note(id, &order).map_err(Error::Refused)?;
                 self.list_absent(id);
+                if matches!(order, Command::SelectFiles(_)) {
+                    // What is here of them, and what is to be done, is not known from here.
+                    self.call(id, None);
+                }
             }
         }
         Ok(true)
@@ -120,6 +131,7 @@ impl Actor {
         }
         if matches!(setting, Setting::Ways(_)) {
             self.tell_network(id);
+            self.call_by_ways(id);
         }
         self.look_at(id);
         self.list_absent(id);
@@ -158,8 +170,12 @@ impl Actor {
             }
             Setting::Seeding(SeedLimits { ratio, time }) => {
                 self.wanted.change(id, |spec| spec.goals = crate::ledger::Goals { ratio, time });
-                if let Some(member) = self.members.get(&id) {
-                    self.set_goals(id, member.facts.before.seeding_s);
+                let before = match (self.members.get(&id), self.returning.absent.get(&id)) {
+                    (Some(member), _) => Some(member.facts.before),
+                    (None, absent) => absent.filter(|it| it.is_whole).map(|absent| absent.before),
+                };
+                if let Some(before) = before {
+                    self.set_goals(id, before.seeding_s);
                 }
             }
             Setting::Rank(rank) => {
@@ -257,7 +273,7 @@ impl Actor {
     fn listing(&self, spec: &Spec) -> Option<Listed> {
         let (row, spec) = (self.told.row(spec.id), spec.clone());
         if let Some(absent) = self.returning.absent.get(&spec.id) {
-            let (trouble, ruled) = (absent.trouble.clone(), Overlay::default());
+            let (trouble, ruled) = (absent.trouble(), Overlay::default());
             return Some(Listed { spec, row, handle: None, trouble, ruled });
         }
         let member = self.members.get(&spec.id).filter(|member| !member.is_leaving)?;

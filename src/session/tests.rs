@@ -5,6 +5,7 @@ mod away;
 mod choices;
 mod kept;
 mod killed;
+mod latent;
 mod records;
 mod rules;
 mod searches;

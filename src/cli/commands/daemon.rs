@@ -72,7 +72,8 @@ pub fn run(arguments: &DaemonArgs, common: &Common, book: &Book) -> Outcome {
         let opened = open(arguments, &own);
         let ran = match opened {
             Ok(doors) => {
-                greet(&doors, session.find_all().await.len(), &dir);
+                let listed = session.changes(Default::default()).await;
+                greet(&doors, listed.map_or(0, |it| it.changed.len()), &dir);
                 let reload = reload_on_hangup(api.clone());
                 let token = Token::new(doors.secret.text());
                 let Doors { listeners, local, socket, .. } = doors;

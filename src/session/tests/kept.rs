@@ -32,17 +32,8 @@ pub(super) async fn rows(session: &Session) -> Vec<Row> {
 
 /// A torrent of an earlier run, as soon as it is here.
 pub(super) async fn back(session: &Session, id: u32) -> TorrentHandle {
-    let here = async {
-        loop {
-            let listed = session.find(TorrentId(id)).await.expect("it is listed");
-            if let Some(handle) = listed.handle {
-                return handle;
-            }
-            assert_eq!(listed.trouble, None);
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), here).await.expect("it comes back")
+    let here = tokio::time::timeout(Duration::from_secs(20), session.reach(TorrentId(id)));
+    here.await.expect("it comes back").expect("it is listed, and without trouble")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -101,7 +101,7 @@ async fn a_running_torrent_leaves_trackers_and_the_dht_and_comes_back_to_them() 
 }
 
 /// Waits until that is so: who asks may be sooner than what follows from an order.
-async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+pub(super) async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let wait = async {
         while !is_so().await {
             tokio::time::sleep(Duration::from_millis(5)).await;

@@ -1,0 +1,131 @@
+//! A torrent of an earlier run that is not here: how far it is on its way, how it is listed, and
+//! who waits for it. Values only.
+//!
+//! One of which everything was on its device, with nothing to do, is *latent*: a row by what was
+//! noted of it, without metadata, task or file, until somebody [calls](super::latent) it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::oneshot;
+
+use crate::ledger::{Spec, Tally};
+use crate::metainfo::Torrent;
+use crate::roster::{Flags, Phase, Row};
+use crate::torrent::handle::TorrentHandle;
+use crate::torrent::incoming::Incoming;
+use crate::torrent::options::TorrentOptions;
+use crate::torrent::seeking::Contacts;
+
+use super::error::Error;
+use super::member::{AddAnswer, Spent, row_of};
+
+/// How far it is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Stage {
+    /// Nothing is to be done before it is called.
+    Latent,
+    /// Its metadata is being read, or is to be.
+    Read,
+    /// Its files are being looked at.
+    Opens,
+    /// It does not come, and why.
+    Lost(Arc<str>),
+}
+
+/// One of them.
+#[derive(Debug)]
+pub(super) struct Absent {
+    /// What it had done when this run began.
+    pub before: Tally,
+    /// How long it did what in this run.
+    pub spent: Spent,
+    pub stage: Stage,
+    /// Lists show it as a seed that sleeps, by what was noted of it.
+    pub is_whole: bool,
+    /// It has seeded enough, and is to come for that.
+    pub is_over: bool,
+}
+
+/// Whoever waits for one.
+pub(super) enum Caller {
+    /// Who connected to it.
+    Peer(Box<Incoming>),
+    /// Who wants its handle.
+    Asks(oneshot::Sender<Result<TorrentHandle, Error>>),
+    /// What is to be added beside it.
+    Adds(Box<Addition>),
+}
+
+/// A torrent that is to be added.
+pub(super) struct Addition {
+    pub torrent: Arc<Torrent>,
+    pub options: TorrentOptions,
+    pub contacts: Option<Box<Contacts>>,
+    pub answer: AddAnswer,
+}
+
+impl Absent {
+    /// One that was found like this, at `now`.
+    pub fn new(before: Tally, stage: Stage, now: Instant) -> Self {
+        let is_whole = stage == Stage::Latent;
+        Self { before, spent: Spent::begin(now), stage, is_whole, is_over: false }
+    }
+
+    /// Why it does not come.
+    pub fn trouble(&self) -> Option<Arc<str>> {
+        match &self.stage {
+            Stage::Lost(why) => Some(why.clone()),
+            _ => None,
+        }
+    }
+
+    /// How it is listed.
+    pub fn row(&self, spec: &Spec) -> Row {
+        let (whole, is_lost) = (spec.whole.filter(|_| self.is_whole), self.trouble().is_some());
+        let phase = match whole {
+            _ if is_lost => Phase::Failed,
+            _ if spec.paused => Phase::Paused,
+            Some(_) => Phase::Complete,
+            None => Phase::Queued,
+        };
+        let row = row_of(spec, &self.before, phase);
+        let flags = row.flags.with(Flags::IN_TROUBLE, is_lost);
+        let Some(whole) = whole else { return Row { flags, ..row } };
+        let flags = flags.with(Flags::ASLEEP, true).with(Flags::PRIVATE, whole.is_private);
+        Row { flags, wanted_bytes: whole.bytes, done_bytes: whole.bytes, ..row }
+    }
+
+    /// What it has done in its life, until now.
+    pub fn tally(&mut self, now: Instant) -> Tally {
+        self.spent.go_on(now);
+        self.spent.beside(self.before)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use std::time::Duration;
+
+    #[test]
+    fn the_time_of_a_latent_one_goes_on_but_for_pauses() {
+        let start = Instant::now();
+        let at = |second| start + Duration::from_secs(second);
+        let before = Tally { uploaded: 7, active_s: 100, seeding_s: 50, ..Tally::default() };
+        let mut latent = Absent::new(before, Stage::Latent, start);
+        latent.spent.on(Phase::Complete, start);
+        let times = |latent: &mut Absent, second| {
+            let tally = latent.tally(at(second));
+            (tally.uploaded, tally.active_s, tally.seeding_s)
+        };
+        assert_eq!(times(&mut latent, 10), (7, 110, 60));
+        assert_eq!(times(&mut latent, 20), (7, 120, 70));
+        latent.spent.on(Phase::Paused, at(20));
+        assert_eq!(times(&mut latent, 3000), (7, 120, 70));
+        latent.spent.on(Phase::Complete, at(3000));
+        assert_eq!(times(&mut latent, 3001), (7, 121, 71));
+        assert_eq!(latent.before, before, "goals count from here");
+    }
+}
