@@ -26,7 +26,7 @@ use crate::torrent::handle::TorrentHandle;
 use crate::torrent::options::TorrentOptions;
 use crate::torrent::places::Account;
 use crate::torrent::resources::{Resources, Turn};
-use crate::torrent::seeking::{self, Contacts, SeekRequest, Seeking};
+use crate::torrent::seeking::{self, SeekRequest, Seeking};
 use crate::torrent::share::Share;
 use crate::tracker::tiers::MAX_TRACKERS;
 

@@ -25,8 +25,8 @@ fn hash(home: &Path, number: usize) -> InfoHash {
     held(number, &seed(home)).info_hash_v1.unwrap()
 }
 
-/// Seeds that sleep.
-async fn sleepers(home: &Path, count: usize) -> (Session, Vec<TorrentHandle>) {
+/// A session that has so many seeds.
+async fn seeding(home: &Path, count: usize) -> (Session, Vec<TorrentHandle>) {
     let session = Session::start(sleepy(home)).await.unwrap();
     let mut handles = Vec::new();
     for number in 0..count {
@@ -34,15 +34,23 @@ async fn sleepers(home: &Path, count: usize) -> (Session, Vec<TorrentHandle>) {
         handles.push(session.add(held(number, &options), options).await.unwrap());
     }
     for handle in &handles {
+        until(handle, State::Complete).await;
+    }
+    (session, handles)
+}
+
+/// The same, and they sleep.
+async fn sleepers(home: &Path, count: usize) -> (Session, Vec<TorrentHandle>) {
+    let (session, handles) = seeding(home, count).await;
+    for handle in &handles {
         asleep(handle).await;
     }
     (session, handles)
 }
 
-/// The same in the next run.
+/// The next session after one that had so many seeds, and ended well.
 async fn latent(home: &Path, count: usize) -> Session {
-    let (session, _) = sleepers(home, count).await;
-    session.stop().await;
+    seeding(home, count).await.0.stop().await;
     Session::start(sleepy(home)).await.unwrap()
 }
 
@@ -74,8 +82,12 @@ async fn is_served(session: &Session, home: &Path, number: usize) -> bool {
 async fn it_is_listed_as_one_that_sleeps_and_serves_whoever_knocks() {
     let home = tempfile::tempdir().unwrap();
     let (session, _) = sleepers(home.path(), 3).await;
-    let asleep_rows = rows(&session).await;
-    assert!(asleep_rows.iter().all(|row| row.flags.has(Flags::ASLEEP)), "{asleep_rows:?}");
+    let mut asleep_rows = Vec::new();
+    eventually("they are listed so", async || {
+        asleep_rows = rows(&session).await;
+        asleep_rows.iter().all(|row| row.flags.has(Flags::ASLEEP))
+    })
+    .await;
     session.stop().await;
     let session = Session::start(sleepy(home.path())).await.unwrap();
     assert_eq!(rows(&session).await, asleep_rows);
@@ -162,7 +174,7 @@ async fn what_is_set_of_it_is_kept_and_calls_it_only_where_it_has_to_follow() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_that_an_earlier_program_noted_sleeps_without_a_turn_as_it_did() {
     let home = tempfile::tempdir().unwrap();
-    let (session, _) = sleepers(home.path(), 2).await;
+    let (session, _) = seeding(home.path(), 2).await;
     session.add(torrent(9), options(home.path())).await.unwrap();
     session.set(TorrentId(3), Setting::Rank(Rank::First)).await.unwrap();
     session.stop().await;
@@ -333,10 +345,10 @@ async fn whoever_has_trackers_comes_by_itself_and_is_announced() {
     let home = tempfile::tempdir().unwrap();
     let tracker = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/announce", tracker.local_addr().unwrap());
-    let (session, _) = sleepers(home.path(), 1).await;
+    let (session, _) = seeding(home.path(), 1).await;
     let with_tracker = seed(home.path()).extra_trackers(vec![url]);
     let handle = session.add(held(1, &with_tracker), with_tracker).await.unwrap();
-    asleep(&handle).await;
+    until(&handle, State::Complete).await;
     session.set(handle.id(), Setting::Ways(Ways::default())).await.unwrap();
     session.stop().await;
     let rest = options(home.path()).waits_for_disk(true).use_trackers(true);
@@ -376,7 +388,7 @@ async fn what_it_writes_is_known_before_another_one_is_added_beside_it() {
     let session = Session::start(sleepy(home.path())).await.unwrap();
     let own = options(home.path());
     let handle = session.add(held(0, &own), own.clone()).await.unwrap();
-    asleep(&handle).await;
+    until(&handle, State::Complete).await;
     session.stop().await;
     let session = Session::start(sleepy(home.path())).await.unwrap();
     // Of the same name, and another content.
