@@ -116,7 +116,7 @@ stop = true
 [[rule]]
 name = "fair"
 min-ratio = 1
-add-label = "given"
+give-label = "given"
 
 [[rule]]
 label = "once"

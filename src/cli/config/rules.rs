@@ -125,7 +125,7 @@ fn effect(then: &mut Then, key: &str, value: &Value) -> Option<Result<(), String
             _ => Err("write first or last".to_owned()),
         },
         "stop" => switch(value).map(|stop| then.stop = Some(stop)),
-        "add-label" => texts(value).and_then(|labels| {
+        "give-label" => texts(value).and_then(|labels| {
             match labels.iter().all(|it| (1..=LABEL_LEN_MAX).contains(&it.len())) {
                 true => Ok(then.labels = labels),
                 false => Err(format!("a label has 1 to {LABEL_LEN_MAX} bytes")),
@@ -307,7 +307,7 @@ mod tests {
             seed-time = "2h"
             queue = "last"
             stop = true
-            add-label = "night"
+            give-label = "night"
             [[schedule]]
             days = "mon-fri"
             from = "08:00"
@@ -362,7 +362,7 @@ mod tests {
             ("queue = 'top'", "rule 2: queue: write first or last"),
             ("from = '25:00'", "rule 2: from: not a time of day; write 08:00"),
             ("days = 'noday'", "rule 2: days: \"noday\" is no day; write mon-fri,sun"),
-            ("add-label = ''", "rule 2: add-label: it is empty"),
+            ("give-label = ''", "rule 2: give-label: it is empty"),
             (
                 "download-limit = -1",
                 "rule 2: download-limit: not a rate; write 500K, 2MiB, or 0 for none",
