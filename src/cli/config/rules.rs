@@ -119,20 +119,27 @@ fn effect(then: &mut Then, key: &str, value: &Value) -> Option<Result<(), String
             let time = written(value).and_then(|text| values::duration(&text));
             time.map(|time| then.seed_time = Some(time))
         }
-        "queue" => match value.as_str() {
-            Some("first") => Ok(then.queue = Some(Queue::First)),
-            Some("last") => Ok(then.queue = Some(Queue::Last)),
-            _ => Err("write first or last".to_owned()),
-        },
+        "queue" => queue(value).map(|queue| then.queue = Some(queue)),
         "stop" => switch(value).map(|stop| then.stop = Some(stop)),
-        "give-label" => texts(value).and_then(|labels| {
-            match labels.iter().all(|it| (1..=LABEL_LEN_MAX).contains(&it.len())) {
-                true => Ok(then.labels = labels),
-                false => Err(format!("a label has 1 to {LABEL_LEN_MAX} bytes")),
-            }
-        }),
+        "give-label" => labels(value).map(|labels| then.labels = labels),
         _ => return None,
     })
+}
+
+fn queue(value: &Value) -> Result<Queue, String> {
+    match value.as_str() {
+        Some("first") => Ok(Queue::First),
+        Some("last") => Ok(Queue::Last),
+        _ => Err("write first or last".to_owned()),
+    }
+}
+
+fn labels(value: &Value) -> Result<Vec<String>, String> {
+    let labels = texts(value)?;
+    match labels.iter().all(|label| label.len() <= LABEL_LEN_MAX) {
+        true => Ok(labels),
+        false => Err(format!("a label has {LABEL_LEN_MAX} bytes at most")),
+    }
 }
 
 fn schedule(table: &Table) -> Result<Schedule, String> {
