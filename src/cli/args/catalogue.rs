@@ -13,7 +13,7 @@ use super::options::Options;
 
 pub(super) const NOTES: &str = "\
 A tracker (driver tracker) keeps a catalogue of torrents by name. The one on the local network is
-found by itself; otherwise --tracker names it. driver without arguments is a menu of the same.";
+found by itself; otherwise --tracker names it. A menu of the same: driver menu.";
 
 const GET_NOTES: &str = "\
 What exists as a file, ends in .torrent, or has a / is a torrent file; URLs, magnet links and

@@ -5,16 +5,21 @@ use super::*;
 /// To be hashed side by side: who is last waits for nobody.
 #[test]
 fn a_piece_may_wait_for_others_while_some_are_not_begun() {
-    let mut bench = Bench::new(5);
-    bench.seed(1);
-    for (piece, may_wait) in [(0, true), (1, true), (2, false), (3, false)] {
-        bench.deliver(1, &format!("{piece}.0 {piece}.1 {piece}.2 {piece}.3"));
-        assert_eq!(bench.may_wait[&piece], may_wait, "{piece}");
+    let mut bench = Bench::new(20);
+    let mut lines = bench.seed(1);
+    let mut begun = std::collections::BTreeSet::new();
+    for piece in 0..20 {
+        let requests = lines.iter().filter(|line| line.contains("request "));
+        let blocks = requests.flat_map(|line| line.split_whitespace());
+        begun.extend(blocks.filter_map(|it| it.split_once('.')?.0.parse::<u32>().ok()));
+        lines = bench.deliver(1, &format!("{piece}.0 {piece}.1 {piece}.2 {piece}.3"));
+        assert_eq!(bench.may_wait[&piece], begun.len() < 20, "{piece} of {begun:?}");
+        // One that is here is not to come any more.
+        if piece == 3 {
+            lines.extend(bench.good(0));
+        }
     }
-    // Those at the disk are not to come any more, nor are those that are here.
-    bench.good(0);
-    bench.deliver(1, "4.0 4.1 4.2 4.3");
-    assert!(!bench.may_wait[&4]);
+    assert!(bench.may_wait[&0] && bench.may_wait[&4] && !bench.may_wait[&19]);
 }
 
 /// libtorrent#2563: a full disk must neither lose data nor mark pieces good.
