@@ -38,12 +38,15 @@ pub(super) struct Live {
     pub spec: Span,
     pub tally: Option<Span>,
     pub packed: Option<Packed>,
+    /// It was removed, and its files are to be: its entry is an `Erase`.
+    pub is_to_erase: bool,
 }
 
-/// What was written: where the entries of the torrents stand now; none of one that was removed.
+/// What was written: where the entries of the torrents stand now, counts apart; none of one that
+/// was removed.
 #[derive(Debug, Default)]
 pub(super) struct Standing {
-    pub specs: BTreeMap<TorrentId, Option<(Span, Option<Packed>)>>,
+    pub specs: BTreeMap<TorrentId, Option<Live>>,
     pub tallies: BTreeMap<TorrentId, Span>,
     /// That of all torrents together, if it was written.
     pub session: Option<Span>,
@@ -107,9 +110,7 @@ impl Append {
         let mut at = self.pack.len;
         let mut places = Vec::new();
         for (id, change) in &self.batch.changes {
-            let Change::Wanted { metadata: Some(Metadata::Bytes(bytes)), .. } = change else {
-                continue;
-            };
+            let Some(Metadata::Bytes(bytes)) = change.metadata() else { continue };
             let offset = at + buffer.len() as u64;
             places.push((*id, place(self.pack.number, offset, bytes)?));
             buffer.extend(&**bytes);
@@ -126,8 +127,9 @@ impl Append {
         self.pack.medium.sync()?;
         self.pack.len = at + buffer.len() as u64;
         for (id, place) in places {
-            if let Some(Change::Wanted { metadata, .. }) = self.batch.changes.get_mut(&id) {
-                *metadata = Some(Metadata::Packed(place));
+            let change = self.batch.changes.get_mut(&id);
+            if let Some(metadata) = change.and_then(Change::metadata_mut) {
+                *metadata = Metadata::Packed(place);
             }
         }
         Ok(())
@@ -144,14 +146,24 @@ impl Append {
                     written.add(Kind::Removed, *id, &[]);
                     None
                 }
-                Change::Wanted { spec, metadata } => {
-                    let packed = match metadata {
+                Change::Erased => {
+                    written.add(Kind::Erased, *id, &[]);
+                    written.add(Kind::Removed, *id, &[]);
+                    None
+                }
+                Change::Wanted { spec, .. } | Change::Erase { spec, .. } => {
+                    let packed = match change.metadata() {
                         Some(Metadata::Packed(packed)) => Some(*packed),
                         // All new metadata is in the pack by now.
                         Some(Metadata::Bytes(_)) | None => self.packed.get(id).copied(),
                     };
-                    let body = spec_body(packed.as_ref(), spec);
-                    Some((written.add(Kind::Spec, *id, &body), packed))
+                    let is_to_erase = matches!(change, Change::Erase { .. });
+                    let kind = if is_to_erase { Kind::Erase } else { Kind::Spec };
+                    let span = written.add(kind, *id, &spec_body(packed.as_ref(), spec));
+                    if is_to_erase {
+                        written.add(Kind::Removed, *id, &[]);
+                    }
+                    Some(Live { spec: span, tally: None, packed, is_to_erase })
                 }
             };
             standing.specs.insert(*id, now);
@@ -181,8 +193,8 @@ pub(super) struct Rewrite {
     pub ledger: Arc<dyn Medium>,
     pub ledger_len: u64,
     pub live: BTreeMap<TorrentId, Live>,
-    /// The entry of all torrents together.
-    pub session: Option<Span>,
+    /// The entry of all torrents together, and what it says.
+    pub session: Option<(Span, SessionSpec)>,
     pub next: Option<TorrentId>,
     pub serial: u64,
     /// All packs that anything lies in.
@@ -274,13 +286,14 @@ impl Rewrite {
             let (none, next) = (TorrentId(0), next_body(self.next));
             let mut written = Written::new(0, self.serial);
             written.add(Kind::Next, none, &next);
-            if let Some(span) = self.session {
-                let Found::Entry(Head { kind: Some(Kind::Session), .. }, body) =
-                    reader.entry(span.offset)?
-                else {
-                    return Err(io::Error::other("the entry of the session is damaged"));
-                };
-                *session = Some(written.add(Kind::Session, none, body));
+            if let Some((span, known)) = &self.session {
+                *session = Some(match reader.entry(span.offset)? {
+                    // As it is: a later program may have said more in it than is known here.
+                    Found::Entry(Head { kind: Some(Kind::Session), .. }, body) => {
+                        written.add(Kind::Session, none, body)
+                    }
+                    _ => written.add(Kind::Session, none, &known.encode()),
+                });
             }
             for (span, id) in &order {
                 let Some(live) = live.get_mut(id) else { continue };
@@ -309,11 +322,11 @@ impl Rewrite {
         let damaged = || io::Error::other(format!("the entry of torrent {} is damaged", id.0));
         let Found::Entry(head, body) = reader.entry(span.offset)? else { return Err(damaged()) };
         match head.kind {
-            Some(Kind::Spec) if head.id == id => {
+            Some(kind @ (Kind::Spec | Kind::Erase)) if head.id == id => {
                 let (_, at) = read_body(body).ok_or_else(damaged)?;
                 let rest = body.get(at..).unwrap_or_default();
                 let body = spec_body(live.packed.as_ref(), rest);
-                live.spec = written.add(Kind::Spec, id, &body);
+                live.spec = written.add(kind, id, &body);
             }
             Some(Kind::Tally) if head.id == id => {
                 live.tally = Some(written.add(Kind::Tally, id, body));

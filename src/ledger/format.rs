@@ -44,13 +44,25 @@ pub(super) enum Kind {
     Removed = 3,
     /// What is wanted of all torrents together.
     Session = 4,
+    /// It was removed and its files are to be, which the same says as was kept of it. One `Removed`
+    /// follows, for programs that step over this.
+    Erase = 5,
+    /// They are, as far as they could be. No body.
+    Erased = 6,
 }
 
 impl Kind {
     fn of(number: u8) -> Option<Self> {
-        [Self::Next, Self::Spec, Self::Tally, Self::Removed, Self::Session]
-            .into_iter()
-            .find(|kind| *kind as u8 == number)
+        let all = [
+            Self::Next,
+            Self::Spec,
+            Self::Tally,
+            Self::Removed,
+            Self::Session,
+            Self::Erase,
+            Self::Erased,
+        ];
+        all.into_iter().find(|kind| *kind as u8 == number)
     }
 }
 

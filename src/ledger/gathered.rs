@@ -15,8 +15,30 @@ use super::together::SessionSpec;
 pub(super) enum Change {
     /// What is wanted of it, and where its metadata lies if that is new.
     Wanted { spec: Vec<u8>, metadata: Option<Metadata> },
+    /// It is no more but for its files, which are to go: what was wanted of it, likewise.
+    Erase { spec: Vec<u8>, metadata: Option<Metadata> },
     /// It is no more.
     Removed,
+    /// Nor are its files.
+    Erased,
+}
+
+impl Change {
+    /// Its metadata, where that is new.
+    pub fn metadata(&self) -> Option<&Metadata> {
+        match self {
+            Self::Wanted { metadata, .. } | Self::Erase { metadata, .. } => metadata.as_ref(),
+            Self::Removed | Self::Erased => None,
+        }
+    }
+
+    /// The same, to tell where it lies.
+    pub fn metadata_mut(&mut self) -> Option<&mut Metadata> {
+        match self {
+            Self::Wanted { metadata, .. } | Self::Erase { metadata, .. } => metadata.as_mut(),
+            Self::Removed | Self::Erased => None,
+        }
+    }
 }
 
 /// Metadata that no entry names yet.
@@ -43,7 +65,7 @@ impl Gathered {
     /// A later change of a torrent takes the place of an earlier one.
     pub fn change(&mut self, id: TorrentId, new: Change) {
         let older = self.changes.remove(&id);
-        if matches!(new, Change::Removed) {
+        if !matches!(new, Change::Wanted { .. }) {
             self.tallies.remove(&id);
         }
         self.changes.insert(id, joined(older, new));
@@ -62,7 +84,7 @@ impl Gathered {
             self.changes.insert(id, change);
         }
         for (id, tally) in older.tallies {
-            if !matches!(self.changes.get(&id), Some(Change::Removed)) {
+            if matches!(self.changes.get(&id), None | Some(Change::Wanted { .. })) {
                 self.tallies.entry(id).or_insert(tally);
             }
         }
@@ -71,7 +93,7 @@ impl Gathered {
     /// Metadata that was packed is to be packed again, in another pack.
     pub fn unpack(&mut self, fresh: &BTreeMap<TorrentId, Arc<[u8]>>) {
         for (id, change) in &mut self.changes {
-            let Change::Wanted { metadata: Some(metadata), .. } = change else { continue };
+            let Some(metadata) = change.metadata_mut() else { continue };
             if let Some(bytes) = fresh.get(id) {
                 *metadata = Metadata::Bytes(bytes.clone());
             }
@@ -82,9 +104,7 @@ impl Gathered {
     /// what was counted before they came is there as soon as they are.
     pub fn take(&mut self, with_tallies: bool) -> Self {
         let changes = std::mem::take(&mut self.changes);
-        let is_new = |id: &TorrentId| {
-            matches!(changes.get(id), Some(Change::Wanted { metadata: Some(_), .. }))
-        };
+        let is_new = |id: &TorrentId| changes.get(id).is_some_and(|it| it.metadata().is_some());
         let is_due = |id: &TorrentId, _: &mut Tally| with_tallies || is_new(id);
         let tallies = self.tallies.extract_if(.., is_due).collect();
         let has_next = std::mem::take(&mut self.has_next);
@@ -96,9 +116,14 @@ impl Gathered {
 fn joined(older: Option<Change>, newer: Change) -> Change {
     match (older, newer) {
         // Who is removed does not come back.
-        (Some(Change::Removed), _) => Change::Removed,
+        (Some(Change::Removed), Change::Wanted { .. } | Change::Erase { .. }) => Change::Removed,
+        (Some(Change::Erased), _) => Change::Erased,
+        (Some(erase @ Change::Erase { .. }), Change::Wanted { .. }) => erase,
         (Some(Change::Wanted { metadata, .. }), Change::Wanted { spec, metadata: None }) => {
             Change::Wanted { spec, metadata }
+        }
+        (Some(Change::Wanted { metadata, .. }), Change::Erase { spec, metadata: None }) => {
+            Change::Erase { spec, metadata }
         }
         (_, newer) => newer,
     }

@@ -129,8 +129,10 @@ pub struct Ledger {
     /// Bytes of entries that count.
     live_bytes: u64,
     live: BTreeMap<TorrentId, Live>,
-    /// Where the entry of all torrents together stands.
+    /// Where the entry of all torrents together stands,
     session: Option<Span>,
+    /// and what is wanted of them.
+    together: SessionSpec,
     /// The pack that is added to.
     pack: Pack,
     /// Bytes in packs that some entry names.
@@ -318,6 +320,7 @@ impl Ledger {
     /// Keeps what is wanted of all torrents together now.
     pub fn put_session(&mut self, session: SessionSpec) {
         self.ticket += 1;
+        self.together = session;
         self.gathered.session = Some(session);
     }
 
@@ -328,6 +331,34 @@ impl Ledger {
             self.removed.insert(id);
             self.forget_fresh(id);
             self.gathered.change(id, Change::Removed);
+        }
+    }
+
+    /// Removes a torrent whose files are to go as well: what is wanted of it is kept until they
+    /// are [`erased`](Self::erased), and told at the next start where they are not.
+    ///
+    /// # Errors
+    /// `Unknown` when it is not there, `TooMuch`; nothing is removed then.
+    pub fn erase(&mut self, spec: &Spec) -> Result<(), Error> {
+        let id = spec.id;
+        if !self.known.contains(&id) {
+            return Err(Error::Unknown { id });
+        }
+        let what = "its settings are longer than a MiB";
+        let body = spec.encode().ok_or(Error::TooMuch { id, what })?;
+        self.ticket += 1;
+        self.known.remove(&id);
+        self.removed.insert(id);
+        self.gathered.change(id, Change::Erase { spec: body, metadata: None });
+        Ok(())
+    }
+
+    /// The files of a torrent that was removed are gone, or are to stay.
+    pub fn erased(&mut self, id: TorrentId) {
+        if self.removed.contains(&id) {
+            self.ticket += 1;
+            self.forget_fresh(id);
+            self.gathered.change(id, Change::Erased);
         }
     }
 
@@ -423,7 +454,7 @@ impl Ledger {
             ledger: self.ledger.clone(),
             ledger_len: self.ledger_len,
             live: self.live.clone(),
-            session: self.session,
+            session: self.session.map(|span| (span, self.together)),
             next: self.next,
             serial: self.serial,
             packs,
@@ -492,18 +523,18 @@ impl Ledger {
             let before = self.live.remove(&id);
             self.live_bytes -= before.map_or(0, |live| live.spec.len());
             self.packed_bytes -= before.and_then(|live| live.packed).map_or(0, |it| it.len.into());
-            let tally = before.and_then(|live| live.tally);
-            let Some((spec, packed)) = now else {
-                self.live_bytes -= tally.map_or(0, |span| span.len());
-                continue;
-            };
-            self.live_bytes += spec.len();
-            self.packed_bytes += packed.map_or(0, |it| u64::from(it.len));
-            self.live.insert(id, Live { spec, tally, packed });
+            let before_tally = before.and_then(|live| live.tally);
+            // Of one that has left nobody counts any more.
+            let tally = before_tally.filter(|_| now.is_some_and(|now| !now.is_to_erase));
+            self.live_bytes -= before_tally.filter(|_| tally.is_none()).map_or(0, Span::len);
+            let Some(now) = now else { continue };
+            self.live_bytes += now.spec.len();
+            self.packed_bytes += now.packed.map_or(0, |it| u64::from(it.len));
+            self.live.insert(id, Live { tally, ..now });
             // Newer metadata may have come meanwhile.
             let newer = self.gathered.changes.get(&id);
-            let is_fresh = matches!(newer, Some(Change::Wanted { metadata: Some(_), .. }));
-            if packed.is_some() && !is_fresh {
+            let is_fresh = newer.is_some_and(|newer| newer.metadata().is_some());
+            if now.packed.is_some() && !is_fresh {
                 self.forget_fresh(id);
             }
         }

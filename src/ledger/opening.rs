@@ -23,6 +23,8 @@ use super::{Error, LEDGER, LOCK, Ledger, REWRITTEN_MIN, pack_name};
 pub struct Restored {
     /// The torrents, in the order of the queue.
     pub torrents: Vec<RestoredTorrent>,
+    /// What was wanted of those that were removed, and whose files are to be.
+    pub to_erase: Vec<Spec>,
     /// What is wanted of all together.
     pub session: SessionSpec,
     /// What could not be read. The rest is as it was.
@@ -76,16 +78,9 @@ pub(super) fn open_on(
     }
     let is_clear = !is_new && replayed.troubles.is_empty();
     let mut troubles = std::mem::take(&mut replayed.troubles);
-    let (mut torrents, live) = read(replayed.torrents, &mut troubles);
+    let Read { mut torrents, to_erase, live } = read(replayed.torrents, &mut troubles);
     let packs = open_packs(&*device, &names, &live, is_clear).map_err(io)?;
-    for torrent in &mut torrents {
-        let id = torrent.spec.id;
-        let packed = live.get(&id).and_then(|live| live.packed);
-        torrent.has_metadata = packed.is_some_and(|packed| packs.has(&packed));
-        if !torrent.has_metadata && (packed.is_some() || torrent.spec.link.is_none()) {
-            troubles.push(Trouble::NoMetadata { id });
-        }
-    }
+    packs.look_for(&mut torrents, &live, &mut troubles);
     torrents.sort_by_key(|torrent| (torrent.spec.place, torrent.spec.id));
     let spans = live.values().flat_map(|live| [Some(live.spec), live.tally]).flatten();
     let (session_span, session) = replayed.session.unzip();
@@ -99,10 +94,11 @@ pub(super) fn open_on(
         ledger,
         ledger_len: replayed.end,
         live_bytes,
-        known: live.keys().copied().collect(),
-        removed: BTreeSet::new(),
+        known: live.iter().filter(|(_, it)| !it.is_to_erase).map(|(id, _)| *id).collect(),
+        removed: to_erase.iter().map(|spec| spec.id).collect(),
         live,
         session: session_span,
+        together: session.unwrap_or_default(),
         pack: packs.current,
         packed_bytes,
         old_packs: packs.old,
@@ -120,7 +116,8 @@ pub(super) fn open_on(
         rewritten_min: REWRITTEN_MIN,
         rewritten_at: 0,
     };
-    Ok((ledger, Restored { torrents, session: session.unwrap_or_default(), troubles }))
+    let session = session.unwrap_or_default();
+    Ok((ledger, Restored { torrents, to_erase, session, troubles }))
 }
 
 /// A ledger without torrents. Their numbers begin with 1.
@@ -151,21 +148,28 @@ fn secure(ledger: &dyn Medium, len: u64, replayed: &Replayed) -> io::Result<()> 
 }
 
 /// What entries say of torrents, and where those stand.
-fn read(
-    kept: BTreeMap<TorrentId, Kept>,
-    troubles: &mut Vec<Trouble>,
-) -> (Vec<RestoredTorrent>, BTreeMap<TorrentId, Live>) {
-    let mut torrents = Vec::with_capacity(kept.len());
+struct Read {
+    torrents: Vec<RestoredTorrent>,
+    /// What was wanted of those whose files are to go.
+    to_erase: Vec<Spec>,
+    live: BTreeMap<TorrentId, Live>,
+}
+
+fn read(kept: BTreeMap<TorrentId, Kept>, troubles: &mut Vec<Trouble>) -> Read {
+    let (mut torrents, mut to_erase) = (Vec::with_capacity(kept.len()), Vec::new());
     let mut live = BTreeMap::new();
     for (id, kept) in kept {
+        let is_to_erase = kept.is_to_erase;
         let Some((span, body)) = kept.spec else { continue };
         let Some((packed, at)) = read_body(&body) else {
             troubles.push(Trouble::Lost { id });
             continue;
         };
         // What makes no sense stays where it is, for a program to which it does.
-        live.insert(id, Live { spec: span, tally: kept.tally.map(|(span, _)| span), packed });
+        let tally = kept.tally.map(|(span, _)| span);
+        live.insert(id, Live { spec: span, tally, packed, is_to_erase });
         match Spec::decode(id, body.get(at..).unwrap_or_default()) {
+            Some(spec) if is_to_erase => to_erase.push(spec),
             Some(spec) => {
                 let tally = kept.tally.map_or_else(Tally::default, |(_, tally)| tally);
                 torrents.push(RestoredTorrent { spec, tally, has_metadata: false });
@@ -173,7 +177,7 @@ fn read(
             None => troubles.push(Trouble::Lost { id }),
         }
     }
-    (torrents, live)
+    Read { torrents, to_erase, live }
 }
 
 /// The packs of a state directory.
@@ -189,6 +193,23 @@ impl Packs {
         let is_current = packed.pack == self.current.number;
         let pack = if is_current { Some(&self.current) } else { self.old.get(&packed.pack) };
         pack.is_some_and(|pack| packed.end() <= pack.len)
+    }
+
+    /// Says of torrents whether their metadata is there.
+    fn look_for(
+        &self,
+        torrents: &mut [RestoredTorrent],
+        live: &BTreeMap<TorrentId, Live>,
+        troubles: &mut Vec<Trouble>,
+    ) {
+        for torrent in torrents {
+            let id = torrent.spec.id;
+            let packed = live.get(&id).and_then(|live| live.packed);
+            torrent.has_metadata = packed.is_some_and(|packed| self.has(&packed));
+            if !torrent.has_metadata && (packed.is_some() || torrent.spec.link.is_none()) {
+                troubles.push(Trouble::NoMetadata { id });
+            }
+        }
     }
 }
 

@@ -154,6 +154,8 @@ impl From<io::Error> for Unfit {
 pub(super) struct Kept {
     pub spec: Option<(Span, Vec<u8>)>,
     pub tally: Option<(Span, Tally)>,
+    /// It was removed, and its files are to be.
+    pub is_to_erase: bool,
 }
 
 /// What a ledger says.
@@ -270,13 +272,14 @@ impl Replay {
 
     fn damage(&mut self, head: Head) {
         match head.kind {
-            Some(Kind::Spec | Kind::Removed) => self.specs.insert(head.id),
+            Some(Kind::Spec | Kind::Removed | Kind::Erase) => self.specs.insert(head.id),
             Some(Kind::Tally) => self.tallies.insert(head.id),
             Some(Kind::Session) => {
                 self.is_session_damaged = true;
                 true
             }
-            Some(Kind::Next) | None => false,
+            // What cannot be read is carried out again: it does no harm.
+            Some(Kind::Next | Kind::Erased) | None => false,
         };
     }
 
@@ -289,7 +292,8 @@ impl Replay {
                 self.told = self.told.max(next.unwrap_or(0).min(NO_NUMBER));
             }
             Some(Kind::Spec) => {
-                torrents.entry(id).or_default().spec = Some((span, body.to_vec()));
+                let kept = torrents.entry(id).or_default();
+                (kept.spec, kept.is_to_erase) = (Some((span, body.to_vec())), false);
                 self.specs.remove(&id);
             }
             Some(Kind::Tally) => {
@@ -297,8 +301,18 @@ impl Replay {
                 torrents.entry(id).or_default().tally = Some((span, tally));
                 self.tallies.remove(&id);
             }
+            Some(Kind::Erase) => {
+                let kept =
+                    Kept { spec: Some((span, body.to_vec())), tally: None, is_to_erase: true };
+                torrents.insert(id, kept);
+                self.specs.remove(&id);
+                self.tallies.remove(&id);
+            }
+            Some(Kind::Erased) => drop(torrents.remove(&id)),
             Some(Kind::Removed) => {
-                torrents.remove(&id);
+                if torrents.get(&id).is_some_and(|kept| !kept.is_to_erase) {
+                    torrents.remove(&id);
+                }
                 self.specs.remove(&id);
                 self.tallies.remove(&id);
             }
@@ -324,7 +338,9 @@ impl Replay {
         troubles.extend(strays.iter().map(damaged));
         // A count alone is of one whose entry is damaged.
         let alone = torrents.iter().filter(|(_, kept)| kept.spec.is_none()).map(|(id, _)| *id);
-        let doubted: BTreeSet<TorrentId> = specs.into_iter().chain(alone).collect();
+        let is_left = |id: &TorrentId| !torrents.get(id).is_some_and(|kept| kept.is_to_erase);
+        let doubted = specs.into_iter().chain(alone).filter(is_left);
+        let doubted: BTreeSet<TorrentId> = doubted.collect();
         torrents.retain(|_, kept| kept.spec.is_some());
         troubles.extend(doubted.into_iter().map(|id| match torrents.contains_key(&id) {
             true => Trouble::Older { id },

@@ -12,7 +12,7 @@ use crate::base::ids::TorrentId;
 
 use super::pace::Pace;
 use super::threads::Threads;
-use super::{Error, Ledger, Ran, SessionSpec, Spec, Tally};
+use super::{Error, Ledger, Located, Ran, SessionSpec, Spec, Tally};
 
 /// Orders that wait while the hand gathers; it never waits for the device in between.
 const ORDERS_LEN: usize = 256;
@@ -73,8 +73,10 @@ enum Order {
     Put(Box<Spec>),
     PutSession(SessionSpec),
     Remove { id: TorrentId, waiting: Waiting },
+    Erase { spec: Box<Spec>, waiting: Waiting },
+    Erased(TorrentId),
+    Flush { waiting: Waiting },
     Tally { id: TorrentId, tally: Tally },
-    Kept { waiting: Waiting },
     Read { id: TorrentId, reading: Reading },
     Stop { waiting: Waiting },
 }
@@ -142,7 +144,7 @@ impl Keeping {
         let _ = self.orders.send(Order::Used(id)).await;
     }
 
-    /// Keeps what is wanted of a torrent now. Nobody hears when, unless by [`kept`](Self::kept).
+    /// Keeps what is wanted of a torrent now. Nobody hears when, unless by [`flush`](Self::flush).
     pub async fn put(&self, spec: Spec) {
         // Whoever stopped it knows that nothing is kept any more.
         let _ = self.orders.send(Order::Put(Box::new(spec))).await;
@@ -154,14 +156,26 @@ impl Keeping {
         let _ = self.orders.send(Order::PutSession(session)).await;
     }
 
-    /// The answer comes when all that was said before is on the device, counts apart.
-    pub async fn kept(&self) -> Answer<()> {
-        self.ask(|waiting| Order::Kept { waiting }).await
-    }
-
     /// Removes a torrent. Returns when that is gathered; the answer comes when it is on the device.
     pub async fn remove(&self, id: TorrentId) -> Answer<()> {
         self.ask(|waiting| Order::Remove { id, waiting }).await
+    }
+
+    /// The same of one whose files are to go as well: they are told at the next start, unless they
+    /// are [`erased`](Self::erased) before.
+    pub async fn erase(&self, spec: Spec) -> Answer<()> {
+        self.ask(|waiting| Order::Erase { spec: Box::new(spec), waiting }).await
+    }
+
+    /// The files of a torrent that was removed are gone, or are to stay. Nobody hears when.
+    pub async fn erased(&self, id: TorrentId) {
+        // Where that is not heard any more, the next start has nothing to do.
+        let _ = self.orders.send(Order::Erased(id)).await;
+    }
+
+    /// Writes all that was said so far, but counts; the answer comes when it is on the device.
+    pub async fn flush(&self) -> Answer<()> {
+        self.ask(|waiting| Order::Flush { waiting }).await
     }
 
     /// Keeps what a torrent has done, within a minute.
@@ -282,6 +296,14 @@ impl Hand {
                 self.ledger.remove(id);
                 self.gathered(None, waiting);
             }
+            Order::Erase { spec, waiting } => match self.ledger.erase(&spec) {
+                Ok(()) => self.gathered(None, waiting),
+                Err(error) => drop(waiting.send(Err(error.into()))),
+            },
+            Order::Erased(id) => {
+                self.ledger.erased(id);
+                self.pace.on_change(false, now);
+            }
             Order::Tally { id, tally } => {
                 self.ledger.tally(id, tally);
                 self.pace.on_count(now);
@@ -289,14 +311,12 @@ impl Hand {
             Order::Read { id, reading } => match self.ledger.locate(id) {
                 None => drop(reading.send(Ok(None))),
                 Some(located) => {
-                    let read =
-                        move || drop(reading.send(located.read().map(Some).map_err(Into::into)));
                     let threads = self.threads.clone();
                     // There are as many as callers that wait for one.
-                    tokio::spawn(async move { threads.read(read).await });
+                    tokio::spawn(read(threads, located, reading));
                 }
             },
-            Order::Kept { waiting } | Order::Stop { waiting } => self.gathered(None, waiting),
+            Order::Flush { waiting } | Order::Stop { waiting } => self.gathered(None, waiting),
         }
     }
 
@@ -413,6 +433,22 @@ impl Hand {
         }
         Ok(())
     }
+}
+
+/// Has metadata read when those before are, unless whoever wants it goes meanwhile: a device that
+/// hangs holds nobody who does not wait for it.
+async fn read(threads: Threads, located: Located, mut reading: Reading) {
+    let place = tokio::select! {
+        place = threads.place_to_read() => place,
+        () = reading.closed() => return,
+    };
+    let Some(place) = place else { return };
+    place.send(Box::new(move || {
+        if !reading.is_closed() {
+            // They may go meanwhile.
+            let _ = reading.send(located.read().map(Some).map_err(Into::into));
+        }
+    }));
 }
 
 /// Waits for the commit that is on its way; for ever when none is.

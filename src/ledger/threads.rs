@@ -4,6 +4,7 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use tokio::sync::mpsc::OwnedPermit;
 use tokio::sync::{mpsc, oneshot};
 
 /// Reads that wait for the one before; whoever wants more waits for room.
@@ -63,9 +64,9 @@ impl Threads {
         ended
     }
 
-    /// Has this done when those before are.
-    pub async fn read(&self, work: impl FnOnce() + Send + 'static) {
-        // As above.
-        let _ = self.reads.send(Box::new(work)).await;
+    /// A place for something that is done when those before are; none without a thread. May be
+    /// dropped.
+    pub async fn place_to_read(&self) -> Option<OwnedPermit<Job>> {
+        self.reads.clone().reserve_owned().await.ok()
     }
 }

@@ -293,7 +293,7 @@ impl Wanted {
     /// Gives it to the ledger, and says when it is kept; none where nobody keeps it.
     pub async fn kept(&mut self) -> Option<Answer<()>> {
         self.keep().await;
-        Some(self.keeping.as_ref()?.kept().await)
+        Some(self.keeping.as_ref()?.flush().await)
     }
 
     /// Gives the ledger what a torrent has done.

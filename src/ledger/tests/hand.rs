@@ -225,3 +225,48 @@ fn it_waits_behind_no_other_disk() {
     });
     assert_eq!(ids(&Ledger::open(dir.path()).unwrap().1), [1]);
 }
+
+#[tokio::test]
+async fn whoever_gives_up_a_read_on_a_device_that_hangs_leaves_nothing_behind() {
+    let (_model, ledger) = with_torrents(2);
+    // Its threads take what they get, and do nothing.
+    let kept = std::cell::RefCell::new(Vec::new());
+    let threads = Threads::with(|_, jobs| {
+        kept.borrow_mut().push(jobs);
+        Ok(())
+    });
+    let keeping = Keeping::over(ledger, threads.unwrap());
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let before = tasks();
+    let mut answers = Vec::new();
+    for _ in 0..100 {
+        answers.push(keeping.metadata(TorrentId(1)).await);
+    }
+    // As many as find room wait in the thread's mailbox.
+    let full = async {
+        while tasks() < before + 100 - 16 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), full).await.expect("the others wait");
+    drop(answers);
+    let empty = async {
+        while tasks() > before {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), empty).await.expect("they go");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_said_is_written_at_once_when_that_is_asked_for() {
+    let (model, keeping) = start().await;
+    let begin = Instant::now();
+    keeping.put(Spec { place: Place(9), ..spec(1) }).await;
+    keeping.flush().await.wait().await.unwrap();
+    assert!(begin.elapsed() < Duration::from_millis(10));
+    assert_eq!(kept(&model).torrents[0].spec.place, Place(9));
+    // With nothing to write it is answered, too.
+    keeping.flush().await.wait().await.unwrap();
+    keeping.remove(TorrentId(1)).await.wait().await.unwrap();
+}

@@ -1,6 +1,7 @@
 //! Tests of the room: what is kept, on a directory and on a model of a device that fails.
 
 mod damage;
+mod erasing;
 mod hand;
 mod keeping;
 mod many;
