@@ -45,11 +45,23 @@ impl From<super::Error> for Error {
     }
 }
 
+/// How far whoever names a URL is believed that it may lead into our own network.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Trust {
+    /// Anywhere: it is the user's own word.
+    Full,
+    /// To its hosts and to this machine, but not to those that are on one cable with us: there
+    /// clouds have services that tell secrets to whoever asks.
+    Inside,
+    /// Not at all.
+    None,
+}
+
 /// One step on the way to a server: a URL that somebody named, or a redirect.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Hop {
-    /// Whoever named the URL may name one of our own network.
-    pub is_believed: bool,
+    /// Whether whoever named the URL may name one of our own network.
+    pub trust: Trust,
     /// Where the server lies that redirects here; none for the first step.
     pub previous: Option<Locality>,
 }
@@ -73,7 +85,8 @@ impl Hop {
         let is_allowed = match locality {
             Locality::Unroutable => false,
             Locality::Public => true,
-            _ => !is_inwards && self.is_believed,
+            Locality::LinkLocal => !is_inwards && self.trust == Trust::Full,
+            _ => !is_inwards && self.trust != Trust::None,
         };
         match is_allowed {
             true => Ok(()),
@@ -140,7 +153,25 @@ mod tests {
     ];
 
     fn allowed(is_believed: bool, previous: Option<Locality>, target: &str) -> bool {
-        Hop { is_believed, previous }.check(target.parse().unwrap()).is_ok()
+        let trust = if is_believed { Trust::Full } else { Trust::None };
+        Hop { trust, previous }.check(target.parse().unwrap()).is_ok()
+    }
+
+    #[test]
+    fn what_clouds_tell_on_our_cable_is_for_the_user_alone() {
+        let allowed = |trust, target: &str| {
+            let target = target.parse().unwrap();
+            let hops = [None, Some(Locality::LinkLocal), Some(Locality::Loopback)];
+            hops.map(|previous| Hop { trust, previous }.check(target).is_ok())
+        };
+        for target in ["169.254.169.254", "169.254.0.1", "fe80::1", "::ffff:169.254.169.254"] {
+            assert_eq!(allowed(Trust::Full, target), [true; 3], "{target}");
+            assert_eq!(allowed(Trust::Inside, target), [false; 3], "{target}");
+            assert_eq!(allowed(Trust::None, target), [false; 3], "{target}");
+        }
+        assert_eq!(allowed(Trust::Inside, "127.0.0.1"), [true, false, true]);
+        assert_eq!(allowed(Trust::Inside, "10.0.0.1"), [true; 3]);
+        assert_eq!(allowed(Trust::None, "192.0.3.1"), [true; 3]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::egress::{Egress, Purpose};
 use crate::base::addr::canonical;
 
-pub use super::hop::{Error, Hop, check_port, to_try};
+pub use super::hop::{Error, Hop, Trust, check_port, to_try};
 
 /// The addresses of a server of files, canonical; `host` may be an address, an IPv6 one in
 /// brackets. Where only a proxy knows them, one that stands for them.

@@ -25,7 +25,7 @@ use crate::metainfo::magnet;
 use crate::metalink;
 use crate::net::egress::{Client, ClientConfig, Egress, Purpose};
 use crate::net::http::{self, Mute, REDIRECTS_MAX, innermost};
-use crate::net::reach::{self, Hop};
+use crate::net::reach::{self, Hop, Trust};
 
 /// The longest .torrent that is fetched, in bytes, on the wire and unpacked: one of three million
 /// pieces. A file may be longer, since nobody made us read it.
@@ -53,6 +53,8 @@ pub struct Limits {
     pub read: Duration,
     /// For everything, redirects included.
     pub total: Duration,
+    /// Strangers may name torrents in our own network and on this machine.
+    pub believes_strangers: bool,
 }
 
 impl Limits {
@@ -64,6 +66,7 @@ impl Limits {
             connect: Duration::from_secs(5),
             read: Duration::from_secs(10),
             total: Duration::from_secs(30),
+            believes_strangers: true,
         }
     }
 }
@@ -138,7 +141,8 @@ impl Error {
 }
 
 /// Fetches the .torrent, or the metalink, at `url`. `from` says who named it: the user may name any
-/// address, a link of a stranger a local one only for a path that ends in `.torrent`. No redirect
+/// address, a link of a stranger a local one only for a path that ends in `.torrent`, if `limits`
+/// believe it, and never one of the same cable, where clouds have their services. No redirect
 /// leads from outside into a network, or onto this machine.
 ///
 /// # Errors
@@ -178,7 +182,7 @@ async fn ask_all(url: &str, from: Teller, limits: &Limits) -> Result<Led, Error>
     let mut previous = None;
     for _ in 0..=REDIRECTS_MAX {
         let addresses = resolve(&url, (from, previous), limits).await?;
-        let (response, address) = ask(&client, &url, &addresses, (from, previous)).await?;
+        let (response, address) = ask(&client, &url, &addresses, (from, previous), limits).await?;
         match redirect_target(&response, &url)? {
             None => return Ok(Led::Answer(response)),
             Some(Target::Link(link)) => return Ok(Led::Link(link)),
@@ -217,10 +221,15 @@ async fn resolve(
     Ok(reach::to_try(addresses, egress.policy().bind))
 }
 
-/// A step to the URL with this path, coming from a host that lies at `previous`.
-fn hop(from: Teller, previous: Option<Locality>, path: &str) -> Hop {
-    let is_believed = from == Teller::User || path.to_ascii_lowercase().ends_with(".torrent");
-    Hop { is_believed, previous }
+/// A step to the URL with this path, coming from a host that lies at `previous`, that `from` named.
+fn hop((from, previous): (Teller, Option<Locality>), path: &str, believes_strangers: bool) -> Hop {
+    let is_torrent = || path.to_ascii_lowercase().ends_with(".torrent");
+    let trust = match from {
+        Teller::User => Trust::Full,
+        Teller::Remote(_) if believes_strangers && is_torrent() => Trust::Inside,
+        Teller::Remote(_) => Trust::None,
+    };
+    Hop { trust, previous }
 }
 
 /// The answer, and the address that gave it.
@@ -228,9 +237,10 @@ async fn ask(
     client: &Client,
     url: &Url,
     addresses: &[SocketAddr],
-    (from, previous): (Teller, Option<Locality>),
+    way: (Teller, Option<Locality>),
+    limits: &Limits,
 ) -> Result<(Response, IpAddr), Error> {
-    let hop = hop(from, previous, url.path());
+    let hop = hop(way, url.path(), limits.believes_strangers);
     let asked = http::ask(client, url, addresses, hop, |request| request).await;
     asked.map_err(|mute| match mute {
         Mute::NoHost => Error::Url("it has no host"),

@@ -260,7 +260,7 @@ async fn a_strangers_link_may_name_local_torrents_and_nothing_else() {
 #[test]
 fn redirects_never_lead_inwards() {
     let allowed = |from, previous, target: &str, path| {
-        hop(from, previous, path).check(target.parse().unwrap()).is_ok()
+        hop((from, previous), path, true).check(target.parse().unwrap()).is_ok()
     };
     let public = [None, Some(Locality::Public), Some(Locality::Loopback)];
     assert!(public.into_iter().all(|it| allowed(Teller::User, it, "192.0.3.1", "/x")));
@@ -276,7 +276,10 @@ fn redirects_never_lead_inwards() {
         assert!(allowed(Teller::User, Some(locality), target, "/x"), "{target} is no further in");
         assert!(!allowed(Teller::User, Some(Locality::Public), target, "/x.torrent"), "{target}");
         let stranger = Teller::Remote(Locality::Public);
-        assert!(allowed(stranger, None, target, "/x.torrent"));
+        let is_on_cable = locality == Locality::LinkLocal;
+        assert_eq!(allowed(stranger, None, target, "/x.torrent"), !is_on_cable, "{target}");
+        let doubted = hop((stranger, None), "/x.torrent", false).check(target.parse().unwrap());
+        assert!(doubted.is_err(), "{target}");
         assert!(!allowed(stranger, None, target, "/x"));
         assert!(!allowed(stranger, Some(Locality::Public), target, "/x.torrent"));
     }

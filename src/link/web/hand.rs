@@ -174,7 +174,7 @@ impl Hand {
     /// Connects, unless there is an open connection, and tells that the link is up. What is wrong
     /// with the server itself is told when something is to be fetched.
     async fn begin(&mut self) -> Result<(), DownReason> {
-        let hop = self.server.hop(self.server.url(), self.origins.policy.allows_local);
+        let hop = self.server.hop(self.server.url(), &self.origins.policy);
         // What others have opened may lead where this server must not.
         // Those of a device that is gone are dead, though nothing says so.
         let egress = self.config.egress.clone();
@@ -293,7 +293,7 @@ impl Hand {
             self.end_run(RunEnd::File(file, Trouble { why, rest: None }));
             return Ok(None);
         };
-        let hop = self.server.hop(&first, self.origins.policy.allows_local);
+        let hop = self.server.hop(&first, &self.origins.policy);
         let origins = self.origins.clone();
         let asked = first.clone();
         let known = self.meanwhile(async move { origins.target(asked).await }).await?;

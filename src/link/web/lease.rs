@@ -36,6 +36,8 @@ pub struct Policy {
     pub tls: Tls,
     /// Torrents and redirects may lead anywhere, into our own network, too.
     pub allows_local: bool,
+    /// Users may name servers there. Not where whoever asks counts as one.
+    pub believes_users: bool,
     /// Connections of one torrent to one site.
     pub connections: usize,
     /// The limit on what all servers together send, beside that of each torrent; it shares the
@@ -53,6 +55,7 @@ impl Default for Policy {
         Self {
             tls: Tls::default(),
             allows_local: false,
+            believes_users: true,
             connections: Self::CONNECTIONS,
             limiter: None,
             patience: Duration::from_secs(20),

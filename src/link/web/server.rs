@@ -8,13 +8,15 @@ use crate::base::extents::Extents;
 use crate::base::ids::{FileIndex, InfoHash};
 use crate::base::url::{Site, Url};
 use crate::metainfo::{Spelling, Torrent};
-use crate::net::reach::Hop;
+use crate::net::reach::{Hop, Trust};
 use crate::web::url::{file_url, script_url};
+
+use super::lease::Policy;
 
 /// Who named a server.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum NamedBy {
-    /// The user, who may name one of the own network.
+    /// The user, who may name one of the own network, unless it is somebody who only asks.
     User,
     /// The torrent, or whoever made its link. Such a URL is asked in the own network only when it
     /// has no query, with which it could do something there, and no user, as who it could.
@@ -110,11 +112,16 @@ impl Server {
     }
 
     /// The first step to one of its URLs.
-    pub(super) fn hop(&self, url: &Url, allows_local: bool) -> Hop {
+    pub(super) fn hop(&self, url: &Url, policy: &Policy) -> Hop {
         // A script is always asked with a query.
         let has_query = self.is_script() || url.query().is_some();
         let has_user = url.credentials().is_some();
-        let is_harmless = self.named_by == NamedBy::User || !has_query && !has_user;
-        Hop { is_believed: is_harmless || allows_local, previous: None }
+        let trust = match self.named_by {
+            _ if policy.allows_local => Trust::Full,
+            NamedBy::User if policy.believes_users => Trust::Full,
+            NamedBy::Torrent if !has_query && !has_user => Trust::Inside,
+            _ => Trust::None,
+        };
+        Hop { trust, previous: None }
     }
 }

@@ -17,7 +17,7 @@ use super::parse::{Flaw, List};
 use crate::base::addr::Locality;
 use crate::net::egress::{Client, ClientConfig, Egress, Purpose};
 use crate::net::http::{self, Mute, REDIRECTS_MAX, innermost, redirected, target};
-use crate::net::reach::{Hop, check_port, resolve, to_try};
+use crate::net::reach::{Hop, Trust, check_port, resolve, to_try};
 
 /// To resolve a host.
 const LOOKUP: Duration = Duration::from_secs(5);
@@ -179,7 +179,7 @@ async fn ask(
         Some(since) => request.header(IF_MODIFIED_SINCE, since),
         None => request,
     };
-    let hop = Hop { is_believed: true, previous };
+    let hop = Hop { trust: Trust::Full, previous };
     let asked = http::ask(client, url, &addresses, hop, dress).await;
     asked.map_err(|mute| match mute {
         Mute::NoHost => failed("it has no host"),

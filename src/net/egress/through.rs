@@ -14,7 +14,7 @@ use super::socks;
 use super::way_out::Egress;
 use crate::base::addr::Locality;
 use crate::net::Error;
-use crate::net::hop::Hop;
+use crate::net::hop::{Hop, Trust};
 
 /// How long it is believed where a proxy is that is named by a name.
 const NAME_KEPT: Duration = Duration::from_secs(60);
@@ -128,7 +128,7 @@ impl Egress {
 /// A relay is where its proxy is, or no further inside than that: nobody is to have us send to our
 /// own machine or network.
 fn check_relay(relay: IpAddr, proxy: IpAddr) -> Result<(), String> {
-    let hop = Hop { is_believed: true, previous: Some(Locality::of(proxy)) };
+    let hop = Hop { trust: Trust::Full, previous: Some(Locality::of(proxy)) };
     match relay.to_canonical() == proxy.to_canonical() {
         true => Ok(()),
         false => hop.check(relay).map_err(|_| format!("it names {relay} as its relay")),

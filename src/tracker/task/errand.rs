@@ -196,9 +196,8 @@ impl Errand {
         if let Some(known) = self.known {
             return Ok(vec![known]);
         }
-        let NetworkTiming { egress, lookup: limit, .. } = &self.carriers.network;
-        let limit = *limit;
-        self.host.get_or_init(|| resolve_url(egress, &self.url, limit)).await.clone()
+        let network = &self.carriers.network;
+        self.host.get_or_init(|| resolve_url(network, &self.url)).await.clone()
     }
 }
 

@@ -53,6 +53,9 @@ pub struct NetworkTiming {
     pub retry_udp: Duration,
     /// To resolve a host name.
     pub lookup: Duration,
+    /// Trackers on one cable with us are asked, where clouds have services that tell secrets to
+    /// whoever asks.
+    pub link_local: bool,
 }
 
 impl NetworkTiming {
@@ -68,6 +71,7 @@ impl NetworkTiming {
             total_udp: Duration::from_secs(60),
             retry_udp: RETRY,
             lookup: Duration::from_secs(5),
+            link_local: false,
         }
     }
 }
@@ -127,7 +131,7 @@ impl HttpClient {
             };
             previous = Some(Locality::of(tracker.ip()));
             url = target;
-            addresses = resolve(&timing.egress, &url, timing.lookup).await?;
+            addresses = resolve(timing, &url).await?;
         }
         Err(Error::TooManyRedirects(REDIRECTS_MAX))
     }
@@ -166,15 +170,31 @@ impl HttpClient {
 /// The addresses of a tracker's URL, both families, canonical. A literal address needs no
 /// resolver; names go to the system's, off this thread.
 pub(super) async fn resolve_url(
-    egress: &Egress,
+    timing: &NetworkTiming,
     url: &str,
-    limit: Duration,
 ) -> Result<Vec<SocketAddr>, Error> {
     let url = Url::parse(url).map_err(|_| Error::Url("cannot be read as a URL"))?;
-    resolve(egress, &url, limit).await
+    resolve(timing, &url).await
 }
 
-async fn resolve(egress: &Egress, url: &Url, limit: Duration) -> Result<Vec<SocketAddr>, Error> {
+/// Those of them that may be asked at all.
+async fn resolve(timing: &NetworkTiming, url: &Url) -> Result<Vec<SocketAddr>, Error> {
+    let mut found = addresses_of(&timing.egress, url, timing.lookup).await?;
+    let is_on_cable = |it: &SocketAddr| Locality::of(it.ip()) == Locality::LinkLocal;
+    if let Some(first) = found.iter().copied().find(is_on_cable).filter(|_| !timing.link_local) {
+        found.retain(|it| !is_on_cable(it));
+        if found.is_empty() {
+            return Err(Error::Forbidden(Locality::LinkLocal, first.ip()));
+        }
+    }
+    Ok(found)
+}
+
+async fn addresses_of(
+    egress: &Egress,
+    url: &Url,
+    limit: Duration,
+) -> Result<Vec<SocketAddr>, Error> {
     let host = url.host_str().ok_or(Error::Url("has no host"))?;
     let default = (url.scheme() == "udp").then_some(UDP_PORT);
     let port = url.port_or_known_default().or(default).ok_or(Error::Url("has no port"))?;
@@ -305,4 +325,23 @@ fn retry_after(response: &Response) -> Option<RetryIn> {
 
 fn broken(cause: reqwest::Error) -> Error {
     Error::Network(innermost(&cause))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_on_our_cable_is_asked_only_where_that_is_allowed() {
+        let mut timing = NetworkTiming::by(Egress::default());
+        for url in ["http://169.254.169.254/announce", "udp://[fe80::1]:80/announce"] {
+            timing.link_local = false;
+            let refused = resolve_url(&timing, url).await.unwrap_err();
+            assert!(matches!(refused, Error::Forbidden(Locality::LinkLocal, _)), "{refused}");
+            timing.link_local = true;
+            assert_eq!(resolve_url(&timing, url).await.unwrap().len(), 1, "{url}");
+        }
+        timing.link_local = false;
+        assert!(resolve_url(&timing, "http://127.0.0.1/announce").await.is_ok());
+    }
 }

@@ -80,6 +80,7 @@ impl Torrent {
             total_udp: millis(600),
             retry_udp: millis(100),
             lookup: millis(300),
+            link_local: false,
         };
         let timing = Timing {
             hedge: millis(150),
