@@ -144,7 +144,7 @@ impl Actor {
             if self.gone.is_some() || self.move_order.is_some() {
                 break Some(Command::Finish);
             }
-            if self.is_to_sleep && self.may_sleep() {
+            if self.rests_when_it_can() && self.may_sleep() {
                 return Some(self.doze());
             }
             let brain_at = self.swarm.next_timeout();
@@ -230,8 +230,9 @@ impl Actor {
     /// What is left when everything that runs has ended, or nothing ran and it is to sleep.
     pub(super) fn rest(mut self, sleeps: bool) -> (Box<Ends>, Rested) {
         let waits = Some(Box::new(self.swarm.account(Instant::now())));
+        let is_paused = self.publisher.is_paused();
         let mut orders = Vec::new();
-        if self.publisher.is_paused() {
+        if is_paused && !sleeps {
             orders.push(Command::Pause);
         }
         if !self.providers.is_empty() {
@@ -245,7 +246,7 @@ impl Actor {
         let ends = Ends { known, waits, ..Ends::new(commands, incoming, status, news, share) };
         let ends = Box::new(ends);
         let Self { gone, move_order, disk_events: closing, trackers, seats, .. } = self;
-        let dormant = Dormant { trackers, seats, reserved: None, closing: None, is_paused: false };
+        let dormant = Dormant { trackers, seats, reserved: None, closing: None, is_paused };
         let dormant = sleeps.then(|| Box::new(dormant));
         (ends, Rested { wish, gone, move_order, dormant, orders, closing })
     }

@@ -26,11 +26,11 @@ use super::handle::News;
 use super::incoming::Incoming;
 use super::meanwhile::{at_disk, meanwhile};
 use super::options::CheckMode;
-use super::parked::rest;
+use super::parked::{keep, rest};
 use super::parts::{Parts, store_config, wanted_of};
 use super::publish::payload_of;
 use super::seats::Needs;
-use super::status::{FoundPieces, State, Status};
+use super::status::{FoundPieces, State, Status, WhyReport};
 use super::trackers::trouble_words;
 
 /// Whom a sleeping seed is to be found by.
@@ -122,6 +122,13 @@ pub(super) async fn lie_down(
 }
 
 impl Actor {
+    /// Whether it is to sleep as soon as there is nothing to do: because others are asked more
+    /// often, or by its user, who has it rest with everything here.
+    pub(super) fn rests_when_it_can(&self) -> bool {
+        let is_whole = self.publisher.left().0 == 0 && self.providers.is_empty();
+        self.is_to_sleep || self.publisher.is_paused() && is_whole
+    }
+
     /// Whether nothing of the torrent moves, is awaited, or is wrong.
     pub(super) fn may_sleep(&mut self) -> bool {
         let now = Instant::now();
@@ -138,7 +145,6 @@ impl Actor {
         let is_whole = self.publisher.left().0 == 0 && self.providers.is_empty();
         is_at_rest
             && is_whole
-            && !self.publisher.is_paused()
             && self.status.is_still()
             && self.swarm.moved_bytes() == self.published_bytes
             && self.jobs.store.backlog().bytes == 0
@@ -162,7 +168,7 @@ pub(super) async fn sleep(
     early: &mut Vec<Command>,
 ) -> Rise {
     ends.status.change(|status| {
-        rest(status, State::Complete);
+        rest(status, shown(dormant.is_paused));
         status.is_asleep = true;
         status.trackers.clone_from(&dormant.trackers.status);
     });
@@ -270,10 +276,16 @@ async fn on_command(
             parts.wish.up_limiter.set_rate(limit);
             ends.status.change(|status| status.limit_up = parts.wish.up_limiter.rate());
         }
-        // Nobody is connected.
-        Command::Peers { all: false, answer } => drop(answer.send(Vec::new())),
+        // Nobody is connected, whom it knows is known when it wakes, and no server of its files is
+        // asked for any.
+        Command::Peers { answer, .. } => drop(answer.send(Vec::new())),
+        Command::Sources(answer) => drop(answer.send(Vec::new())),
+        // It lacks nothing, and waits for nobody.
+        Command::Why(answer) => drop(answer.send(WhyReport::default())),
         Command::Pause => pause(ends, dormant, true),
         Command::Resume | Command::Unpause => pause(ends, dormant, false),
+        // It fetches nothing: that is for a run in which something is missing again.
+        order @ Command::AddWebSeed(_) => keep(early, order),
         // It does so already; and who announces itself to all in the network hears us do so.
         Command::Sleep | Command::Start { .. } | Command::LocalPeer(_) => {}
         order => {
@@ -291,8 +303,12 @@ fn pause(ends: &Ends, dormant: &mut Dormant, is_paused: bool) {
     }
     dormant.is_paused = is_paused;
     dormant.trackers.pause(is_paused);
-    let state = if is_paused { State::Paused } else { State::Complete };
-    ends.status.change(|status| status.state = state);
+    ends.status.change(|status| status.state = shown(is_paused));
+}
+
+/// How it is shown in its sleep.
+fn shown(is_paused: bool) -> State {
+    if is_paused { State::Paused } else { State::Complete }
 }
 
 fn on_tracker(ends: &mut Ends, dormant: &mut Dormant, event: TrackerEvent) -> Option<Rise> {

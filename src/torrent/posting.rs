@@ -70,7 +70,7 @@ impl Actor {
         let is_told = self.swarm.moved_bytes() == self.published_bytes;
         let is_still = is_told && self.links.is_empty() && self.jobs_out == 0;
         // One that is to sleep waits for its device at most.
-        match is_still && self.status.is_still() && !self.is_to_sleep {
+        match is_still && self.status.is_still() && !self.rests_when_it_can() {
             true => PUBLISH_IDLE,
             false => PUBLISH_EVERY,
         }

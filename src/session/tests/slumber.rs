@@ -130,7 +130,8 @@ async fn orders_reach_a_sleeping_torrent() {
     assert_eq!(sleeper.peers(false).await, []);
     sleeper.limit_up(Some(1000)).await;
     when(sleeper, "limited", |status| status.limit_up == Some(1000) && status.is_asleep).await;
-    assert!(sleeper.why().await.is_some(), "it wakes for that");
+    // It wakes for that, and sleeps again.
+    sleeper.select_files(vec![true]).await;
     sleeper.pause().await;
     until(sleeper, State::Paused).await;
     sleeper.resume().await;
@@ -154,7 +155,7 @@ async fn what_was_lost_in_its_sleep_is_seen_when_it_wakes() {
     asleep(&handles[0]).await;
     let data = options(home.path()).dir;
     std::fs::remove_file(data.join("0000")).unwrap();
-    assert!(handles[0].why().await.is_some());
+    handles[0].add_peer(([127, 0, 0, 1], 1).into()).await;
     let is_lost = |status: &Status| matches!(status.state, State::DiskTrouble(_));
     when(&handles[0], "in trouble", |status| is_lost(status) && !status.is_asleep).await;
     // Put back, it goes on by itself.
@@ -203,11 +204,49 @@ async fn a_sleeper_is_paused_in_its_sleep_and_wakes_as_such() {
     sleeper.pause().await;
     when(sleeper, "paused", |it| it.state == State::Paused).await;
     assert!(!never_woke.is_finished(), "it woke");
-    assert!(sleeper.why().await.is_some(), "it wakes for that");
-    when(sleeper, "awake", |it| it.state == State::Paused && !it.is_asleep).await;
-    assert!(!never_woke.await.unwrap());
+    never_woke.abort();
+    // It wakes for what is done with files, and sleeps again, as it was.
+    let there = home.path().join("there");
+    sleeper.relocate(Relocation::Dir(there.clone())).await.unwrap().unwrap();
+    let is_there = |it: &Status| it.home.as_ref().is_some_and(|home| home.dir == there);
+    let rests = |it: &Status| it.state == State::Paused && it.is_asleep && is_there(it);
+    when(sleeper, "asleep again", rests).await;
     sleeper.resume().await;
     asleep(sleeper).await;
+    fetched(&session, 0, held(0, &options(home.path()))).await;
+    session.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_only_looks_wakes_nobody() {
+    let home = tempfile::tempdir().unwrap();
+    let (session, handles) = seeds(home.path(), 1, 0).await;
+    let sleeper = &handles[0];
+    asleep(sleeper).await;
+    let mut seen = sleeper.watch();
+    let woke = tokio::spawn(async move { seen.wait_for(|it| !it.is_asleep).await.is_ok() });
+    for _ in 0..2 {
+        assert_eq!(sleeper.why().await.unwrap(), Default::default());
+        assert_eq!((sleeper.sources().await, sleeper.peers(true).await), (vec![], vec![]));
+        // A server is noted for when something is missing.
+        sleeper.add_web_seed(WebSeed::of_user("http://192.0.2.1/")).await.unwrap();
+        sleeper.pause().await;
+        when(sleeper, "paused", |it| it.state == State::Paused && it.is_asleep).await;
+    }
+    assert!(!woke.is_finished(), "it woke");
+    woke.abort();
+    session.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_complete_one_that_is_paused_sleeps_though_others_may_be_awake() {
+    let home = tempfile::tempdir().unwrap();
+    let (session, handles) = seeds(home.path(), 1, 5).await;
+    until(&handles[0], State::Complete).await;
+    handles[0].pause().await;
+    when(&handles[0], "asleep", |it| it.state == State::Paused && it.is_asleep).await;
+    handles[0].resume().await;
+    asleep(&handles[0]).await;
     fetched(&session, 0, held(0, &options(home.path()))).await;
     session.stop().await;
 }
