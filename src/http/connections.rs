@@ -2,7 +2,7 @@
 //! has to go when all places are taken (`net/guests`).
 
 use std::future::Future;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -20,8 +20,8 @@ use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream, UnixListener};
-use tokio::time::{sleep, timeout};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::time::sleep;
 use tracing::{debug, warn};
 
 use crate::base::addr::canonical;
@@ -35,7 +35,8 @@ const HEAD_LIMIT: Duration = Duration::from_secs(10);
 const STALL_LIMIT: Duration = Duration::from_secs(30);
 /// What the system holds of an answer: little enough that it tells soon what a client takes.
 const SEND_BUFFER_LEN: usize = 128 << 10;
-/// Time of a whole connection: enough for 10 MB over the slowest line that is waited for.
+/// Time of a whole connection: enough for 10 MB over the slowest line that is waited for. What
+/// [lasts](Lasting) is not cut off by that.
 const LIFE_LIMIT: Duration = Duration::from_secs(600);
 /// Requests of one connection.
 const REQUESTS_MAX: u32 = 1000;
@@ -64,6 +65,18 @@ pub struct Counters {
 #[derive(Clone, Copy, Debug)]
 pub struct AskedAt(pub SocketAddr);
 
+/// An answer that goes on for as long as it is read, an extension of it: the time of a connection
+/// does not end it.
+#[derive(Clone, Copy, Debug)]
+pub struct Lasting;
+
+/// The ends of a connection: who asks, and where.
+#[derive(Clone, Copy, Debug)]
+struct Ends {
+    remote: SocketAddr,
+    asked_at: SocketAddr,
+}
+
 /// Serves everybody who connects, at most `connections_max` at once, until `end` is ready. What is
 /// being answered then gets a second more.
 pub async fn serve(
@@ -73,27 +86,26 @@ pub async fn serve(
     counters: Arc<Counters>,
     end: impl Future<Output = ()>,
 ) {
-    let mut guests = Guests::new(connections_max);
-    let mut end = std::pin::pin!(end);
-    loop {
-        tokio::select! {
-            () = &mut end => break,
-            (stream, remote) = accept(&listeners) => {
-                bump(&counters.connections);
-                let (router, told) = (router.clone(), counters.clone());
-                let serve = |presence| attend(stream, remote, router, presence, told);
-                if guests.admit(remote, serve) {
-                    bump(&counters.evicted);
-                }
+    let counted = counters.clone();
+    let next = async move || {
+        loop {
+            let (stream, remote) = accept(&listeners).await;
+            bump(&counted.connections);
+            // Answers are written whole; where these fail they are only slower, or held for longer.
+            let _ = stream.set_nodelay(true);
+            let _ = socket2::SockRef::from(&stream).set_send_buffer_size(SEND_BUFFER_LEN);
+            #[cfg(target_os = "linux")]
+            let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(STALL_LIMIT));
+            // Where even this fails, the connection is gone.
+            if let Ok(asked_at) = stream.local_addr().map(canonical) {
+                return (stream, Ends { remote, asked_at });
             }
-            () = guests.ended() => {}
         }
-    }
-    drop(listeners);
-    guests.leave(FAREWELL).await;
+    };
+    serve_each(next, router, connections_max, &counters, end).await;
 }
 
-/// The same on a Unix socket, whose peers have no address: all of them count as one host.
+/// The same on a Unix socket, whose peers have no address: each process counts as a host.
 pub async fn serve_local(
     listener: UnixListener,
     router: Router,
@@ -101,31 +113,58 @@ pub async fn serve_local(
     counters: Arc<Counters>,
     end: impl Future<Output = ()>,
 ) {
-    let mut guests = Guests::new(connections_max);
-    let mut end = std::pin::pin!(end);
-    let nowhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
-    loop {
-        tokio::select! {
-            () = &mut end => break,
-            accepted = listener.accept() => match accepted {
+    let counted = counters.clone();
+    let next = async move || {
+        loop {
+            match listener.accept().await {
                 Ok((stream, _)) => {
-                    bump(&counters.connections);
-                    let (router, told) = (router.clone(), counters.clone());
-                    let ends = (nowhere, nowhere);
-                    let serve = |presence| answer_on(stream, ends, router, presence, told);
-                    if guests.admit(nowhere, serve) {
-                        bump(&counters.evicted);
-                    }
+                    bump(&counted.connections);
+                    let process = stream.peer_cred().ok().and_then(|peer| peer.pid());
+                    let remote = address_of(process);
+                    return (stream, Ends { remote, asked_at: address_of(None) });
                 }
                 Err(error) => {
                     warn!(%error, "cannot accept connections");
                     sleep(REST).await;
                 }
-            },
+            }
+        }
+    };
+    serve_each(next, router, connections_max, &counters, end).await;
+}
+
+/// What a process of this machine is told apart by where others have an address: none of those has
+/// this one (RFC 4193).
+fn address_of(process: Option<i32>) -> SocketAddr {
+    let Some(process) = process else { return (Ipv4Addr::UNSPECIFIED, 0).into() };
+    let [a, b, c, d] = process.to_be_bytes().map(u16::from);
+    (Ipv6Addr::from([0xfdff, 0xffff, a << 8 | b, c << 8 | d, 0, 0, 0, 1]), 0).into()
+}
+
+/// Serves each connection that is `next`, which may be dropped at any time and holds the listeners.
+async fn serve_each<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    mut next: impl AsyncFnMut() -> (S, Ends),
+    router: Router,
+    connections_max: usize,
+    counters: &Arc<Counters>,
+    end: impl Future<Output = ()>,
+) {
+    let mut guests = Guests::new(connections_max);
+    let mut end = std::pin::pin!(end);
+    loop {
+        tokio::select! {
+            () = &mut end => break,
+            (stream, ends) = next() => {
+                let (router, told) = (router.clone(), counters.clone());
+                let serve = |presence| answer_on(stream, ends, router, presence, told);
+                if guests.admit(ends.remote, serve) {
+                    bump(&counters.evicted);
+                }
+            }
             () = guests.ended() => {}
         }
     }
-    drop(listener);
+    drop(next);
     guests.leave(FAREWELL).await;
 }
 
@@ -133,33 +172,16 @@ fn bump(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Serves one connection.
-async fn attend(
-    stream: TcpStream,
-    remote: SocketAddr,
-    router: Router,
-    presence: Presence,
-    counters: Arc<Counters>,
-) {
-    // Answers are written whole; where these fail they are only slower, or held for longer.
-    let _ = stream.set_nodelay(true);
-    let _ = socket2::SockRef::from(&stream).set_send_buffer_size(SEND_BUFFER_LEN);
-    #[cfg(target_os = "linux")]
-    let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(STALL_LIMIT));
-    // Where even this fails, the connection is gone.
-    let Ok(asked_at) = stream.local_addr().map(canonical) else { return };
-    answer_on(stream, (remote, asked_at), router, presence, counters).await;
-}
-
-/// Answers what comes on one connection, of which both ends are given: who asks, and where.
+/// Answers what comes on one connection.
 async fn answer_on<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: S,
-    (remote, asked_at): (SocketAddr, SocketAddr),
+    Ends { remote, asked_at }: Ends,
     router: Router,
     presence: Presence,
     counters: Arc<Counters>,
 ) {
-    let requests = Arc::new(AtomicU32::new(0));
+    let (requests, lasting) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+    let lasts = lasting.clone();
     let service = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: Request<Incoming>| {
         bump(&counters.requests);
@@ -167,14 +189,15 @@ async fn answer_on<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         request.extensions_mut().insert(AskedAt(asked_at));
         let is_last = requests.fetch_add(1, Ordering::Relaxed) + 1 >= REQUESTS_MAX;
         let answer = service.call(request.map(Body::new));
-        let presence = presence.clone();
+        let (presence, lasting) = (presence.clone(), lasting.clone());
         let busy = presence.busy();
         async move {
             answer.await.map(|mut answer| {
                 if is_last {
                     answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
-                answer.map(|body| Attended { body, presence, _busy: busy })
+                let lasts = answer.extensions().get::<Lasting>().map(|_| Lasts::begin(lasting));
+                answer.map(|body| Attended { body, presence, _busy: busy, _lasts: lasts })
             })
         }
     });
@@ -184,10 +207,34 @@ async fn answer_on<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         .max_buf_size(HEAD_LEN_MAX)
         .max_headers(HEADERS_MAX)
         .serve_connection(TokioIo::new(Paced::new(stream)), service);
-    match timeout(LIFE_LIMIT, connection).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => debug!(%remote, %error, "a connection broke"),
-        Err(_) => debug!(%remote, "a connection took too long"),
+    let life = async {
+        sleep(LIFE_LIMIT).await;
+        while lasts.load(Ordering::Relaxed) > 0 {
+            sleep(LIFE_LIMIT).await;
+        }
+    };
+    tokio::select! {
+        ended = connection => match ended {
+            Ok(()) => {}
+            Err(error) => debug!(%remote, %error, "a connection broke"),
+        },
+        () = life => debug!(%remote, "a connection took too long"),
+    }
+}
+
+/// An answer that goes on, until this is dropped.
+struct Lasts(Arc<AtomicU32>);
+
+impl Lasts {
+    fn begin(lasting: Arc<AtomicU32>) -> Self {
+        lasting.fetch_add(1, Ordering::Relaxed);
+        Self(lasting)
+    }
+}
+
+impl Drop for Lasts {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -197,6 +244,7 @@ struct Attended {
     body: Body,
     presence: Presence,
     _busy: Busy,
+    _lasts: Option<Lasts>,
 }
 
 /// A part of an answer that is on its way.
@@ -238,6 +286,16 @@ impl HttpBody for Attended {
 mod tests {
     use super::*;
 
+    #[test]
+    fn processes_are_told_apart_as_hosts_are() {
+        let hosts = [Some(1), Some(2), Some(1 << 16), Some(i32::MAX), None];
+        let hosts = hosts.map(|process| crate::base::addr::host_key(address_of(process).ip()));
+        for (at, host) in hosts.iter().enumerate() {
+            assert_eq!(hosts.iter().filter(|it| *it == host).count(), 1, "{at}");
+        }
+        assert_eq!(address_of(Some(7)), address_of(Some(7)));
+    }
+
     #[tokio::test]
     async fn an_answer_that_is_on_its_way_is_no_idleness() {
         let mut guests = Guests::new(1);
@@ -248,7 +306,7 @@ mod tests {
         });
         let presence = told.unwrap();
         let (there, busy) = (presence.clone(), presence.busy());
-        let mut body = Attended { body: Body::from("answer"), presence, _busy: busy };
+        let mut body = Attended { body: Body::from("answer"), presence, _busy: busy, _lasts: None };
         assert_eq!(body.size_hint().exact(), Some(6));
         let frame = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;
         let part = frame.unwrap().unwrap().into_data().unwrap();

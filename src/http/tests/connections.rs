@@ -115,6 +115,20 @@ async fn a_connection_lasts_ten_minutes() {
 }
 
 #[tokio::test]
+async fn what_is_read_as_it_comes_lasts_longer_than_a_connection() {
+    let served = Served::start(8).await;
+    let mut stream = served.sent("GET /stream HTTP/1.1\r\n\r\n").await;
+    let mut buffer = [0; 1 << 10];
+    assert!(stream.read(&mut buffer).await.unwrap() > 0);
+    tokio::time::pause();
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(3600) {
+        let len = stream.read(&mut buffer).await.unwrap();
+        assert!(len > 0, "it was cut off after {:?}", began.elapsed());
+    }
+}
+
+#[tokio::test]
 async fn at_the_end_who_waits_for_an_answer_gets_a_second() {
     for answered in [true, false] {
         let served = Served::start(8).await;

@@ -20,7 +20,7 @@ use tokio::time::{Instant, timeout};
 
 use super::answer::{Refused, nothing_here, protect};
 use super::body::{BodyError, Scales, Upload, Weight, drain};
-use super::connections::{AskedAt, Counters, serve};
+use super::connections::{AskedAt, Counters, Lasting, serve};
 
 mod bodies;
 mod connections;
@@ -134,6 +134,7 @@ fn router(known: Known) -> Router {
     Router::new()
         .route("/", get(who))
         .route("/held", get(held))
+        .route("/stream", get(stream))
         .route("/upload", put(upload))
         .fallback(nothing_here)
         .layer(map_response(protect))
@@ -151,6 +152,42 @@ async fn held(State(known): State<Known>) -> &'static str {
     known.asked.notify_one();
     known.go_on.notified().await;
     "at last"
+}
+
+/// A byte a minute, for as long as it is read.
+async fn stream() -> Response {
+    let (mut send, parts) = tokio::io::duplex(1);
+    tokio::spawn(async move {
+        while send.write_all(b"x").await.is_ok() {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+        }
+    });
+    let mut answer = Response::new(Body::new(Drip(parts)));
+    answer.extensions_mut().insert(Lasting);
+    answer
+}
+
+/// A body of single bytes that are still to come.
+struct Drip(tokio::io::DuplexStream);
+
+impl axum::body::HttpBody for Drip {
+    type Data = axum::body::Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<hyper::body::Frame<Self::Data>, Self::Error>>> {
+        use tokio::io::AsyncRead as _;
+        let mut byte = [0];
+        let mut buffer = tokio::io::ReadBuf::new(&mut byte);
+        let read = std::pin::Pin::new(&mut self.0).poll_read(cx, &mut buffer);
+        let part = axum::body::Bytes::copy_from_slice(buffer.filled());
+        read.map(|read| match read {
+            Ok(()) if part.is_empty() => None,
+            read => Some(read.map(|()| hyper::body::Frame::data(part))),
+        })
+    }
 }
 
 async fn upload(State(known): State<Known>, request: Request) -> Response {
