@@ -10,6 +10,7 @@ use tokio::task::spawn_blocking;
 use crate::base::addr::{Locality, Teller};
 use crate::metainfo::{Magnet, Torrent};
 use crate::net::egress::Egress;
+use crate::net::reach;
 use crate::seek::Target;
 use crate::session::{SeedLimits, TorrentOptions, WebSeed};
 use crate::torrent::seeking::SeekRequest;
@@ -30,11 +31,16 @@ pub(super) enum Given {
     Link(Box<Magnet>),
 }
 
-/// Makes of an addition what it is. Waits for the network.
+/// Makes of an addition what it is. Waits for the network, in which a URL may lead to our own one
+/// only where that is allowed.
 ///
 /// # Errors
 /// It is no torrent, or cannot be fetched.
-pub(super) async fn open(addition: &mut Addition, egress: &Egress) -> Result<Given, Refusal> {
+pub(super) async fn open(
+    addition: &mut Addition,
+    egress: &Egress,
+    allows_local: bool,
+) -> Result<Given, Refusal> {
     match (addition.torrent.take(), &addition.link, &addition.url) {
         (Some(text), None, None) => {
             if text.len() > TORRENT_TEXT_MAX {
@@ -52,8 +58,9 @@ pub(super) async fn open(addition: &mut Addition, egress: &Egress) -> Result<Giv
         }
         (None, None, Some(url)) => {
             // Whoever may ask us is not for that one who may ask everybody in our network.
-            let (from, limits) =
-                (Teller::Remote(Locality::Public), web::Limits::by(egress.clone()));
+            let from = if allows_local { Teller::User } else { Teller::Remote(Locality::Public) };
+            let limits =
+                web::Limits { believes_strangers: false, ..web::Limits::by(egress.clone()) };
             let fetched = web::fetch(url, from, &limits).await;
             match fetched {
                 Ok(Fetched::Torrent(bytes)) => read(bytes).await,
@@ -61,6 +68,10 @@ pub(super) async fn open(addition: &mut Addition, egress: &Egress) -> Result<Giv
                 Ok(Fetched::Metalink(_)) => Err(Refusal::invalid("a metalink is no torrent")),
                 // What is there is for nobody to read by our eyes.
                 Err(web::Error::Other(_)) => Err(Refusal::invalid("what is there is no torrent")),
+                Err(error @ web::Error::Reach(reach::Error::Forbidden(..))) => {
+                    let why = format!("{error}: fetch it yourself, or see --allow-local-web-seeds");
+                    Err(Refusal::invalid(why))
+                }
                 Err(error) if error.is_of_network() => Err(Refusal::new(Kind::Failed, error)),
                 Err(error) => Err(Refusal::invalid(error)),
             }

@@ -193,9 +193,12 @@ impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         let kind = match &error {
             Error::Unknown(_) => Kind::NotFound,
-            Error::Refused(_) | Error::Away(_) | Error::Duplicate { .. } | Error::Taken { .. } => {
-                Kind::Conflict
-            }
+            Error::Refused(_)
+            | Error::Away(_)
+            | Error::Duplicate { .. }
+            | Error::Taken { .. }
+            | Error::Doomed { .. }
+            | Error::FilesNeeded(_) => Kind::Conflict,
             Error::Ended => Kind::Ended,
             Error::Torrent(crate::torrent::Error::V2Only) => Kind::Invalid,
             _ => Kind::Failed,

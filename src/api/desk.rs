@@ -9,15 +9,14 @@ use data_encoding::HEXLOWER;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::spawn_blocking;
 
-use crate::base::ids::{FileIndex, TorrentId};
+use crate::base::ids::{FileIndex, InfoHash, TorrentId};
 use crate::disk::Relocation;
 use crate::ledger;
 use crate::metainfo::Torrent;
 use crate::net::egress::Egress;
 use crate::roster::{Cursor, Flags, Phase, Row};
 use crate::session::{
-    Error, Heads, Listed, Rank, SeedLimits, Session, SessionSetting, Setting, TorrentOptions,
-    WebSeed,
+    Error, FileWish, Heads, Listed, Rank, Session, SessionSetting, Setting, TorrentOptions, WebSeed,
 };
 use crate::torrent::handle::TorrentHandle;
 use crate::torrent::status::{State, WhyReport};
@@ -25,7 +24,7 @@ use crate::torrent::status::{State, WhyReport};
 use super::adding::{self, Given};
 use super::answer::{Added, Answer, Done, Kind, List, Outcome, Refusal, Standing};
 use super::happened::{Events, Happened};
-use super::removing::Doomed;
+use super::removing;
 use super::request::{Addition, Deed, FilePatch, Key, Mark, Patch, Place, Request, SessionPatch};
 use super::roots::Roots;
 use super::ruled;
@@ -72,6 +71,8 @@ pub struct ApiConfig {
     pub roots: Roots,
     /// By which URLs are fetched.
     pub egress: Egress,
+    /// They may lead into our own network, and to this machine.
+    pub allows_local: bool,
     /// How torrents are run, as far as nothing else is said of them.
     pub rest: TorrentOptions,
     /// Who words why a torrent waits.
@@ -209,14 +210,7 @@ impl Api {
 
     /// Bytes that are free there; none when that is not known within a few seconds.
     async fn free_bytes(&self, dir: PathBuf) -> Option<u64> {
-        let place = self.looking.clone().acquire_owned();
-        let place = tokio::time::timeout(FREE_MAX, place).await.ok()?.ok()?;
-        let look = spawn_blocking(move || {
-            let free = free_bytes(&dir);
-            drop(place);
-            free
-        });
-        tokio::time::timeout(FREE_MAX, look).await.ok()?.ok().flatten()
+        one_at_a_time(self.looking.clone(), move || free_bytes(&dir)).await
     }
 
     async fn set_session(&self, patch: SessionPatch) -> Result<Done, Refusal> {
@@ -281,8 +275,9 @@ impl Api {
             Key::Id(id) => self.session.find(TorrentId(*id)).await,
             Key::Hash(hash) => {
                 let bytes = HEXLOWER.decode(hash.as_bytes()).unwrap_or_default();
-                let all = self.session.find_all().await;
-                { all }.into_iter().find(|listed| {
+                let first = bytes.first_chunk().ok_or_else(|| no_torrent(key))?;
+                let found = self.session.find_by_hash(InfoHash(*first)).await;
+                found.filter(|listed| {
                     let (v1, v2) = (listed.spec.info_hash, listed.spec.info_hash_v2);
                     v1.is_some_and(|it| it.0[..] == bytes) || v2.is_some_and(|it| it.0[..] == bytes)
                 })
@@ -352,23 +347,20 @@ impl Api {
     }
 
     async fn set(&self, key: &Key, patch: Patch) -> Result<Done, Refusal> {
-        let spec = self.find(key).await?.spec;
+        let id = self.find(key).await?.spec.id;
         let limit = |limit: u64| Some(limit).filter(|limit| *limit > 0);
         // Labels come first: they alone may be refused, and then nothing else is set either.
         let mut settings = Vec::new();
         settings.extend(patch.labels.map(Setting::Labels));
         settings.extend(patch.limit_down.map(|it| Setting::DownloadLimit(limit(it))));
         settings.extend(patch.limit_up.map(|it| Setting::UploadLimit(limit(it))));
-        if patch.seed_ratio.is_some() || patch.seed_time_s.is_some() {
-            if patch.seed_ratio.is_some_and(|ratio| !ratio.is_finite() || ratio < 0.0) {
-                return Err(Refusal::invalid("a ratio is a number from 0 on"));
-            }
-            let ratio = patch.seed_ratio.map(|ratio| Some(ratio).filter(|ratio| *ratio > 0.0));
-            let time = patch.seed_time_s.map(|time| limit(time).map(Duration::from_secs));
-            let (ratio, time) =
-                (ratio.unwrap_or(spec.goals.ratio), time.unwrap_or(spec.goals.time));
-            settings.push(Setting::Seeding(SeedLimits { ratio, time }));
+        if patch.seed_ratio.is_some_and(|ratio| !ratio.is_finite() || ratio < 0.0) {
+            return Err(Refusal::invalid("a ratio is a number from 0 on"));
         }
+        let ratio = patch.seed_ratio.map(|ratio| Some(ratio).filter(|ratio| *ratio > 0.0));
+        settings.extend(ratio.map(Setting::SeedRatio));
+        let time = patch.seed_time_s.map(|time| limit(time).map(Duration::from_secs));
+        settings.extend(time.map(Setting::SeedTime));
         settings.extend(patch.place.map(|place| {
             Setting::Rank(match place {
                 Place::Top => Rank::First,
@@ -379,26 +371,24 @@ impl Api {
             })
         }));
         for setting in settings {
-            self.session.set(spec.id, setting).await.map_err(Refusal::from)?;
+            self.session.set(id, setting).await.map_err(Refusal::from)?;
         }
-        Ok(done(spec.id, None))
+        Ok(done(id, None))
     }
 
     async fn set_files(&self, key: &Key, patch: &FilePatch) -> Result<Done, Refusal> {
-        let spec = self.find(key).await?.spec;
-        let torrent = self.session.metadata(spec.id).await.map_err(Refusal::from)?;
+        let id = self.find(key).await?.spec.id;
+        let torrent = self.session.metadata(id).await.map_err(Refusal::from)?;
         let seen = view::seen_files(&torrent);
-        let known = spec.selection.as_ref().map(|selection| selection.wanted().collect());
-        let mut wanted: Vec<bool> = known.unwrap_or_else(|| vec![true; torrent.files.len()]);
-        wanted.resize(torrent.files.len(), true);
+        let mut some = Vec::new();
         let skipped = patch.skip.iter().map(|number| (number, false));
         for (number, is_wanted) in patch.want.iter().map(|number| (number, true)).chain(skipped) {
             let at = (*number as usize).checked_sub(1).and_then(|at| seen.get(at));
             let at = at.ok_or_else(|| adding::no_file(*number, seen.len()))?;
-            wanted[*at] = is_wanted;
+            some.push((*at, FileWish::Wanted(is_wanted)));
         }
-        self.session.set(spec.id, Setting::WantedFiles(wanted)).await.map_err(Refusal::from)?;
-        Ok(done(spec.id, None))
+        self.session.set(id, Setting::SomeFiles(some)).await.map_err(Refusal::from)?;
+        Ok(done(id, None))
     }
 
     async fn carry_out(&self, key: &Key, deed: Deed) -> Result<Done, Refusal> {
@@ -479,26 +469,22 @@ impl Api {
             return Ok(Done::default());
         }
         let listed = found?;
-        let doomed = match data {
-            true => {
-                let doomed = Doomed::of(&self.session, &listed).await?;
-                self.admit(doomed.dir().to_owned()).await?;
-                Some(doomed)
-            }
-            false => None,
-        };
+        if data {
+            let home = listed.handle.as_ref().and_then(|it| it.look(|status| status.home.clone()));
+            let dir = home.map_or_else(|| listed.spec.dir.clone(), |home| home.dir.clone());
+            self.admit(dir).await?;
+        }
         let (id, session) = (listed.spec.id, self.session.clone());
         // What is begun is done, also when nobody waits for the answer any more.
         let leaves = tokio::spawn(async move {
-            let is_gone = session.remove_number(id).await.map_err(Refusal::from)?;
-            Ok::<_, Refusal>(match doomed.filter(|_| is_gone) {
-                Some(doomed) => (is_gone, Some(doomed.erase().await)),
-                None => (is_gone, None),
-            })
+            match data {
+                true => session.erase(id).await.map(|it| it.map(|it| Some(removing::words(&it)))),
+                false => session.remove_number(id).await.map(|is_gone| is_gone.then_some(None)),
+            }
         });
         match leaves.await.map_err(|_| Refusal::ended())?? {
-            (true, note) => Ok(done(id, note)),
-            (false, _) => Err(no_torrent(key)),
+            Some(note) => Ok(done(id, note)),
+            None => Err(no_torrent(key)),
         }
     }
 
@@ -516,7 +502,8 @@ impl Api {
             Some(dir) => self.admit(dir).await?,
             None => self.config.dir.clone(),
         };
-        let given = adding::open(&mut addition, &self.config.egress).await?;
+        let given =
+            adding::open(&mut addition, &self.config.egress, self.config.allows_local).await?;
         match given {
             Given::Torrent(torrent, bytes) => {
                 let options = adding::options(&self.config.rest, &addition, dir)?.file(bytes);
@@ -532,7 +519,7 @@ impl Api {
                 let options = adding::options(&self.config.rest, &addition, dir)?;
                 let (hash, name) = (adding::hash_of(&link), link.name.clone());
                 if let Ok(listed) = self.find(&Key::Hash(hash.clone())).await {
-                    let (id, name) = (Some(listed.spec.id.0), listed.spec.name);
+                    let (id, name) = (Some(listed.spec.id.0), listed.spec.name.clone());
                     return Ok(Added { id, hash, name, was_there: true });
                 }
                 let was_there = !self.searches.begin(*link, options, addition.files).await?;
@@ -557,7 +544,7 @@ impl Api {
         let Ok(listed) = self.find(&Key::Hash(hash)).await else {
             return Ok(Added { id: None, ..was_there });
         };
-        Ok(Added { id: Some(listed.spec.id.0), name: listed.spec.name, ..was_there })
+        Ok(Added { id: Some(listed.spec.id.0), name: listed.spec.name.clone(), ..was_there })
     }
 }
 
@@ -568,6 +555,20 @@ fn no_torrent(key: &Key) -> Refusal {
 /// What a torrent was done to.
 fn done(id: TorrentId, note: Option<String>) -> Done {
     Done { id: Some(id.0), note }
+}
+
+/// What is seen when those before have looked; none when that is not within a few seconds.
+pub(super) async fn one_at_a_time<T: Send + 'static>(
+    looking: Arc<Semaphore>,
+    look: impl FnOnce() -> Option<T> + Send + 'static,
+) -> Option<T> {
+    let place = tokio::time::timeout(FREE_MAX, looking.acquire_owned()).await.ok()?.ok()?;
+    let look = spawn_blocking(move || {
+        let seen = look();
+        drop(place);
+        seen
+    });
+    tokio::time::timeout(FREE_MAX, look).await.ok()?.ok().flatten()
 }
 
 /// Bytes that are free where this directory is, or is to be.

@@ -14,8 +14,8 @@ impl Roots {
         Self(roots)
     }
 
-    /// The directory that `asked` means, if files may go there. What links on the way lead to is
-    /// what counts. Waits for the disk.
+    /// The directory that `asked` means, if files may go there: where links on the way to it lead
+    /// now, so that nobody makes another place of it later. Waits for the disk.
     ///
     /// # Errors
     /// Why they may not, in words for people.
@@ -27,15 +27,16 @@ impl Roots {
         if has_nul || !asked.is_absolute() || !asked.components().all(is_plain) {
             return Err(format!("{}: a directory is named from / on, without ..", asked.display()));
         }
-        if self.0.is_empty() {
-            return Ok(asked.to_owned());
-        }
         let real = resolved(asked);
-        let is_below = |root: &PathBuf| {
-            real.as_ref().zip(resolved(root)).is_some_and(|(real, root)| real.starts_with(root))
+        if self.0.is_empty() {
+            // Where that is not known, whoever makes it says what is wrong.
+            return Ok(real.unwrap_or_else(|| asked.to_owned()));
+        }
+        let is_below = |real: &PathBuf| {
+            self.0.iter().filter_map(|root| resolved(root)).any(|root| real.starts_with(root))
         };
-        if self.0.iter().any(is_below) {
-            return Ok(asked.to_owned());
+        if let Some(real) = real.filter(is_below) {
+            return Ok(real);
         }
         let roots: Vec<String> = self.0.iter().map(|root| root.display().to_string()).collect();
         Err(format!(
@@ -84,8 +85,14 @@ mod tests {
         std::os::unix::fs::symlink(dir.path().join("later"), root.join("nowhere")).unwrap();
         std::fs::write(root.join("file"), "").unwrap();
         let roots = Roots::new(vec![root.clone()]);
-        for good in [root.clone(), root.join("a/b"), dir.path().join("in/a")] {
-            assert_eq!(roots.admit(&good), Ok(good.clone()));
+        for (good, real) in [
+            (root.clone(), root.clone()),
+            (root.join("a/b"), root.join("a/b")),
+            (dir.path().join("in/a"), root.join("a")),
+        ] {
+            // Whatever becomes of a link, files go where it led when that was looked at.
+            assert_eq!(roots.admit(&good), Ok(real.clone()));
+            assert_eq!(Roots::new(Vec::new()).admit(&good), Ok(real));
         }
         let outside = [&other, &root.join("../other"), &root.join("out"), &root.join("out/a")];
         // Where a link will lead that leads nowhere now, and what is below a file, nobody knows.

@@ -40,6 +40,7 @@ async fn api(dir: &Path) -> Api {
     Api::new(
         session,
         ApiConfig {
+            allows_local: false,
             version: "1",
             dir: downloads.clone(),
             roots: Roots::new(vec![downloads]),
@@ -312,4 +313,119 @@ async fn what_cannot_be_added_is_refused_with_a_reason() {
     }
     assert!(list(&api, None).await.torrents.is_empty());
     api.session().stop().await;
+}
+
+#[tokio::test]
+async fn patches_that_come_at_once_are_all_of_effect() {
+    let home = tempfile::tempdir().unwrap();
+    let api = api(home.path()).await;
+    add(&api, Addition { paused: true, ..addition("one") }).await;
+    until(&api, 1, State::Paused).await;
+    let skip = |number| FilePatch { skip: vec![number], ..FilePatch::default() };
+    let files = |number| api.answer(Request::SetFiles(Key::Id(1), skip(number)));
+    let goal = |patch: Patch| api.answer(Request::Set(Key::Id(1), Box::new(patch)));
+    let (one, other) = tokio::join!(files(1), files(2));
+    one.and(other).unwrap();
+    let ratio = Patch { seed_ratio: Some(2.0), ..Patch::default() };
+    let time = Patch { seed_time_s: Some(60), ..Patch::default() };
+    let (one, other) = tokio::join!(goal(ratio), goal(time));
+    one.and(other).unwrap();
+    let Ok(Answer::Files(files)) = api.answer(Request::Files(Key::Id(1))).await else { panic!() };
+    assert_eq!(files.iter().map(|it| it.wanted).collect::<Vec<_>>(), [false, false]);
+    let shown = show(&api, 1).await;
+    assert_eq!((shown.seed_ratio, shown.seed_time_s), (Some(2.0), Some(60)));
+    api.session().stop().await;
+}
+
+#[tokio::test]
+async fn a_url_leads_into_our_network_only_where_the_settings_say_so() {
+    let home = tempfile::tempdir().unwrap();
+    let api = api(home.path()).await;
+    let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let local = format!("http://{}/x.torrent", server.local_addr().unwrap());
+    for (url, address) in [
+        (&*local, "loopback address 127.0.0.1"),
+        ("http://169.254.169.254/x.torrent", "link-local address 169.254.169.254"),
+        ("http://[fe80::1]/x.torrent", "link-local address fe80::1"),
+        ("http://10.0.0.1/x.torrent", "private address 10.0.0.1"),
+    ] {
+        let addition = Addition { url: Some(url.to_owned()), ..Addition::default() };
+        let refused = api.answer(Request::Add(Box::new(addition))).await.unwrap_err();
+        let why = format!("it leads to the {address}, which is not allowed");
+        assert_eq!(refused.code, Kind::Invalid, "{refused}");
+        assert!(refused.error.starts_with(&why), "{refused}");
+    }
+    let asked = tokio::time::timeout(Duration::from_millis(50), server.accept()).await;
+    assert!(asked.is_err(), "it was asked");
+    api.session().stop().await;
+}
+
+#[tokio::test]
+async fn files_outside_of_the_roots_stay_with_their_torrent() {
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path().join("elsewhere/zeros");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("a"), [0; 20_000]).unwrap();
+    std::fs::write(folder.join("b"), [0; 40_000]).unwrap();
+    let api = api(home.path()).await;
+    // It was told so by somebody who may: the user, at its start.
+    let bytes = BASE64.decode(zeros('1').torrent.unwrap().as_bytes()).unwrap();
+    let torrent = std::sync::Arc::new(crate::metainfo::Torrent::parse(&bytes).unwrap());
+    let options = TorrentOptions::default().use_trackers(false).dir(home.path().join("elsewhere"));
+    api.session().add(torrent, options).await.unwrap();
+    until(&api, 1, State::Seeding).await;
+    let refused = api.answer(Request::Remove(Key::Id(1), true)).await.unwrap_err();
+    assert_eq!(refused.code, Kind::Invalid, "{refused}");
+    assert!(refused.error.contains("is outside of what may be written to"), "{refused}");
+    assert!(folder.join("a").exists() && list(&api, None).await.torrents.len() == 1);
+    api.session().stop().await;
+}
+
+#[tokio::test]
+async fn a_disk_that_hangs_is_looked_at_once_for_its_room() {
+    let looking = std::sync::Arc::new(tokio::sync::Semaphore::new(1));
+    let (thaw, frozen) = std::sync::mpsc::sync_channel::<()>(1);
+    let looks = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
+    let seen = looks.clone();
+    let look = move || {
+        seen.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        frozen.recv().ok().map(|()| 7)
+    };
+    let first = tokio::spawn(desk::one_at_a_time(looking.clone(), look));
+    while looks.load(std::sync::atomic::Ordering::Relaxed) == 0 {
+        tokio::task::yield_now().await;
+    }
+    tokio::time::pause();
+    let others = (0..10).map(|_| {
+        let looks = looks.clone();
+        tokio::spawn(desk::one_at_a_time(looking.clone(), move || {
+            looks.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            Some(8)
+        }))
+    });
+    let others: Vec<_> = others.collect();
+    // Each has begun to wait, of which nothing but time is needed.
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+    }
+    tokio::time::advance(Duration::from_secs(5)).await;
+    for other in others {
+        assert_eq!(other.await.unwrap(), None, "nobody waits for long");
+    }
+    assert_eq!(first.await.unwrap(), None);
+    assert_eq!(
+        looks.load(std::sync::atomic::Ordering::Relaxed),
+        1,
+        "one thread hangs, and no more"
+    );
+    tokio::time::resume();
+    thaw.send(()).unwrap();
+    let free = async {
+        loop {
+            if let Some(free) = desk::one_at_a_time(looking.clone(), || Some(9)).await {
+                return free;
+            }
+        }
+    };
+    assert_eq!(tokio::time::timeout(LIMIT, free).await.unwrap(), 9, "it answers again");
 }

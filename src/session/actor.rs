@@ -28,15 +28,15 @@ use crate::torrent::places::Account;
 use crate::torrent::resources::{Resources, Turn};
 use crate::torrent::seeking::{self, SeekRequest, Seeking};
 use crate::torrent::share::Share;
-use crate::tracker::tiers::MAX_TRACKERS;
 
 use super::absent::Addition;
 use super::answers::Answers;
-use super::claims::{Claims, Taken};
+use super::claims::Claims;
 use super::command::Command;
+use super::doomed::Doomed;
+use super::erasure::Step;
 use super::error::Error;
 use super::homes::Homes;
-use super::listed::{check_labels, check_name};
 use super::listener::{Notice, Registration};
 use super::local::Local;
 use super::member::{Arriving, Facts, Member, RemoveAnswer, Spent};
@@ -111,6 +111,10 @@ pub(super) struct Actor {
     pub(super) downloading: BTreeSet<TorrentId>,
     /// What paths they write.
     pub(super) claims: Claims,
+    /// Whose files are being removed,
+    pub(super) doomed: Doomed,
+    /// and how far that is.
+    pub(super) erasing: JoinSet<Step>,
     /// Whose files are elsewhere than was known.
     pub(super) homes: Homes,
     /// Torrents that are ending, each with whoever waits for that.
@@ -165,6 +169,8 @@ impl Actor {
             linked: BTreeSet::new(),
             downloading: BTreeSet::new(),
             claims: Claims::default(),
+            doomed: Doomed::default(),
+            erasing: JoinSet::new(),
             homes: Homes::default(),
             leaving: JoinSet::new(),
             answers: Answers::default(),
@@ -177,6 +183,8 @@ impl Actor {
             keeping: None,
         };
         actor.list_returning();
+        let to_erase = std::mem::take(&mut actor.returning.to_erase);
+        actor.erase_again(&to_erase);
         (actor, ringing, heads)
     }
 
@@ -208,6 +216,9 @@ impl Actor {
                     if let Ok((id, answer)) = left {
                         self.on_left(id, answer).await;
                     }
+                }
+                Some(Ok(step)) = self.erasing.join_next(), if !self.erasing.is_empty() => {
+                    self.on_erasing(step).await;
                 }
                 Some(order) = self.orders.1.recv() => self.on_order(order),
                 Some((id, torrent)) = self.returning.read.recv() => {
@@ -280,6 +291,7 @@ impl Actor {
             Command::Seek { request, answer } => self.seek(request, answer).await,
             Command::Remove { info_hash, answer } => self.remove(info_hash, answer).await,
             Command::RemoveNumber { id, answer } => self.remove_number(id, answer).await,
+            Command::Erase { id, answer } => self.erase(id, answer),
             Command::List(answer) => {
                 let queue = self.wanted.in_order().filter_map(|spec| self.members.get(&spec.id));
                 let staying = queue.filter(|member| !member.is_leaving);
@@ -287,6 +299,7 @@ impl Actor {
                 let _ = answer.send(listed.collect());
             }
             Command::Look(which, answer) => drop(answer.send(self.listed(which))),
+            Command::LookByHash(hash, answer) => drop(answer.send(self.listed_by_hash(hash))),
             Command::Metadata(id, answer) => self.metadata(id, answer),
             Command::Set { id, setting, answer } => {
                 let _ = answer.send(self.set(id, setting));
@@ -454,45 +467,6 @@ impl Actor {
         let _ = answer.send(Ok(seeking));
     }
 
-    /// Whether a torrent may come in, and with what number; it claims its paths then.
-    fn accept(
-        &mut self,
-        torrent: &Arc<Torrent>,
-        options: &TorrentOptions,
-    ) -> Result<TorrentId, Error> {
-        if self.is_ending {
-            return Err(Error::Ended);
-        }
-        if let Some(name) = self.name_of(torrent.swarm_hashes()) {
-            return Err(Error::Duplicate { name });
-        }
-        if options.extra_trackers.len() > MAX_TRACKERS {
-            let count = options.extra_trackers.len();
-            let why = format!("{count} trackers, where a torrent has {MAX_TRACKERS} at most");
-            return Err(Error::Refused(why));
-        }
-        let names = check_name(options.shown_name.as_deref());
-        check_labels(&options.labels).and(names).map_err(Error::Refused)?;
-        let id = self.wanted.next_id().ok_or(Error::NoNumber)?;
-        self.claim(id, torrent, options)?;
-        Ok(id)
-    }
-
-    /// Claims the paths of a torrent, unless it only sends what is there.
-    pub(super) fn claim(
-        &mut self,
-        id: TorrentId,
-        torrent: &Arc<Torrent>,
-        options: &TorrentOptions,
-    ) -> Result<(), Error> {
-        if options.seed_only {
-            return Ok(());
-        }
-        let dir = std::path::absolute(&options.dir).unwrap_or_else(|_| options.dir.clone());
-        let claimed = self.claims.claim(id, torrent, &dir);
-        claimed.map_err(|Taken { path, owner }| Error::Taken { path: dir.join(path), owner })
-    }
-
     /// Somebody in the local network has a torrent.
     fn on_local_peer(&mut self, LocalPeer { info_hash, address }: LocalPeer) {
         if let Some(dht) = &self.resources.dht {
@@ -505,12 +479,6 @@ impl Actor {
             member.handle.local_peer(address);
         }
         self.local.tell_seeks(info_hash, address);
-    }
-
-    /// The name of the torrent with one of these hashes, if it is there or on its way in.
-    pub(super) fn name_of(&self, hashes: impl IntoIterator<Item = InfoHash>) -> Option<String> {
-        let id = hashes.into_iter().find_map(|hash| self.hashes.get(&hash).copied())?;
-        Some(self.wanted.get(id).map(|spec| spec.name.clone()).unwrap_or_default())
     }
 
     /// A torrent's files are open, or will not be.

@@ -97,6 +97,11 @@ impl Claims {
         owner.home = Some(home.clone());
     }
 
+    /// What it uses at the top of its directory, if it has claimed anything.
+    pub(super) fn tops_of(&self, id: TorrentId) -> HashSet<OsString> {
+        self.owners.get(&id).map(|owner| tops(&owner.torrent)).unwrap_or_default()
+    }
+
     /// The torrent has left.
     pub(super) fn release(&mut self, id: TorrentId) {
         let Some(owner) = self.owners.remove(&id) else { return };

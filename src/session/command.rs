@@ -13,6 +13,7 @@ use crate::torrent::handle::TorrentHandle;
 use crate::torrent::seeking::{SeekRequest, Seeking};
 
 use super::absent::Addition;
+use super::erasure::EraseAnswer;
 use super::error::Error;
 use super::listed::{Listed, Setting};
 use super::member::{AddAnswer, RemoveAnswer};
@@ -31,10 +32,14 @@ pub(super) enum Command {
     Remove { info_hash: InfoHash, answer: RemoveAnswer },
     /// The same, of the torrent of this number.
     RemoveNumber { id: TorrentId, answer: RemoveAnswer },
+    /// The same, with its files.
+    Erase { id: TorrentId, answer: EraseAnswer },
     /// Which torrents are there?
     List(oneshot::Sender<Vec<(InfoHash, TorrentHandle)>>),
     /// What is known of this torrent, or of all?
     Look(Option<TorrentId>, oneshot::Sender<Vec<Listed>>),
+    /// What is known of the torrent that runs under this hash, or would?
+    LookByHash(InfoHash, oneshot::Sender<Option<Listed>>),
     /// The metadata of a torrent that a ledger keeps.
     Metadata(TorrentId, oneshot::Sender<Result<Arc<Torrent>, Error>>),
     /// Set something of a torrent; false when that has no room for an order now.

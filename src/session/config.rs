@@ -54,6 +54,9 @@ pub struct SessionConfig {
     /// Servers of files that torrents or redirects name may lie anywhere, also in our own network
     /// where somebody might be led into it by that.
     pub allow_local_sources: bool,
+    /// Servers of files that are named while it runs may lie there. Not where programs name them,
+    /// which are not for that those who may ask everybody in our network.
+    pub believes_names: bool,
     /// Connections of one torrent to one server of files, 1 to 16.
     pub web_connections: usize,
     /// Limit on what all servers of files together send, in bytes per second, below the download
@@ -166,6 +169,11 @@ impl SessionConfig {
         Self { allow_local_sources: allow, ..self }
     }
 
+    /// Whether servers of files that are named while it runs may lie there.
+    pub fn believes_names(self, believes_names: bool) -> Self {
+        Self { believes_names, ..self }
+    }
+
     /// Connections of one torrent to one server of files.
     pub fn web_connections(self, count: usize) -> Self {
         Self { web_connections: count, ..self }
@@ -223,6 +231,7 @@ impl Default for SessionConfig {
             local_discovery: false,
             port_mapping: false,
             allow_local_sources: false,
+            believes_names: true,
             web_connections: Self::WEB_CONNECTIONS,
             web_limit: None,
             dht: None,

@@ -65,6 +65,18 @@ pub enum Error {
         /// What the other torrent is called.
         owner: String,
     },
+    /// The files of another torrent are being removed from where its own would be.
+    #[error("{name} is being removed with its files from there: add it when that is done")]
+    Doomed {
+        /// What that one is called.
+        name: String,
+    },
+    /// A torrent cannot leave with its files.
+    #[error("{0}")]
+    FilesNeeded(String),
+    /// The disk does not say whose files are whose.
+    #[error("the disk does not answer: nothing was removed")]
+    DiskSilent,
     /// The session has ended and takes no torrents.
     #[error("the session has ended")]
     Ended,

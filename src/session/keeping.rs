@@ -17,6 +17,8 @@ const TALLY_EVERY: Duration = Duration::from_secs(30);
 const TALLY_ALL_IN: u32 = 120;
 /// How long an ending session waits for its ledger.
 const LEDGER_MAX: Duration = Duration::from_secs(5);
+/// How long it waits for what is to be safe before anybody is told goodbye.
+const FLUSH_MAX: Duration = Duration::from_secs(2);
 /// How long others wait for that.
 const KEEP_MAX: Duration = Duration::from_secs(2);
 
@@ -101,6 +103,22 @@ impl Actor {
             if let Some(member) = id.and_then(|id| self.members.get_mut(id)) {
                 member.kept = kept;
             }
+        }
+    }
+
+    /// What was accepted so far is kept, counts apart, unless the disk hangs.
+    pub(super) async fn flush_ledger(&mut self) {
+        let Some(keeping) = self.wanted.keeping() else { return };
+        let written = async {
+            self.wanted.keep().await;
+            if let Err(error) = keeping.flush().await.wait().await {
+                tracing::warn!(%error, "the last changes are not kept yet");
+            }
+        };
+        if timeout(FLUSH_MAX, written).await.is_err() {
+            tracing::warn!(
+                "the state directory does not answer: the last changes are not kept yet"
+            );
         }
     }
 

@@ -1,10 +1,13 @@
 //! How torrents leave their session, one by one or all at its end. Their data stays.
 
-use tokio::sync::oneshot;
+use std::time::Duration;
+
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Duration, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::base::ids::{InfoHash, TorrentId};
+use crate::ledger::task::Answer as Kept;
 use crate::roster::policy::Input;
 use crate::roster::{Flags, Phase, Row};
 
@@ -16,6 +19,11 @@ use super::member::{Arriving, RemoveAnswer};
 use super::slumber;
 use super::wanted::swarm_hashes;
 
+/// How long an ending session takes, unless its devices are waited for: with a second for those who
+/// are being answered, eight seconds.
+const STOP_MAX: Duration = Duration::from_secs(7);
+/// How long of that its torrents have to leave.
+const PART_MAX: Duration = Duration::from_millis(6500);
 /// How long an ending session waits for files that are being opened.
 const ARRIVE_MAX: Duration = Duration::from_secs(3);
 /// How long an ending session waits for directories to be compared.
@@ -42,32 +50,36 @@ impl Actor {
 
     /// Ends a torrent and takes it out, and has the ledger give it up.
     pub(super) async fn remove_number(&mut self, id: TorrentId, answer: RemoveAnswer) {
-        if self.members.get(&id).is_some_and(|member| !member.is_leaving) {
-            let kept = self.wanted.remove(id).await;
-            self.answers.on_removed(id, kept);
-            return self.end(id, answer);
-        }
         let coming = |it: &&mut Arriving| it.facts.id == id;
         match self.arriving.values_mut().find(coming) {
             // As soon as it is here.
-            Some(arriving) if arriving.removal.is_none() => arriving.removal = Some(answer),
-            None if self.returning.absent.contains_key(&id) => {
-                self.remove_absent(id, answer).await;
+            Some(arriving) if arriving.removal.is_none() => {
+                arriving.removal = Some(answer);
+                return;
             }
-            _ => drop(answer.send(Ok(false))),
+            Some(_) => return drop(answer.send(Ok(false))),
+            None => {}
         }
+        let is_here = self.members.get(&id).is_some_and(|member| !member.is_leaving);
+        if is_here || self.returning.absent.contains_key(&id) {
+            let kept = self.wanted.remove(id).await;
+            return self.leave(id, kept, answer);
+        }
+        let _ = answer.send(Ok(false));
     }
 
-    /// Removes one that is not here yet, or cannot be read.
-    async fn remove_absent(&mut self, id: TorrentId, answer: RemoveAnswer) {
+    /// Has one leave that the ledger was asked to give up.
+    pub(super) fn leave(&mut self, id: TorrentId, kept: Option<Kept<()>>, answer: RemoveAnswer) {
+        self.answers.on_removed(id, kept);
+        if self.returning.absent.remove(&id).is_none() {
+            return self.end(id, answer);
+        }
+        // It is not here yet, or cannot be read.
         let mut hashes = self.wanted.get(id).into_iter().flat_map(swarm_hashes);
         let hashes = [hashes.next(), hashes.next()];
-        let kept = self.wanted.remove(id).await;
-        self.returning.absent.remove(&id);
         self.part_with(id);
         hashes.into_iter().flatten().for_each(|hash| self.local.forget(hash));
         self.forget(id, hashes);
-        self.answers.on_removed(id, kept);
         self.answers.on_left(id, answer);
         for caller in self.returning.callers.remove(&id).unwrap_or_default() {
             match caller {
@@ -147,6 +159,7 @@ impl Actor {
                 spec.dir = now;
             }
         });
+        self.told.touch(id);
     }
 
     /// Takes in what comes of those that are looked at, unless the disk hangs.
@@ -179,8 +192,10 @@ impl Actor {
         }
     }
 
-    /// The goodbyes to trackers run side by side, so three seconds are enough for all.
+    /// Ends everything. What was accepted is kept first; then torrents leave, and have what is left
+    /// of the time, unless their devices are waited for.
     pub(super) async fn stop(&mut self, answer: oneshot::Sender<()>) {
+        let begun = Instant::now();
         self.is_ending = true;
         // Whoever has no turn yet opens nothing any more.
         self.turns.close();
@@ -189,6 +204,25 @@ impl Actor {
         while let Ok(order) = self.orders.1.try_recv() {
             self.on_order(order);
         }
+        self.flush_ledger().await;
+        let patience = self.resources.patient.clone();
+        if !in_time(begun + PART_MAX, patience.clone(), self.part()).await {
+            tracing::warn!("what has not ended by now is cut off");
+        }
+        let kept = async {
+            self.keep_all().await;
+            self.end_ledger().await;
+        };
+        if !in_time(begun + STOP_MAX, patience, kept).await {
+            tracing::warn!("the state directory does not answer: the last counts are not kept");
+        }
+        // The one who asked may have gone.
+        let _ = answer.send(());
+    }
+
+    /// Has all torrents leave. The goodbyes to trackers run side by side, so three seconds are
+    /// enough for all.
+    async fn part(&mut self) {
         let mut ends = JoinSet::new();
         if let Some(portmap) = self.outside.portmap().cloned() {
             ends.spawn(async move { portmap.stop().await });
@@ -222,14 +256,60 @@ impl Actor {
             self.look_at(id);
         }
         self.note_whole(&seeds);
+        self.end_erasing().await;
         self.end_homes().await;
         while self.goodbyes.join_next().await.is_some() {}
-        self.keep_all().await;
-        self.end_ledger().await;
         if let Some(dht) = &self.resources.dht {
             dht.stop().await;
         }
-        // The one who asked may have gone.
-        let _ = answer.send(());
+    }
+}
+
+/// Does it, if it is done by then, or however long it takes for as long as there is patience. False
+/// when it is not done.
+async fn in_time(
+    until: Instant,
+    mut patience: watch::Receiver<bool>,
+    work: impl Future<Output = ()>,
+) -> bool {
+    let over = async {
+        sleep_until(until).await;
+        if patience.wait_for(|is_patient| !is_patient).await.is_err() {
+            // Nobody is left to say otherwise.
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = work => true,
+        () = over => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use std::future::pending;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_end_has_its_time_and_patience_has_none() {
+        let begun = Instant::now();
+        let (tell, patience) = watch::channel(false);
+        assert!(in_time(begun + PART_MAX, patience.clone(), async {}).await);
+        assert!(!in_time(begun + PART_MAX, patience.clone(), pending()).await);
+        assert_eq!(begun.elapsed(), PART_MAX);
+        // What is over its time already is done if it takes none.
+        assert!(in_time(begun, patience.clone(), async {}).await);
+        tell.send_replace(true);
+        let long = tokio::time::sleep(Duration::from_secs(1000));
+        assert!(in_time(begun + STOP_MAX, patience.clone(), long).await);
+        let impatient = async {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            tell.send_replace(false);
+        };
+        let again = Instant::now();
+        let (done, ()) = tokio::join!(in_time(again, patience, pending()), impatient);
+        assert_eq!((done, again.elapsed()), (false, Duration::from_secs(5)));
     }
 }

@@ -1,6 +1,7 @@
 //! A torrent as its session lists it, and what of it can be set. Values only.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::base::file_priority::FilePriority;
 use crate::ledger::{Spec, Ways};
@@ -28,6 +29,9 @@ pub enum Setting {
     WantedFiles(Vec<bool>),
     /// How much each file is wanted, likewise.
     FilePriorities(Vec<FilePriority>),
+    /// What is to change of some files, by their position, pad files included; all others stay as
+    /// they are, whoever changes those.
+    SomeFiles(Vec<(usize, FileWish)>),
     /// Whether pieces come in order instead of rarest first.
     Sequential(bool),
     /// Whether the first and the last piece of each wanted file come before all others.
@@ -48,6 +52,10 @@ pub enum Setting {
     ShownName(Option<String>),
     /// When it has seeded enough.
     Seeding(SeedLimits),
+    /// At which ratio it has, whatever is said of the time; at none when none.
+    SeedRatio(Option<f64>),
+    /// After which time, whatever is said of the ratio.
+    SeedTime(Option<Duration>),
     /// Its place in the queue.
     Rank(Rank),
 }
@@ -55,9 +63,34 @@ pub enum Setting {
 impl Setting {
     /// Has the torrent itself to follow it?
     pub(super) fn is_of_torrent(&self) -> bool {
-        let own =
-            matches!(self, Self::Labels(_) | Self::ShownName(_) | Self::Seeding(_) | Self::Rank(_));
-        !own
+        !matches!(
+            self,
+            Self::Labels(_)
+                | Self::ShownName(_)
+                | Self::Seeding(_)
+                | Self::SeedRatio(_)
+                | Self::SeedTime(_)
+                | Self::Rank(_)
+        )
+    }
+}
+
+/// How much a file is wanted from now on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FileWish {
+    /// It is, as urgently as before, or it is not.
+    Wanted(bool),
+    /// So much.
+    Priority(FilePriority),
+}
+
+impl FileWish {
+    /// What it makes of how much the file was wanted before.
+    pub(super) fn over(self, before: FilePriority) -> FilePriority {
+        match self {
+            Self::Wanted(is_wanted) => before.chosen(is_wanted),
+            Self::Priority(priority) => priority,
+        }
     }
 }
 
@@ -65,7 +98,7 @@ impl Setting {
 #[derive(Clone, Debug)]
 pub struct Listed {
     /// What is wanted of it.
-    pub spec: Spec,
+    pub spec: Arc<Spec>,
     /// How lists show it.
     pub row: Row,
     /// To ask and to tell it more; none of one of an earlier run that is not here yet, and of a

@@ -4,6 +4,7 @@
 //! to have one.
 
 mod absent;
+mod accepting;
 mod actor;
 mod answers;
 mod calls;
@@ -11,6 +12,9 @@ mod claims;
 mod command;
 mod config;
 mod dividing;
+mod doomed;
+mod erasing;
+mod erasure;
 pub mod error;
 mod homes;
 mod keeping;
@@ -77,8 +81,9 @@ pub use crate::torrent::options::{
     Allocate, CheckMode, Conduct, NamedBy, SeedLimits, TorrentOptions, WebSeed,
 };
 pub use config::{DhtOptions, SessionConfig};
+pub use erasure::Erasure;
 pub use error::Error;
-pub use listed::{LABEL_LEN_MAX, LABELS_MAX, Listed, NAME_LEN_MAX, Setting};
+pub use listed::{FileWish, LABEL_LEN_MAX, LABELS_MAX, Listed, NAME_LEN_MAX, Setting};
 pub use memory::Memory;
 pub use overlay::Ruled;
 pub use records::{Cleared, KeptRecord, kept_records};
@@ -169,13 +174,12 @@ impl Session {
         let together = together::begun(together.unwrap_or_default(), &config);
         let ruling = Ruling::new(Arc::new(config.rules.clone()));
         let [limiter, up_limiter] = limiters(ruling.limits(&together));
-        let web = web_policy(&config, &limiter);
+        let (web, network) = (web_policy(&config, &limiter), network(&config));
         let egress = config.egress;
         let (registrations, registered) = mpsc::channel(REGISTRATIONS_LEN);
         let port = listening.port;
         let (mut outside, ports) =
             Outside::start(config.port_mapping, &egress, port, udp.port_told());
-        let network = NetworkTiming::by(egress.clone());
         let trackers = UdpClient::over(udp.clone(), mail.tracker, network.retry_udp);
         let peer_id = PeerId::ours(rand::random());
         let announcer = announcer(peer_id, &ports, config.encryption, network, trackers)?;
@@ -311,6 +315,18 @@ impl Session {
         self.ask(|answer| Command::Reach(id, answer)).await.unwrap_or(Err(Error::Ended))
     }
 
+    /// Removes the torrent of this number with its files, wherever they were moved to. None when
+    /// there is none. From when this is called nobody else gets to where the files are until they
+    /// are gone, and where the process ends before that the next one with this ledger goes on.
+    ///
+    /// # Errors
+    /// `FilesNeeded`, `DiskSilent`, `NoMetadata`: nothing was removed. `NotKept`: it has left, but
+    /// may be there at the next start, and its files stay. `Ended`.
+    pub async fn erase(&self, id: TorrentId) -> Result<Option<Erasure>, Error> {
+        let erased = self.ask(|answer| Command::Erase { id, answer }).await;
+        erased.unwrap_or(Err(Error::Ended))
+    }
+
     /// Sets something of a torrent, also of one that only waits. A ledger has it within a second,
     /// or when [`kept`](Self::kept) returns.
     ///
@@ -348,6 +364,12 @@ impl Session {
     /// What is known of a torrent; none when there is none of this number.
     pub async fn find(&self, id: TorrentId) -> Option<Listed> {
         self.ask(|answer| Command::Look(Some(id), answer)).await?.pop()
+    }
+
+    /// The same of the torrent that handshakes know by this hash: the beginning of the other one,
+    /// where it has only that (BEP 52).
+    pub async fn find_by_hash(&self, hash: InfoHash) -> Option<Listed> {
+        self.ask(|answer| Command::LookByHash(hash, answer)).await?
     }
 
     /// The same of all, in the order of the queue; also of those of an earlier run that are not
@@ -461,7 +483,9 @@ impl Session {
     }
 
     /// Ends all torrents side by side; returns when everything is written and recorded and the
-    /// trackers were told, or their three seconds are over. The session takes no more.
+    /// trackers were told, or their three seconds are over, and after seven seconds in any case,
+    /// unless it [is patient](Self::be_patient). What the ledger was given before is written first.
+    /// The session takes no more.
     pub async fn stop(&self) {
         self.ask(Command::Stop).await;
     }
@@ -517,6 +541,7 @@ fn web_policy(config: &SessionConfig, limiter: &Limiter) -> Policy {
     Policy {
         tls: Tls::new(config.egress.policy().authorities.clone()),
         allows_local: config.allow_local_sources,
+        believes_users: config.believes_names,
         connections: config.web_connections.max(1),
         limiter: limit.map(|limit| Arc::new(Limiter::beside(limiter, Some(limit)))),
         ..Policy::default()
@@ -555,6 +580,12 @@ async fn keep_lists(config: &SessionConfig) -> Result<Keeper, Error> {
     std::fs::create_dir_all(state_dir)
         .map_err(|cause| Error::StateDir { path: state_dir.clone(), cause })?;
     Ok(blocklist::start(blocklists.clone(), egress, Some(state_dir)).await?)
+}
+
+/// How trackers are reached.
+fn network(config: &SessionConfig) -> NetworkTiming {
+    let link_local = config.allow_local_sources;
+    NetworkTiming { link_local, ..NetworkTiming::by(config.egress.clone()) }
 }
 
 /// Who announces the torrents of the session.

@@ -59,6 +59,8 @@ pub(super) struct Returning {
     pub notices: Vec<Notice>,
     /// How they are run, beside what is kept of each.
     pub rest: TorrentOptions,
+    /// Others were removed, and their files were to go.
+    pub to_erase: Vec<Spec>,
 }
 
 /// A few bits of a name at the top of a directory.
@@ -103,7 +105,7 @@ pub(super) fn begin(
     knocks: mpsc::Receiver<Box<Incoming>>,
 ) -> Result<((Wanted, Returning), Health), Error> {
     let (ledger, restored) = kept.unzip();
-    let Restored { torrents, troubles, .. } = restored.unwrap_or_default();
+    let Restored { torrents, to_erase, troubles, .. } = restored.unwrap_or_default();
     let next = ledger.as_ref().map_or(Some(TorrentId(1)), Ledger::next_id);
     let keeping = ledger.map(Keeping::start).transpose()?;
     let (tell, read) = mpsc::channel(READ_LEN);
@@ -118,6 +120,7 @@ pub(super) fn begin(
         calls: Calls::new(StdRng::seed_from_u64(rand::random())),
         notices: Vec::new(),
         rest,
+        to_erase,
     };
     let mut wanted = Wanted::new(keeping.clone(), next, together);
     let (now, mut absent) = (Instant::now(), Vec::with_capacity(torrents.len()));

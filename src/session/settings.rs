@@ -6,18 +6,19 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
+use crate::base::file_priority::FilePriority;
 use crate::base::ids::TorrentId;
-use crate::ledger::Spec;
+use crate::ledger::{Selection, Spec};
 use crate::metainfo::Torrent;
 use crate::roster::policy::{Goals, Input};
 use crate::roster::rules::{Overlay, Rest, Switch};
-use crate::torrent::command::{Choice, Command, Order};
+use crate::torrent::command::{Choice, Command, MoveOrder, Order};
 use crate::torrent::options::SeedLimits;
 
 use super::absent::Stage;
 use super::actor::Actor;
 use super::error::Error;
-use super::listed::{Listed, Setting, check_labels, check_name};
+use super::listed::{FileWish, Listed, Setting, check_labels, check_name};
 use super::overlay;
 use super::restoring::read_one;
 use super::together::{SessionSetting, active_max};
@@ -28,35 +29,62 @@ impl Actor {
     pub(super) fn on_order(&mut self, Order { id, command, room, noted }: Order) {
         // One that has ended would never read it.
         let is_here = self.members.get(&id).is_some_and(|member| !member.handle.has_ended());
-        let answer = match is_here {
-            true => self.note(id, &command).inspect(|()| {
+        let answer = if is_here { self.note(id, &command) } else { Ok(()) };
+        match (&answer, command) {
+            (Ok(()), command) if is_here => {
                 room.send(overlay::ruled(self.ruling.of(id), command));
-            }),
-            false => Ok(()),
-        };
-        if let Err(why) = &answer {
-            tracing::warn!(id = id.0, why, "an order is refused");
+            }
+            (Ok(()), _) => {}
+            (Err(why), command) => {
+                tracing::warn!(id = id.0, why, "an order is refused");
+                if let Command::Move(MoveOrder { answer, .. }) = command {
+                    // Whoever gave it may have gone, here and below.
+                    let _ = answer.send(Err(why.clone()));
+                }
+            }
         }
         self.look_at(id);
-        // Whoever gave it may have gone.
         let _ = noted.send(answer);
     }
 
     fn note(&mut self, id: TorrentId, order: &Command) -> Result<(), String> {
+        if let Command::Move(order) = order {
+            self.refuse_move(id, &order.what)?;
+        }
         if let Command::SelectFiles(choice) = order {
-            let count = match (self.members.get(&id), self.wanted.get(id)) {
-                (Some(member), _) => Some(member.facts.files),
-                (None, spec) => spec.and_then(|spec| match (&spec.selection, spec.whole) {
-                    (Some(selection), _) => Some(selection.wanted().count()),
-                    (None, whole) => usize::try_from(whole?.files).ok(),
-                }),
-            };
-            let count = count.ok_or("its files are not known yet")?;
+            let count = self.files_of(id)?;
             if count != choice.count() {
                 return Err(format!("it has {count} files, and not {}", choice.count()));
             }
         }
         self.wanted.note(id, order)
+    }
+
+    /// How many files it has.
+    fn files_of(&self, id: TorrentId) -> Result<usize, String> {
+        let count = match (self.members.get(&id), self.wanted.get(id)) {
+            (Some(member), _) => Some(member.facts.files),
+            (None, spec) => spec.and_then(|spec| match (&spec.selection, spec.whole) {
+                (Some(selection), _) => Some(selection.wanted().count()),
+                (None, whole) => usize::try_from(whole?.files).ok(),
+            }),
+        };
+        count.ok_or_else(|| "its files are not known yet".to_owned())
+    }
+
+    /// The choice of all files that is made of one of some.
+    fn choice_of(&self, id: TorrentId, some: &[(usize, FileWish)]) -> Result<Choice, String> {
+        let count = self.files_of(id)?;
+        let selection = self.wanted.get(id).and_then(|spec| spec.selection.as_ref());
+        let known = selection.into_iter().flat_map(Selection::priorities);
+        let mut files: Vec<FilePriority> = known.take(count).collect();
+        files.resize(count, FilePriority::Normal);
+        for (at, wish) in some {
+            let file = files.get_mut(*at);
+            let file = file.ok_or_else(|| format!("it has {count} files, and none is {at}"))?;
+            *file = wish.over(*file);
+        }
+        Ok(Choice::Priorities(files))
     }
 
     /// Sets something of a torrent. False when that has no room for it now: then nothing is set.
@@ -79,6 +107,9 @@ impl Actor {
             Setting::WantedFiles(wanted) => Command::SelectFiles(Choice::Wanted(wanted)),
             Setting::FilePriorities(priorities) => {
                 Command::SelectFiles(Choice::Priorities(priorities))
+            }
+            Setting::SomeFiles(some) => {
+                Command::SelectFiles(self.choice_of(id, &some).map_err(Error::Refused)?)
             }
             Setting::DownloadLimit(limit) => Command::LimitDown(limit),
             Setting::UploadLimit(limit) => Command::LimitUp(limit),
@@ -168,8 +199,15 @@ impl Actor {
                 self.wanted.lengthen(id, |spec| spec.shown_name = name)?;
                 self.told.touch(id);
             }
-            Setting::Seeding(SeedLimits { ratio, time }) => {
-                self.wanted.change(id, |spec| spec.goals = crate::ledger::Goals { ratio, time });
+            Setting::Seeding(_) | Setting::SeedRatio(_) | Setting::SeedTime(_) => {
+                self.wanted.change(id, |spec| match setting {
+                    Setting::SeedRatio(ratio) => spec.goals.ratio = ratio,
+                    Setting::SeedTime(time) => spec.goals.time = time,
+                    Setting::Seeding(SeedLimits { ratio, time }) => {
+                        spec.goals = crate::ledger::Goals { ratio, time };
+                    }
+                    _ => {}
+                });
                 let before = match (self.members.get(&id), self.returning.absent.get(&id)) {
                     (Some(member), _) => Some(member.facts.before),
                     (None, absent) => absent.filter(|it| it.is_whole).map(|absent| absent.before),
@@ -222,6 +260,12 @@ impl Actor {
         }
     }
 
+    /// The torrent that lists show under this hash.
+    pub(super) fn listed_by_hash(&self, hash: InfoHash) -> Option<Listed> {
+        let spec = self.hashes.get(&hash).and_then(|id| self.wanted.get(*id))?;
+        self.listing(spec)
+    }
+
     /// This torrent, or all in the order of the queue.
     pub(super) fn listed(&self, which: Option<TorrentId>) -> Vec<Listed> {
         match which {
@@ -244,12 +288,20 @@ impl Actor {
         };
         let (hashes, keeping) = (swarm_hashes(spec).collect(), self.wanted.keeping());
         tokio::spawn(async move {
-            let read = match keeping {
-                Some(keeping) => read_one(&keeping, id, hashes).await,
-                None => Some(Err("no ledger keeps it".to_owned())),
+            let mut answer = answer;
+            let read = async {
+                match keeping {
+                    Some(keeping) => read_one(&keeping, id, hashes).await,
+                    None => Some(Err("no ledger keeps it".to_owned())),
+                }
+            };
+            let read = tokio::select! {
+                read = read => read,
+                // Whoever asked has gone: a device that hangs is not waited for.
+                () = answer.closed() => return,
             };
             let read = read.unwrap_or_else(|| Err("it is not known".to_owned()));
-            // Whoever asked may have gone.
+            // They may go at this moment.
             let _ = answer.send(read.map_err(Error::NoMetadata));
         });
     }
@@ -259,19 +311,21 @@ impl Actor {
     pub(super) fn listed_one(&self, id: TorrentId) -> Option<Listed> {
         let spec = self.wanted.get(id)?;
         let leaving = self.members.get(&id).filter(|member| member.is_leaving);
-        let listed = leaving.map(|member| Listed {
-            spec: spec.clone(),
-            row: self.told.row(id),
-            handle: Some(member.handle.clone()),
-            trouble: None,
-            ruled: Overlay::default(),
+        let listed = leaving.and_then(|member| {
+            Some(Listed {
+                spec: self.wanted.shared(id)?,
+                row: self.told.row(id),
+                handle: Some(member.handle.clone()),
+                trouble: None,
+                ruled: Overlay::default(),
+            })
         });
         listed.or_else(|| self.listing(spec))
     }
 
     /// None while it is on its way in or out.
-    fn listing(&self, spec: &Spec) -> Option<Listed> {
-        let (row, spec) = (self.told.row(spec.id), spec.clone());
+    pub(super) fn listing(&self, spec: &Spec) -> Option<Listed> {
+        let (row, spec) = (self.told.row(spec.id), self.wanted.shared(spec.id)?);
         if let Some(absent) = self.returning.absent.get(&spec.id) {
             let (trouble, ruled) = (absent.trouble(), Overlay::default());
             return Some(Listed { spec, row, handle: None, trouble, ruled });

@@ -3,6 +3,7 @@
 
 mod away;
 mod choices;
+mod erased;
 mod kept;
 mod killed;
 mod latent;

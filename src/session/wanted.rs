@@ -32,8 +32,9 @@ pub enum Rank {
 /// The specs of all torrents.
 #[derive(Debug)]
 pub(super) struct Wanted {
-    /// In boxes: a tree that grows at its end has as much free room as it holds.
-    specs: BTreeMap<TorrentId, Box<Spec>>,
+    /// Apart: a tree that grows at its end has as much free room as it holds. Shared with whoever
+    /// lists them: what changes is another one.
+    specs: BTreeMap<TorrentId, Arc<Spec>>,
     queue: BTreeSet<(Place, TorrentId)>,
     /// The number of the next torrent; none when all were used.
     next: Option<TorrentId>,
@@ -90,7 +91,7 @@ impl Wanted {
     pub fn restore(&mut self, spec: Spec) {
         self.queue.insert((spec.place, spec.id));
         self.kept.insert(spec.id);
-        self.specs.insert(spec.id, Box::new(spec));
+        self.specs.insert(spec.id, Arc::new(spec));
     }
 
     /// The number that a new torrent has to have; the same until it is there.
@@ -107,7 +108,7 @@ impl Wanted {
         let behind = Place::between(last, None);
         let spec = spec(id, behind.unwrap_or(Place(0)), torrent, options, now);
         self.queue.insert((spec.place, id));
-        self.specs.insert(id, Box::new(spec));
+        self.specs.insert(id, Arc::new(spec));
         if behind.is_none() {
             self.rank(id, Rank::Last);
         }
@@ -115,7 +116,12 @@ impl Wanted {
 
     /// What is wanted of a torrent.
     pub fn get(&self, id: TorrentId) -> Option<&Spec> {
-        self.specs.get(&id).map(Box::as_ref)
+        self.specs.get(&id).map(Arc::as_ref)
+    }
+
+    /// The same as it is now, to keep.
+    pub fn shared(&self, id: TorrentId) -> Option<Arc<Spec>> {
+        self.specs.get(&id).cloned()
     }
 
     /// All of them, in the order of the queue.
@@ -126,9 +132,9 @@ impl Wanted {
     /// Changes what is wanted of a torrent, but for its place.
     pub fn change(&mut self, id: TorrentId, change: impl FnOnce(&mut Spec)) {
         let Some(spec) = self.specs.get_mut(&id) else { return };
-        let before = self.kept.contains(&id).then(|| spec.clone());
-        change(spec);
-        if before.is_some_and(|before| before != *spec) {
+        let before = spec.clone();
+        change(Arc::make_mut(spec));
+        if self.kept.contains(&id) && before != *spec {
             self.changed.insert(id);
         }
     }
@@ -265,6 +271,20 @@ impl Wanted {
         self.changed.remove(&id);
         let keeping = self.keeping.as_ref().filter(|_| self.kept.remove(&id))?;
         Some(keeping.remove(id).await)
+    }
+
+    /// The same of one whose files are to go as well, of which this was wanted.
+    pub async fn erase(&mut self, spec: Spec) -> Option<Answer<()>> {
+        self.changed.remove(&spec.id);
+        let keeping = self.keeping.as_ref().filter(|_| self.kept.remove(&spec.id))?;
+        Some(keeping.erase(spec).await)
+    }
+
+    /// They are gone, or stay.
+    pub async fn erased(&self, id: TorrentId) {
+        if let Some(keeping) = &self.keeping {
+            keeping.erased(id).await;
+        }
     }
 
     /// Nothing is wanted of a torrent any more.

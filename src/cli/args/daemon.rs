@@ -16,8 +16,8 @@ time. Ask it with driver remote, or by HTTP at /api/v1 (GET /api/v1/openapi.json
 is); who asks by HTTP shows the token, who may open the socket needs none. Torrents go below --dir
 and --root, wherever those who ask want them.
 
-SIGHUP reads the limits, rules and schedules of the settings again, SIGTERM ends it, in seconds where disks answer. Under
-systemd it tells when it is ready, and takes the sockets it is given.";
+SIGHUP reads the limits, rules and schedules of the settings again, SIGTERM ends it within eight
+seconds. Under systemd it tells when it is ready, and takes the sockets it is given.";
 
 /// Options of `daemon`.
 #[derive(Args, Clone, Debug)]

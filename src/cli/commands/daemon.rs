@@ -49,8 +49,11 @@ pub fn run(arguments: &DaemonArgs, common: &Common, book: &Book) -> Outcome {
         )
         .map_err(|error| from_io("cannot tell where downloads go", &error))?;
         let rest = torrent_options(&arguments.options).waits_for_disk(true).checks_room(false);
-        let config = session_config(&arguments.options, common)?;
-        let config = config.ledger(true).restored(rest.clone()).rules(rules(arguments, book));
+        let config = session_config(&arguments.options, common)?
+            .ledger(true)
+            .believes_names(false)
+            .restored(rest.clone())
+            .rules(rules(arguments, book));
         let egress = config.egress.clone();
         let session = Session::start(config).await.map_err(failure)?;
         for trouble in session.troubles() {
@@ -65,6 +68,7 @@ pub fn run(arguments: &DaemonArgs, common: &Common, book: &Book) -> Outcome {
                 dir: dir.clone(),
                 roots: Roots::new(roots),
                 egress,
+                allows_local: arguments.options.allow_local_web_seeds,
                 rest,
                 speaker: speak,
             },
@@ -209,6 +213,10 @@ fn bind(path: &Path) -> Result<UnixListener, Failure> {
         let why = format!("{} is in use: another daemon is asked there", shown(path));
         return Err(Failure::new(Exit::InUse, format!("{why} (--socket chooses another one)")));
     }
+    if !is_socket && path.symlink_metadata().is_ok() {
+        let why = format!("{} is there, and is no socket", shown(path));
+        return Err(Failure::bad_input(format!("{why}: --socket chooses another path")));
+    }
     if is_socket {
         // Where that fails, so does what follows.
         let _ = std::fs::remove_file(path);
@@ -310,4 +318,34 @@ fn tell(state: &[NotifyState<'_>]) {
 
 fn shown(path: &Path) -> String {
     escape(&path.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_socket_is_for_its_owner_and_nobody_takes_that_of_another() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("socket");
+        let names = || std::fs::read_dir(home.path()).unwrap().count();
+        let first = bind(&path).unwrap();
+        let mode = path.metadata().unwrap().permissions().mode();
+        assert_eq!((mode & 0o777, names()), (0o600, 1), "nothing else is left there");
+        let taken = bind(&path).unwrap_err();
+        assert_eq!(taken.exit, Exit::InUse);
+        assert!(taken.to_string().contains("another daemon is asked there"), "{taken}");
+        assert!(UnixStream::connect(&path).is_ok(), "the first one is asked still");
+        // One that was killed leaves its socket.
+        drop(first);
+        assert!(path.exists() && UnixStream::connect(&path).is_err());
+        let _second = bind(&path).unwrap();
+        assert!(UnixStream::connect(&path).is_ok() && names() == 1);
+        // What is no socket is whoever's made it.
+        let file = home.path().join("file");
+        std::fs::write(&file, "kept").unwrap();
+        let refused = bind(&file).unwrap_err();
+        assert!(refused.to_string().contains("is no socket"), "{refused}");
+        assert_eq!((std::fs::read(&file).unwrap(), names()), (b"kept".to_vec(), 2));
+    }
 }

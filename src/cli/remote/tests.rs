@@ -63,6 +63,7 @@ impl Daemon {
         let api = Api::new(
             session.clone(),
             ApiConfig {
+                allows_local: false,
                 version: "1.2.3",
                 dir,
                 roots: Roots::new(vec![home.path().to_owned()]),

@@ -19,7 +19,7 @@ pub(super) async fn started(dir: &Path, max_active: usize) -> Session {
 }
 
 pub(super) async fn specs(session: &Session) -> Vec<Spec> {
-    session.find_all().await.into_iter().map(|listed| listed.spec).collect()
+    session.find_all().await.into_iter().map(|listed| Arc::unwrap_or_clone(listed.spec)).collect()
 }
 
 fn ids(specs: &[Spec]) -> Vec<u32> {

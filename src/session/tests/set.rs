@@ -9,6 +9,7 @@ use crate::net::lsd::{Lsd, LsdCommand};
 use crate::roster::{Flags, Phase};
 use crate::torrent::status::{SourceState, SourceStatus, Status};
 use local::Local;
+use tokio::io::AsyncWriteExt as _;
 
 const CLOSED: Ways =
     Ways { trackers: false, exchange: false, dht: false, lsd: false, web_seeds: false };
@@ -246,4 +247,71 @@ async fn what_is_set_of_all_is_kept_unless_the_next_session_says_otherwise() {
     let session = started(home.path(), 3).await;
     assert_eq!(rates(&session), day);
     session.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_set_of_some_files_and_of_one_goal_leaves_the_others() {
+    let home = tempfile::tempdir().unwrap();
+    let session = started(home.path(), 1).await;
+    let file = |name: &str| format!("d6:lengthi16384e4:pathl1:{name}ee");
+    let files = format!("d5:filesl{}{}{}e4:name1:m", file("a"), file("b"), file("c"));
+    let head = format!("{files}12:piece lengthi16384e6:pieces60:");
+    let info = [head.as_bytes(), &[b'x'; 60], b"e"].concat();
+    let torrent = Arc::new(Torrent::from_info(&info).unwrap());
+    let handle = session.add(torrent, options(home.path())).await.unwrap();
+    let (id, set) = (handle.id(), async |setting| session.set(handle.id(), setting).await);
+    let hour = Some(Duration::from_secs(3600));
+    // Whoever changes one has not heard of what another changes.
+    for setting in [
+        Setting::SomeFiles(vec![(0, FileWish::Priority(FilePriority::High))]),
+        Setting::SomeFiles(vec![(1, FileWish::Wanted(false))]),
+        Setting::SomeFiles(vec![(0, FileWish::Wanted(true)), (2, FileWish::Wanted(true))]),
+        Setting::SeedRatio(Some(2.5)),
+        Setting::SeedTime(hour),
+    ] {
+        set(setting).await.unwrap();
+    }
+    let expected = [FilePriority::High, FilePriority::Off, FilePriority::Normal];
+    when(&handle, "chosen", |status| status.files[..] == expected).await;
+    let refused = set(Setting::SomeFiles(vec![(3, FileWish::Wanted(true))])).await.unwrap_err();
+    assert_eq!(refused.to_string(), "that cannot be set: it has 3 files, and none is 3");
+    let spec = session.find(id).await.unwrap().spec;
+    assert_eq!((spec.goals.ratio, spec.goals.time), (Some(2.5), hour));
+    let chosen: Vec<_> = spec.selection.as_ref().unwrap().priorities().collect();
+    assert_eq!(chosen, expected);
+    set(Setting::SeedRatio(None)).await.unwrap();
+    let spec = session.find(id).await.unwrap().spec;
+    assert_eq!((spec.goals.ratio, spec.goals.time), (None, hour));
+    session.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_accepted_is_on_the_device_before_anybody_is_told_goodbye() {
+    let home = tempfile::tempdir().unwrap();
+    let session = started(home.path(), 1).await;
+    // A tracker that answers once, and then only takes what it is asked.
+    let tracker = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/announce", tracker.local_addr().unwrap());
+    let options = options(home.path()).use_trackers(true).extra_trackers(vec![url]);
+    let handle = session.add(torrent(1), options).await.unwrap();
+    let (mut asked, _) = tracker.accept().await.unwrap();
+    let answer = "d8:intervali1800e5:peers0:e";
+    let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}", answer.len());
+    asked.write_all(format!("{head}\r\n\r\n{answer}").as_bytes()).await.unwrap();
+    when(&handle, "announced", |it| it.trackers.iter().any(|it| it.peers.is_some())).await;
+    let ledger = home.path().join("state").join(crate::ledger::LEDGER);
+    session.set(handle.id(), Setting::Labels(vec!["accepted last".to_owned()])).await.unwrap();
+    let is_kept = || {
+        let bytes = std::fs::read(&ledger).unwrap();
+        bytes.windows(13).any(|it| it == b"accepted last")
+    };
+    // Nobody has waited for that.
+    let (begun, mut stop) = (std::time::Instant::now(), Box::pin(session.stop()));
+    let _goodbye = tokio::select! {
+        goodbye = tracker.accept() => goodbye.unwrap(),
+        () = &mut stop => panic!("the tracker heard nothing"),
+    };
+    assert!(is_kept(), "the tracker heard of the end first");
+    stop.await;
+    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
 }

@@ -196,6 +196,15 @@ async fn a_torrent_leads_into_our_network_only_without_a_query_or_if_the_user_al
     let mut link = rig.dial(&query, NamedBy::Torrent);
     link.is_up().await;
     assert_eq!(rig.fetch(&mut link, run).await, rig.done(run));
+    // Where whoever asks counts as a user, the settings alone decide.
+    for allows_local in [false, true] {
+        let policy = Policy { allows_local, believes_users: false, ..Policy::default() };
+        let rig = Rig::with_policy(single(), policy);
+        let mut link = rig.dial(&plain, NamedBy::User);
+        link.is_up().await;
+        let ended = rig.fetch(&mut link, run).await;
+        assert_eq!(ended == rig.done(run), allows_local, "{ended:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
