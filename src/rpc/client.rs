@@ -221,6 +221,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn no_token_is_shown_by_mistake() {
+        let token = "0123456789abcdef".to_owned();
+        let target = Target::Url { url: "http://127.0.0.1:6880".to_owned(), token: token.clone() };
+        assert_eq!(format!("{target:?}"), "Url(http://127.0.0.1:6880)");
+        let client = Client::new(target).unwrap();
+        assert!(!format!("{client:?}").contains(&token), "{client:?}");
+    }
+
+    #[test]
     fn events_are_taken_when_they_are_whole() {
         let mut buffer = b": hello\n\nid: 1-2\nevent: added\ndata: {\"id\":3}\n".to_vec();
         assert_eq!(take_event(&mut buffer), None);

@@ -25,6 +25,7 @@ use crate::http::origin::{is_by_address, is_for_us, is_foreign};
 use crate::http::token::{Guesses, Token, bearer};
 
 use super::call::{self, Media, Wrong};
+use super::press::Press;
 use super::{metrics, stream};
 
 /// The API as OpenAPI 3.1 has it.
@@ -47,6 +48,7 @@ pub(super) struct Front {
     api: Api,
     hosts: Hosts,
     scales: Scales,
+    press: Press,
     door: mpsc::Sender<Question>,
 }
 
@@ -99,7 +101,8 @@ impl Front {
     pub fn new(api: Api, token: Token, hosts: Hosts) -> Self {
         let (door, questions) = mpsc::channel(QUESTIONS_LEN);
         tokio::spawn(keep_door(token, questions));
-        Self { api, hosts, scales: Scales::new(BODIES_BUDGET), door }
+        let press = Press::start(api.clone(), stream::written);
+        Self { api, hosts, scales: Scales::new(BODIES_BUDGET), press, door }
     }
 
     /// Whether whoever asks may.
@@ -208,7 +211,11 @@ async fn answer(
     {
         let last = headers.get("last-event-id").and_then(|value| value.to_str().ok());
         let since = last.and_then(|text| text.parse::<Mark>().ok()).or(since);
-        return Ok(stream::answer(front.api.clone(), since));
+        return Ok(stream::answer(&front.api, front.press.clone(), since));
+    }
+    if request == Request::List(None) {
+        let list = front.press.list().await.map_err(refused)?;
+        return Ok(([(CONTENT_TYPE, "application/json")], list).into_response());
     }
     front.api.answer(request).await.map(answered).map_err(refused)
 }

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `call` | requests as methods, paths and bodies, both ways; the routes |
 //! | `front` | who may ask: hosts, origins, tokens, bodies; the answers |
+//! | `press` | answers that many ask for, made once |
 //! | `stream` | events as they happen (server-sent events) |
 //! | `metrics` | numbers for Prometheus |
 //! | `secret` | the file that holds the token |
@@ -15,6 +16,7 @@ mod call;
 mod client;
 mod front;
 mod metrics;
+mod press;
 mod secret;
 mod stream;
 #[cfg(test)]
@@ -37,7 +39,7 @@ use front::{Front, Hosts};
 
 /// Connections at once, below the 1024 descriptors that a process usually may have.
 const CONNECTIONS_MAX: usize = 256;
-/// The same on the Unix socket, where all count as one host.
+/// The same on the Unix socket, where each process counts as a host.
 const LOCAL_MAX: usize = 128;
 
 /// A server that is ready to run.

@@ -96,6 +96,29 @@ mod tests {
     }
 
     #[test]
+    fn whoever_is_killed_while_it_makes_one_leaves_no_half_of_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("token");
+        let names = || {
+            let entries = std::fs::read_dir(dir.path()).unwrap();
+            entries.map(|it| it.unwrap().file_name().into_string().unwrap()).collect::<Vec<_>>()
+        };
+        // What it leaves has another name, and is nobody's token.
+        let half = dir.path().join("token.0badcafe.new");
+        std::fs::write(&half, "0123456789abcdef0").unwrap();
+        let made = Secret::at(&path).unwrap();
+        assert_eq!((made.text().len(), names().len()), (32, 2), "{:?}", names());
+        std::fs::remove_file(half).unwrap();
+        // Of many that make one at once, one does, and all have it.
+        std::fs::remove_file(&path).unwrap();
+        let all: Vec<_> = std::thread::scope(|scope| {
+            let makers: Vec<_> = (0..8).map(|_| scope.spawn(|| Secret::at(&path))).collect();
+            makers.into_iter().map(|maker| maker.join().unwrap().unwrap()).collect()
+        });
+        assert!(all.iter().all(|it| *it == all[0]) && names() == ["token"], "{:?}", names());
+    }
+
+    #[test]
     fn what_is_no_token_is_none() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("token");

@@ -11,54 +11,68 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use hyper::body::Frame;
 use serde_json::json;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
-use crate::api::{Answer, Api, Events, Mark, Request};
+use crate::api::{Api, Events, Mark};
+use crate::http::connections::Lasting;
 use crate::roster::Cursor;
+use crate::session::Heads;
+
+use super::press::{News, Press};
 
 /// How often something is sent when nothing happens, so that both ends see that the other is there.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// The answer to who wants to hear what happens after `since`, or from now on.
-pub(super) fn answer(api: Api, since: Option<Mark>) -> Response {
+pub(super) fn answer(api: &Api, press: Press, since: Option<Mark>) -> Response {
     let (send, parts) = mpsc::channel(1);
-    tokio::spawn(tell(api, since, send));
+    tokio::spawn(tell(api.heads(), press, since, send));
     let body = Body::new(Parts(parts));
-    ([(CONTENT_TYPE, "text/event-stream")], body).into_response()
+    let mut answer = ([(CONTENT_TYPE, "text/event-stream")], body).into_response();
+    answer.extensions_mut().insert(Lasting);
+    answer
 }
 
 /// Sends what happens, as fast as it is read, until the reader or the session goes.
-async fn tell(api: Api, since: Option<Mark>, send: mpsc::Sender<Bytes>) {
-    let mut heads = api.heads();
+async fn tell(
+    mut heads: watch::Receiver<Heads>,
+    press: Press,
+    since: Option<Mark>,
+    send: mpsc::Sender<Bytes>,
+) {
     let mut since = since.unwrap_or_else(|| Mark(heads.borrow().events));
     // Headers leave with the first bytes, and a reader that is cut off before the first event knows
     // where to go on.
-    let mut text = format!("id: {since}\n\n");
+    let begin = format!("id: {since}\n\n");
+    if send.send(begin.into()).await.is_err() {
+        return;
+    }
     loop {
-        let Ok(Answer::Events(events)) = api.answer(Request::Events(Some(since))).await else {
-            return;
-        };
-        write(&events, &mut text);
-        since = events.cursor;
         // Nothing is held for a reader that takes its time but what is on its way to it.
-        drop(events);
-        if !text.is_empty() && send.send(std::mem::take(&mut text).into()).await.is_err() {
+        let Some(News { text, next }) = press.news(since).await else { return };
+        since = next;
+        if !text.is_empty() && send.send(text).await.is_err() {
             return;
         }
         let news = heads.wait_for(|heads| heads.events.number > since.0.number);
-        tokio::select! {
+        let is_quiet = tokio::select! {
             news = timeout(KEEP_ALIVE, news) => match news {
-                Ok(Ok(_)) => {}
+                Ok(Ok(_)) => false,
                 Ok(Err(_)) => return,
-                Err(_) => text.push_str(":\n\n"),
+                Err(_) => true,
             },
             () = send.closed() => return,
+        };
+        if is_quiet && send.send(Bytes::from_static(b":\n\n")).await.is_err() {
+            return;
         }
     }
 }
 
-fn write(events: &Events, text: &mut String) {
+/// Events as a stream has them.
+pub(super) fn written(events: &Events) -> String {
+    let mut text = String::new();
     let boot = events.cursor.0.boot;
     if events.has_gap {
         let gap = json!({ "event": "gap", "missed": events.missed });
@@ -74,6 +88,7 @@ fn write(events: &Events, text: &mut String) {
         let name = data["event"].as_str().unwrap_or_default();
         *text += &format!("id: {id}\nevent: {name}\ndata: {data}\n\n");
     }
+    text
 }
 
 /// A body of parts that are still to come.

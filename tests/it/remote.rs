@@ -125,3 +125,81 @@ fn without_a_daemon_it_says_what_to_do() {
     let (code, _, talked) = remote(dir.path(), &["lsit"]);
     assert_eq!(code, Some(2), "{talked}");
 }
+
+#[test]
+fn the_token_is_taken_from_the_environment_and_the_socket_goes_with_its_daemon() {
+    let dir = tempfile::tempdir().expect("a folder for the test");
+    let home = dir.path();
+    let mut running = daemon(home);
+    let output = running.output();
+    let url = output.split("Asked at ").nth(1).and_then(|rest| rest.split("/api").next());
+    let url = url.expect("it says where it is asked");
+    let own = home.join("state/driver/daemon");
+    let token = std::fs::read_to_string(own.join("token")).expect("a token");
+    let elsewhere = home.join("elsewhere");
+    let with = |token: &str| {
+        let mut command = driver(&elsewhere);
+        command.args(["remote", "list", "--url", url]).env("DRIVER_REMOTE_TOKEN", token);
+        let ran = command.output().expect("run driver");
+        (ran.status.code(), String::from_utf8_lossy(&ran.stderr).into_owned())
+    };
+    assert_eq!(with(token.trim()), (Some(0), String::new()));
+    let (code, talked) = with("0123456789abcdef");
+    assert_eq!(code, Some(3), "{talked}");
+    assert!(talked.contains("does not take the token"), "{talked}");
+    // Half a token is none.
+    let (code, talked) = with(&token.trim()[..16]);
+    assert_eq!(code, Some(3), "{talked}");
+    let socket = own.join("socket");
+    assert!(socket.exists());
+    let pid = rustix::process::Pid::from_raw(running.id() as i32).expect("a process");
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
+    assert_eq!(running.wait(LIMIT).code(), Some(0), "{}", running.last_words());
+    assert!(!socket.exists(), "nobody is there");
+}
+
+/// Of the table of threats: bodies of 64 MiB, and as many connections as are let in.
+#[test]
+fn large_bodies_and_many_connections_cost_the_daemon_little_memory() {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpStream;
+    let dir = tempfile::tempdir().expect("a folder for the test");
+    let home = dir.path();
+    let running = daemon(home);
+    let output = running.output();
+    let address = output.split("http://").nth(1).and_then(|rest| rest.split("/api").next());
+    let address = address.expect("it says where it is asked").to_owned();
+    let token = std::fs::read_to_string(home.join("state/driver/daemon/token")).expect("a token");
+    says(home, "list");
+    let before = running.peak_rss_bytes().expect("Linux");
+    let head = |len: usize| {
+        let line = "POST /api/v1/torrents HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n";
+        let kind = "Content-Type: application/json\r\n";
+        format!(
+            "{line}{kind}Authorization: Bearer {}\r\nContent-Length: {len}\r\n\r\n",
+            token.trim()
+        )
+    };
+    // Some are as long as they may be, and never end; one is too long.
+    let mut held = Vec::new();
+    for _ in 0..200 {
+        let mut stream = TcpStream::connect(&address).expect("it listens");
+        stream.write_all(head(20 << 20).as_bytes()).expect("it listens");
+        held.push(stream);
+    }
+    let part = vec![b' '; 19 << 20];
+    for stream in held.iter_mut().rev().take(8) {
+        stream.set_write_timeout(Some(Duration::from_secs(2))).expect("a socket");
+        // Whom there is no room for is told so, and hears no more.
+        let _ = stream.write_all(&part);
+    }
+    let mut long = TcpStream::connect(&address).expect("it listens");
+    let _ = long.write_all(head(64 << 20).as_bytes());
+    let mut answer = [0; 12];
+    long.read_exact(&mut answer).expect("an answer");
+    assert_eq!(&answer, b"HTTP/1.1 413");
+    says(home, "list");
+    let grown = running.peak_rss_bytes().expect("Linux") - before;
+    assert!(grown <= 64 << 20, "{} MiB", grown >> 20);
+    drop(held);
+}

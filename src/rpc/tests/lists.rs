@@ -155,3 +155,46 @@ async fn a_torrent_is_shown_closely() {
     assert_eq!(data.status(), 200, "{data:?}");
     assert_eq!(served.get(&path).await.status(), 404, "it has left");
 }
+
+#[tokio::test]
+async fn the_list_of_all_is_what_it_would_be_if_it_were_made_anew() {
+    let served = Served::start().await;
+    let press = press::Press::start(served.api.clone(), stream::written);
+    let compare = async |count: usize| {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let made: Value = serde_json::from_slice(&press.list().await.unwrap()).unwrap();
+            let anew = served.api.answer(Request::List(None)).await.unwrap();
+            let anew = serde_json::to_value(&anew).unwrap();
+            // Something may have happened in between.
+            if made["cursor"] == anew["cursor"] {
+                assert_eq!(made, anew);
+                assert_eq!(ids(&made).len(), count);
+                return;
+            }
+            assert!(Instant::now() < until, "it never rests");
+        }
+    };
+    compare(0).await;
+    let numbers = [served.add("one").await, served.add("two").await, served.add("three").await];
+    settled(&served).await;
+    compare(3).await;
+    let (one, again) = (press.list().await.unwrap(), press.list().await.unwrap());
+    assert_eq!(one.as_ptr(), again.as_ptr(), "nothing has changed");
+    assert!(one.ends_with(b"\n"));
+    for body in [json!({ "labels": ["linux"] }), json!({ "place": "top" })] {
+        let told = served.say(&format!("PATCH /api/v1/torrents/{}", numbers[2]), &body).await;
+        assert_eq!(told.status(), 200, "{told:?}");
+        compare(3).await;
+    }
+    let first = served.get("/api/v1/torrents").await.json();
+    assert_eq!(ids(&first)[0], u64::from(numbers[2]), "in the order of the queue");
+    let gone = served.ask(&format!("DELETE /api/v1/torrents/{}", numbers[0]), "").await;
+    assert_eq!(gone.status(), 200);
+    compare(2).await;
+    tokio::time::pause();
+    // What nobody asks for is given up, and made again.
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    tokio::time::resume();
+    compare(2).await;
+}

@@ -130,7 +130,8 @@ async fn part(body: &mut Body) -> Option<String> {
 async fn a_reader_that_takes_its_time_has_nothing_queued_for_it() {
     let served = Served::start().await;
     let mut heads = served.api.heads();
-    let mut body = stream::answer(served.api.clone(), None).into_body();
+    let press = press::Press::start(served.api.clone(), stream::written);
+    let mut body = stream::answer(&served.api, press, None).into_body();
     for name in 0..20 {
         served.add(&format!("torrent {name}")).await;
         let known = heads.borrow_and_update().events.number;
@@ -175,7 +176,8 @@ async fn a_reader_that_goes_leaves_nothing_behind() {
 #[tokio::test]
 async fn silence_is_broken_every_fifteen_seconds() {
     let served = Served::start().await;
-    let mut body = stream::answer(served.api.clone(), None).into_body();
+    let press = press::Press::start(served.api.clone(), stream::written);
+    let mut body = stream::answer(&served.api, press, None).into_body();
     assert!(part(&mut body).await.unwrap().starts_with("id: "));
     tokio::time::pause();
     let began = Instant::now();
@@ -211,4 +213,44 @@ async fn our_own_client_hears_them_over_both_doors() {
     let url = format!("http://{}", served.address);
     let wrong = Client::new(Target::Url { url, token: "wrong".to_owned() }).unwrap();
     assert!(matches!(wrong.ask::<Value>(&Request::Session).await, Err(ClientError::Token(_))));
+}
+
+#[tokio::test]
+async fn what_many_want_to_hear_is_asked_for_and_worded_once() {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static WORDED: AtomicU32 = AtomicU32::new(0);
+    let served = Served::start().await;
+    let press = press::Press::start(served.api.clone(), |events| {
+        WORDED.fetch_add(1, Ordering::Relaxed);
+        stream::written(events)
+    });
+    let since = head(&served).await;
+    served.add("one").await;
+    let mut heads = served.api.heads();
+    heads.wait_for(|heads| heads.events.number > since.0.number).await.unwrap();
+    let first = press.news(since).await.unwrap();
+    assert!(std::str::from_utf8(&first.text).unwrap().contains("event: added\n"));
+    // All that is told so far is heard by whoever asks from the same moment.
+    let until = first.next;
+    let known = WORDED.load(Ordering::Relaxed);
+    for _ in 0..20 {
+        let again = press.news(since).await.unwrap();
+        if again.next == until {
+            assert_eq!(again.text, first.text);
+        }
+    }
+    let more = WORDED.load(Ordering::Relaxed) - known;
+    assert!(more < 20, "{more}");
+    // What happens then is told, too, and to nobody twice.
+    let rest = press.news(until).await.unwrap();
+    served.add("two").await;
+    let mut at = rest.next;
+    let mut text = String::new();
+    while !text.contains("event: added\n") {
+        heads.wait_for(|heads| heads.events.number > at.0.number).await.unwrap();
+        let news = press.news(at).await.unwrap();
+        text += std::str::from_utf8(&news.text).unwrap();
+        at = news.next;
+    }
+    assert_eq!(text.matches("event: added\n").count(), 1);
 }
