@@ -4,23 +4,30 @@
 //!
 //! `cargo bench --bench api -- [TORRENTS]`
 
-use std::fs;
+#[path = "many/memory.rs"]
+mod memory;
+#[path = "many/processor.rs"]
+mod processor;
+#[path = "many/torrents.rs"]
+mod torrents;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pigeon::api::{Api, ApiConfig, Roots};
-use pigeon::base::digest::sha1;
 use pigeon::base::ids::TorrentId;
 use pigeon::http::token::Token;
-use pigeon::metainfo::Torrent;
 use pigeon::net::egress::Egress;
 use pigeon::roster::{Cursor, Flags, Phase};
 use pigeon::rpc::Rpc;
-use pigeon::session::{Encryption, Session, SessionConfig, Setting, TorrentOptions};
+use pigeon::session::{Session, Setting, TorrentOptions};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::time::{MissedTickBehavior, interval, sleep};
+
+use memory::anon_kib;
+use processor::cpu_seconds;
 
 const TORRENTS: usize = 10_000;
 const FILE_LEN: usize = 512;
@@ -63,6 +70,7 @@ async fn answer(count: usize) {
         dir: home.path().join("data"),
         roots: Roots::new(Vec::new()),
         egress: Egress::default(),
+        allows_local: false,
         rest: TorrentOptions::default(),
         speaker: |_| String::new(),
     };
@@ -230,17 +238,13 @@ fn tell(name: &str, mut took: Vec<Duration>) {
 
 /// A session that seeds so many, and nobody wants any.
 async fn all_asleep(home: &Path, count: usize) -> Session {
-    let config = SessionConfig::default()
-        .port(0)
-        .encryption(Encryption::Off)
-        .max_active(64)
-        .awake_max(AWAKE)
-        .state_dir(home.join("state"));
+    let config = torrents::config(&home.join("state"), AWAKE);
     let session = Session::start(config).await.expect("a session");
     let options = TorrentOptions::default().dir(home.join("data")).seed_only(true);
     let mut opening = Vec::new();
     for number in 0..count {
-        let torrent = torrent(home, number);
+        let name = format!("some.name.of.a.usual.length.{number:06}");
+        let torrent = torrents::torrent(&home.join("data"), number, &name, FILE_LEN);
         opening.push(session.begin(torrent, options.clone(), None).await);
     }
     for torrent in opening {
@@ -255,31 +259,4 @@ async fn all_asleep(home: &Path, count: usize) -> Session {
         }
         sleep(Duration::from_millis(100)).await;
     }
-}
-
-/// A torrent of one file, which is there.
-fn torrent(home: &Path, number: usize) -> Arc<Torrent> {
-    let content = number.to_le_bytes().repeat(FILE_LEN / size_of::<usize>());
-    let data = home.join("data");
-    fs::create_dir_all(&data).expect("a directory");
-    let name = format!("some.name.of.a.usual.length.{number:06}");
-    fs::write(data.join(&name), &content).expect("room");
-    let len = name.len();
-    let info = format!("d6:lengthi{FILE_LEN}e4:name{len}:{name}12:piece lengthi16384e6:pieces20:");
-    let bytes = [b"d4:info", info.as_bytes(), &sha1(&[&content]), b"ee"].concat();
-    Arc::new(Torrent::parse(&bytes).expect("a torrent"))
-}
-
-fn anon_kib() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").expect("Linux");
-    let line = status.lines().find(|line| line.starts_with("RssAnon")).expect("a line");
-    line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
-}
-
-/// In hundredths, as the system counts.
-fn cpu_seconds() -> f64 {
-    let stat = fs::read_to_string("/proc/self/stat").expect("Linux");
-    let behind_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let ticks = behind_name.split_whitespace().skip(11).take(2);
-    ticks.map(|ticks| ticks.parse::<f64>().expect("a number")).sum::<f64>() / 100.0
 }

@@ -4,17 +4,26 @@
 //!
 //! `cargo bench --bench session -- [TORRENTS]`
 
-use std::fs;
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+#[path = "many/knock.rs"]
+mod knock;
+#[path = "many/memory.rs"]
+mod memory;
+#[path = "many/processor.rs"]
+mod processor;
+#[path = "many/torrents.rs"]
+mod torrents;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pigeon::base::digest::sha1;
 use pigeon::metainfo::Torrent;
 use pigeon::roster::{Cursor, Flags, Phase};
-use pigeon::session::{Encryption, Session, SessionConfig, TorrentOptions};
+use pigeon::session::{Session, TorrentOptions};
+
+use knock::knock;
+use memory::anon_kib;
+use processor::cpu_seconds;
 
 const TORRENTS: usize = 5_000;
 const FILE_LEN: usize = 16_384;
@@ -75,29 +84,14 @@ async fn awake(session: &Session) -> usize {
     listed.changed.iter().filter(|row| !row.flags.has(Flags::ASLEEP)).count()
 }
 
-/// A torrent of one file, which is there.
+/// The torrent of this number, which is there.
 fn torrent(home: &Path, number: usize) -> Arc<Torrent> {
-    let content = number.to_le_bytes().repeat(FILE_LEN / size_of::<usize>());
-    let data = home.join("data");
-    fs::create_dir_all(&data).expect("a directory");
-    let name = format!("{number:06}");
-    let file = data.join(&name);
-    if !file.exists() {
-        fs::write(file, &content).expect("room");
-    }
-    let info = format!("d6:lengthi{FILE_LEN}e4:name6:{name}12:piece lengthi16384e6:pieces20:");
-    let bytes = [b"d4:info", info.as_bytes(), &sha1(&[&content]), b"ee"].concat();
-    Arc::new(Torrent::parse(&bytes).expect("a torrent"))
+    torrents::torrent(&home.join("data"), number, &format!("{number:06}"), FILE_LEN)
 }
 
 /// A session that seeds them all.
 async fn all_complete(home: &Path, torrents: &[Arc<Torrent>]) -> Session {
-    let config = SessionConfig::default()
-        .port(0)
-        .encryption(Encryption::Off)
-        .max_active(64)
-        .awake_max(AWAKE)
-        .state_dir(home.join("state"));
+    let config = torrents::config(&home.join("state"), AWAKE);
     let session = Session::start(config).await.expect("a session");
     let options = TorrentOptions::default().dir(home.join("data")).seed_only(true);
     let mut opening = Vec::new();
@@ -141,18 +135,13 @@ async fn lists(session: &Session) {
 
 /// How soon torrents that sleep answer a handshake.
 fn knocks(port: u16, torrents: &[Arc<Torrent>]) {
-    let knock = |torrent: &Arc<Torrent>| {
-        let hash = torrent.info_hash_v1.expect("a v1 torrent").0;
+    let one = |torrent: &Arc<Torrent>| {
         let begun = Instant::now();
-        let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
-        let id = *b"-XX0001-knockknockkn";
-        let hello = [b"\x13BitTorrent protocol\0\0\0\0\0\0\0\0", &hash[..], &id].concat();
-        stream.write_all(&hello).expect("it listens");
-        stream.read_exact(&mut [0; 68]).expect("an answer");
+        knock(port, torrent).expect("an answer");
         begun.elapsed()
     };
     let last = torrents.len().saturating_sub(LISTS as usize);
-    let took: Vec<_> = torrents[last..].iter().map(knock).collect();
+    let took: Vec<_> = torrents[last..].iter().map(one).collect();
     let longest = took.iter().max().map_or(0.0, |longest| longest.as_secs_f64() * 1e3);
     println!("answer to a knock            {:>9.2} ms, at most {longest:.2}", median_ms(took));
 }
@@ -160,18 +149,4 @@ fn knocks(port: u16, torrents: &[Arc<Torrent>]) {
 fn median_ms(mut took: Vec<Duration>) -> f64 {
     took.sort_unstable();
     took[took.len() / 2].as_secs_f64() * 1e3
-}
-
-fn anon_kib() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").expect("Linux");
-    let line = status.lines().find(|line| line.starts_with("RssAnon")).expect("a line");
-    line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
-}
-
-/// In hundredths, as the system counts.
-fn cpu_seconds() -> f64 {
-    let stat = fs::read_to_string("/proc/self/stat").expect("Linux");
-    let behind_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let ticks = behind_name.split_whitespace().skip(11).take(2);
-    ticks.map(|ticks| ticks.parse::<f64>().expect("a number")).sum::<f64>() / 100.0
 }

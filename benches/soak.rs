@@ -4,26 +4,34 @@
 //! `cargo bench --bench soak -- [MINUTES [TORRENTS]]`: a line a minute, and in the end how the last
 //! third stands to the second one; in the first one caches fill.
 
+#[path = "many/knock.rs"]
+mod knock;
+#[path = "many/memory.rs"]
+mod memory;
+#[path = "many/torrents.rs"]
+mod torrents;
+
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pigeon::base::digest::sha1;
 use pigeon::metainfo::Torrent;
 use pigeon::roster::{Cursor, Flags};
-use pigeon::session::{Encryption, Session, SessionConfig, TorrentOptions};
+use pigeon::session::{Session, TorrentOptions};
 use rand::rngs::SmallRng;
 use rand::seq::IteratorRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 use tokio::runtime::Handle;
 
+use knock::knock;
+use memory::{anon_kib, number};
+use torrents::torrent;
+
 const MINUTES: u64 = 60;
 const TORRENTS: usize = 2_000;
 const FILE_LEN: usize = 65_536;
-const PIECE_LEN: usize = 16_384;
 /// Of those that are there, so many are woken and so many go in each round; as many come.
 const KNOCKS: usize = 10;
 const MOVES: usize = 20;
@@ -107,15 +115,17 @@ impl World {
     /// Half of the torrents are there at first, in files of an earlier run.
     async fn new(home: &Path, count: usize) -> Self {
         let (there, here) = (home.join("origin"), home.join("here"));
-        let torrents: Vec<_> = (0..count).map(|number| torrent(&there, number)).collect();
-        let origin = session(home.join("origin-state").as_path(), 32).await;
+        let torrents: Vec<_> = (0..count)
+            .map(|number| torrent(&there, number, &format!("{number:06}"), FILE_LEN))
+            .collect();
+        let origin = started(&home.join("origin-state"), 32).await;
         let seeding = TorrentOptions::default().dir(there).seed_only(true);
         for torrent in &torrents {
             origin.begin(torrent.clone(), seeding.clone(), None).await;
         }
         let peers = vec![SocketAddr::from(([127, 0, 0, 1], origin.port()))];
         let options = TorrentOptions::default().dir(here).peers(peers);
-        let session = session(home.join("state").as_path(), 8).await;
+        let session = started(&home.join("state"), 8).await;
         let (absent, chance) = ((0..count).collect(), SmallRng::seed_from_u64(1));
         let present = Vec::new();
         let mut world = Self { torrents, present, absent, origin, session, options, chance };
@@ -128,7 +138,8 @@ impl World {
     async fn round(&mut self) {
         self.come(MOVES).await;
         for number in self.present.iter().copied().sample(&mut self.chance, KNOCKS) {
-            knock(self.session.port(), &self.torrents[number]);
+            // Where many knock at once, some are sent away.
+            let _ = knock(self.session.port(), &self.torrents[number]);
         }
         for _ in 0..MOVES {
             let at = self.chance.random_range(0..self.present.len());
@@ -165,48 +176,12 @@ impl World {
     }
 }
 
-async fn session(state: &Path, awake: usize) -> Session {
-    let config = SessionConfig::default()
-        .port(0)
-        .encryption(Encryption::Off)
-        .max_active(64)
-        .awake_max(awake)
-        .state_dir(state.to_owned());
-    Session::start(config).await.expect("a session")
-}
-
-/// A torrent of one file, which is there.
-fn torrent(dir: &Path, number: usize) -> Arc<Torrent> {
-    let content = number.to_le_bytes().repeat(FILE_LEN / size_of::<usize>());
-    fs::create_dir_all(dir).expect("a directory");
-    let name = format!("{number:06}");
-    fs::write(dir.join(&name), &content).expect("room");
-    let hashes: Vec<u8> = content.chunks(PIECE_LEN).flat_map(|piece| sha1(&[piece])).collect();
-    let info = format!(
-        "d6:lengthi{FILE_LEN}e4:name6:{name}12:piece lengthi{PIECE_LEN}e6:pieces{}:",
-        hashes.len()
-    );
-    let bytes = [b"d4:info", info.as_bytes(), &hashes, b"ee"].concat();
-    Arc::new(Torrent::parse(&bytes).expect("a torrent"))
-}
-
-/// Somebody shakes hands, and goes.
-fn knock(port: u16, torrent: &Arc<Torrent>) {
-    let hash = torrent.info_hash_v1.expect("a v1 torrent").0;
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
-    let id = *b"-XX0001-knockknockkn";
-    let hello = [b"\x13BitTorrent protocol\0\0\0\0\0\0\0\0", &hash[..], &id].concat();
-    // Where many knock at once, some are sent away.
-    let _ = stream.write_all(&hello).and_then(|()| stream.read_exact(&mut [0; 68]));
+async fn started(state: &Path, awake: usize) -> Session {
+    Session::start(torrents::config(state, awake)).await.expect("a session")
 }
 
 fn footprint() -> Footprint {
-    let status = fs::read_to_string("/proc/self/status").expect("Linux");
-    let number = |name: &str| {
-        let line = status.lines().find(|line| line.starts_with(name)).expect("a line");
-        line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
-    };
     let descriptors = fs::read_dir("/proc/self/fd").expect("Linux").count() as u64;
     let tasks = Handle::current().metrics().num_alive_tasks() as u64;
-    Footprint { anon_kib: number("RssAnon"), descriptors, threads: number("Threads"), tasks }
+    Footprint { anon_kib: anon_kib(), descriptors, threads: number("Threads"), tasks }
 }
