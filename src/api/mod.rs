@@ -32,6 +32,7 @@ mod torrent;
 mod view;
 mod whole;
 
+pub use crate::session::Heads;
 pub use answer::{Added, Answer, Done, Kind, List, Outcome, Refusal, Search, Standing};
 pub use desk::{Api, ApiConfig, Speaker, Waiting};
 pub use happened::{Events, Happened, What};

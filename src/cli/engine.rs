@@ -160,10 +160,14 @@ pub fn failure(error: session::Error) -> Failure {
         | session::Error::Unknown(_)
         | session::Error::NoMetadata(_)
         | session::Error::NoNumber
+        | session::Error::Away(_)
         | session::Error::Torrent(torrent::Error::Failed(_) | torrent::Error::Ended) => {
             Exit::Unexpected
         }
-        session::Error::Duplicate { .. } | session::Error::Taken { .. } => Exit::InUse,
+        session::Error::Duplicate { .. }
+        | session::Error::Taken { .. }
+        | session::Error::Doomed { .. }
+        | session::Error::FilesNeeded(_) => Exit::InUse,
         session::Error::Ledger(session::LedgerError::Refused(_)) => Exit::InUse,
         session::Error::Ledger(_) | session::Error::NotKept(_) => Exit::Disk,
         session::Error::Refused(_) | session::Error::Torrent(torrent::Error::V2Only) => {
@@ -171,7 +175,9 @@ pub fn failure(error: session::Error) -> Failure {
         }
         session::Error::Disk(disk::Error::InUse { .. })
         | session::Error::Torrent(torrent::Error::Disk(disk::Error::InUse { .. })) => Exit::InUse,
-        session::Error::Disk(_) | session::Error::StateDir { .. } => Exit::Disk,
+        session::Error::Disk(_) | session::Error::DiskSilent | session::Error::StateDir { .. } => {
+            Exit::Disk
+        }
         session::Error::Torrent(torrent::Error::Disk(_)) => Exit::Disk,
     };
     Failure::new(exit, escape(&error.to_string()))

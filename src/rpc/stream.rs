@@ -14,10 +14,9 @@ use serde_json::json;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
-use crate::api::{Api, Events, Mark};
+use crate::api::{Api, Events, Heads, Mark};
 use crate::http::connections::Lasting;
 use crate::roster::Cursor;
-use crate::session::Heads;
 
 use super::press::{News, Press};
 
@@ -79,14 +78,14 @@ pub(super) fn written(events: &Events) -> String {
         let first = events.events.first().map(|happened| happened.number.saturating_sub(1));
         let number = first.unwrap_or(events.cursor.0.number);
         let id = Mark(Cursor { boot, number });
-        *text += &format!("id: {id}\nevent: gap\ndata: {gap}\n\n");
+        text += &format!("id: {id}\nevent: gap\ndata: {gap}\n\n");
     }
     for happened in &events.events {
         let id = Mark(Cursor { boot, number: happened.number });
         // JSON has no line breaks of its own.
         let data = json!(happened);
         let name = data["event"].as_str().unwrap_or_default();
-        *text += &format!("id: {id}\nevent: {name}\ndata: {data}\n\n");
+        text += &format!("id: {id}\nevent: {name}\ndata: {data}\n\n");
     }
     text
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use crate::base::file_priority::FilePriority;
-use crate::base::ids::TorrentId;
+use crate::base::ids::{InfoHash, TorrentId};
 use crate::ledger::{Selection, Spec};
 use crate::metainfo::Torrent;
 use crate::roster::policy::{Goals, Input};

@@ -172,6 +172,7 @@ mod tests {
     fn home() -> Home {
         Home {
             dir: "/b".into(),
+            real: None,
             came_from: vec!["/a".into()],
             folder: Some("new".to_owned()),
             names: [(1, "new/x y".into())].into(),

@@ -59,7 +59,7 @@ async fn is_here(session: &Session, id: u32) -> bool {
 }
 
 async fn spec(session: &Session, id: u32) -> Spec {
-    session.find(TorrentId(id)).await.unwrap().spec
+    Spec::clone(&session.find(TorrentId(id)).await.unwrap().spec)
 }
 
 async fn row(session: &Session, id: u32) -> Row {
