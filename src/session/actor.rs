@@ -584,7 +584,7 @@ impl Actor {
         let (handle, ruling) = (&member.handle, &self.ruling);
         let trouble = || {
             let own = || handle.look(|it| it.trouble().unwrap_or_default().to_owned());
-            ruling.rest_of(spec).unwrap_or_else(own).into()
+            ruling.want_of_room(spec).unwrap_or_else(own).into()
         };
         self.told.apply(row, now_s, trouble);
         let row = if member.is_leaving { member.facts.row(spec, Phase::Stopping) } else { row };

@@ -15,7 +15,7 @@ use crate::disk::Disk;
 use crate::ledger::{Goals, Limits, SessionSpec, Spec};
 use crate::os::zone::offset_at;
 use crate::roster::rules::{
-    Book, Caps, Facts, Input, Overlay, Queue, Rest, Rules, Switch, Verdict, Wall,
+    Book, Caps, Facts, Input, Overlay, Queue, Rest, Rules, Switch, Verdict, Wall, slack,
 };
 use crate::roster::{Flags, Phase, Row};
 use crate::torrent::command::Command;
@@ -25,6 +25,9 @@ use super::space::{Answer, Space};
 /// How often it is looked how much is free, and whether the clock was set: it is no timer that
 /// could be waited for, and stands while the machine sleeps.
 const LOOK_EVERY: Duration = Duration::from_secs(3);
+
+/// Sets of hosts that are kept without a look at who has them.
+const HOSTS_MIN: usize = 256;
 
 /// What rules say of a torrent.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -48,10 +51,14 @@ pub(super) struct Ruling {
     laid: BTreeMap<TorrentId, Overlay>,
     /// Of whom it is another one now.
     pub due: BTreeSet<TorrentId>,
+    /// Those of them that had no room for an order, and are told with the next look.
+    pub late: BTreeSet<TorrentId>,
     /// What schedules say of the alternative limits, until they are switched by hand.
     pub switch: Switch,
     /// Hosts of trackers: most torrents have those of others.
     hosts: BTreeSet<Arc<[Box<str>]>>,
+    /// With so many it is looked which nobody has any more.
+    hosts_max: usize,
     look_at: Instant,
 }
 
@@ -73,8 +80,10 @@ impl Ruling {
             space: Space::default(),
             laid: BTreeMap::new(),
             due: BTreeSet::new(),
+            late: BTreeSet::new(),
             switch: Switch::ByHand,
             hosts: BTreeSet::new(),
+            hosts_max: HOSTS_MIN,
             look_at: Instant::now(),
         }
     }
@@ -82,12 +91,14 @@ impl Ruling {
     /// Waits for what happens by itself. Dropped, it loses nothing.
     pub async fn next(&mut self) -> Happened {
         let wall_at = self.rules.next_timeout();
-        let is_timed = wall_at.is_some() || self.rules.book().needs_space() || !self.due.is_empty();
+        let is_timed = wall_at.is_some()
+            || self.rules.book().needs_space()
+            || !(self.due.is_empty() && self.late.is_empty());
         let wall = wall_at.map(|at| {
             let wait = Duration::from_secs(at.saturating_sub(now().unix_s));
             Instant::now() + wait.min(LOOK_EVERY)
         });
-        let look_at = match self.space.has_new() {
+        let look_at = match self.space.has_new() || !self.due.is_empty() {
             true => Instant::now(),
             false => wall.map_or(self.look_at, |wall| wall.min(self.look_at)),
         };
@@ -102,12 +113,14 @@ impl Ruling {
     /// Takes in the time, and asks devices when that is due.
     pub fn on_time(&mut self, disk: &Arc<Disk>) {
         self.rules.handle(Input::Tick, now());
-        if self.space.has_new() || self.look_at <= Instant::now() {
+        if self.look_at <= Instant::now() {
             self.look_at = Instant::now() + LOOK_EVERY;
+            self.due.append(&mut self.late);
             if self.rules.book().needs_space() {
                 self.space.ask(disk);
             }
         }
+        self.space.ask_new(disk);
     }
 
     /// Other rules hold from now on.
@@ -138,6 +151,7 @@ impl Ruling {
         self.space.forget(id);
         self.laid.remove(&id);
         self.due.remove(&id);
+        self.late.remove(&id);
     }
 
     /// The hosts of these trackers, each once.
@@ -147,7 +161,11 @@ impl Ruling {
         match self.hosts.get(&hosts) {
             Some(known) => known.clone(),
             None => {
-                self.hosts.retain(|hosts| Arc::strong_count(hosts) > 1);
+                // Looked through when there are twice as many, so that it costs each the same.
+                if self.hosts.len() >= self.hosts_max {
+                    self.hosts.retain(|hosts| Arc::strong_count(hosts) > 1);
+                    self.hosts_max = (2 * self.hosts.len()).max(HOSTS_MIN);
+                }
                 self.hosts.insert(hosts.clone());
                 hosts
             }
@@ -156,7 +174,11 @@ impl Ruling {
 
     /// The limits of all torrents that hold now, of which this is wanted.
     pub fn limits(&self, wanted: &SessionSpec) -> Limits {
-        let of = |Caps { down, up }| Limits { down, up };
+        let usual = wanted.limits;
+        let of = |Caps { down, up }| Limits {
+            down: down.unwrap_or(usual.down),
+            up: up.unwrap_or(usual.up),
+        };
         // Who switches them by hand where only schedules name some means those.
         let named = || self.rules.book().schedules.iter().find_map(|it| it.limits).map(of);
         let alternative = match wanted.alternative {
@@ -165,7 +187,7 @@ impl Ruling {
         };
         match self.switch {
             Switch::ByHand if wanted.uses_alternative => alternative,
-            Switch::ByHand | Switch::Off => wanted.limits,
+            Switch::ByHand | Switch::Off => usual,
             Switch::On(None) => alternative,
             Switch::On(Some(caps)) => of(caps),
         }
@@ -180,6 +202,12 @@ impl Ruling {
         }
     }
 
+    /// Why a torrent of which this is wanted is held back for want of room, if it is.
+    pub fn want_of_room(&self, spec: &Spec) -> Option<String> {
+        let is_held = self.of(spec.id)?.rest == Some(Rest::NoRoom) && !spec.paused;
+        self.rest_of(spec).filter(|_| is_held)
+    }
+
     /// Why a torrent of which this is wanted rests by what it was told.
     pub fn rest_of(&self, spec: &Spec) -> Option<String> {
         let book = self.rules.book();
@@ -190,10 +218,13 @@ impl Ruling {
             }
             Rest::NoRoom => {
                 let free = self.rules.facts(spec.id).and_then(|facts| facts.free).unwrap_or(0);
-                let (free, keep) = (size(free), size(book.keep_free.unwrap_or(0)));
-                let dir = spec.dir.display();
+                let keep = book.keep_free.unwrap_or(0);
+                let (dir, has) = (spec.dir.display(), size(free));
+                let goes_on = size(keep.saturating_add(slack(keep)));
                 format!(
-                    "{dir} has {free} free, {keep} are to stay: remove something or lower keep-free"
+                    "{dir} has {has} free, {} are to stay: it goes on with {goes_on}; remove \
+                     something or lower keep-free",
+                    size(keep)
                 )
             }
         })

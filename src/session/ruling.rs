@@ -1,7 +1,6 @@
 //! How rules come to hold of the torrents of a session: facts are told to the rules, and what
 //! follows to the torrents, in orders as users give them but that nobody notes.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::base::ids::TorrentId;
@@ -10,6 +9,9 @@ use crate::roster::rules::{Book, Facts, Input, Moving, Output, Switch};
 
 use super::actor::Actor;
 use super::overlay::{self, Happened, Ruled};
+
+/// Torrents that are told at once what rules make of them: others that ask wait meanwhile.
+const LAID_AT_ONCE: usize = 256;
 
 impl Actor {
     /// Something happened by itself that may matter to rules.
@@ -76,23 +78,27 @@ impl Actor {
         })
     }
 
-    /// Does what follows from rules.
+    /// Does what follows from rules, for some torrents at a time.
     pub(super) fn lay_rules(&mut self) {
-        let mut late = BTreeSet::new();
-        loop {
-            while let Some(output) = self.ruling.rules.poll_output() {
-                match output {
-                    Output::Changed(id) => drop(self.ruling.due.insert(id)),
-                    Output::Switched(switch) => self.switch(switch),
-                }
-            }
-            let Some(id) = self.ruling.due.pop_first() else { break };
+        for _ in 0..LAID_AT_ONCE {
+            self.hear_rules();
+            let Some(id) = self.ruling.due.pop_first() else { return };
             if !self.lay(id) {
                 // It has many orders to read, and is told later.
-                late.insert(id);
+                self.ruling.late.insert(id);
             }
         }
-        self.ruling.due = late;
+        self.hear_rules();
+    }
+
+    /// Takes in what the rules have to say.
+    fn hear_rules(&mut self) {
+        while let Some(output) = self.ruling.rules.poll_output() {
+            match output {
+                Output::Changed(id) => drop(self.ruling.due.insert(id)),
+                Output::Switched(switch) => self.switch(switch),
+            }
+        }
     }
 
     /// Has a torrent follow its overlay. False when it has no room for orders now.

@@ -11,7 +11,7 @@ use crate::base::ids::{InfoHash, TorrentId};
 use crate::ledger::{Selection, Spec};
 use crate::metainfo::Torrent;
 use crate::roster::policy::{Goals, Input};
-use crate::roster::rules::{Overlay, Rest, Switch};
+use crate::roster::rules::{Overlay, Switch};
 use crate::torrent::command::{Choice, Command, MoveOrder, Order};
 use crate::torrent::options::SeedLimits;
 
@@ -332,10 +332,7 @@ impl Actor {
         }
         let member = self.members.get(&spec.id).filter(|member| !member.is_leaving)?;
         let ruled = self.ruling.of(spec.id).cloned().unwrap_or_default();
-        let trouble = match ruled.rest {
-            Some(Rest::NoRoom) => self.ruling.rest_of(&spec).map(Arc::from),
-            _ => None,
-        };
+        let trouble = self.ruling.want_of_room(&spec).map(Arc::from);
         Some(Listed { spec, row, handle: Some(member.handle.clone()), trouble, ruled })
     }
 }

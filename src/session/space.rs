@@ -1,13 +1,16 @@
 //! How many bytes are free on the devices that the files of torrents are on. Each device is asked
-//! every few seconds, aside, by one of its directories; one that hangs has a question under way,
-//! and holds up nobody. Nothing is asked where nobody wants to know.
+//! every few seconds, aside, by one of its directories; one that hangs is not known, and holds up
+//! nobody. Nothing is asked where nobody wants to know.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 use crate::base::ids::TorrentId;
 use crate::disk::{Disk, room_of};
@@ -15,6 +18,13 @@ use crate::roster::rules::Device;
 
 /// Answers that wait for the session; whoever has more waits too.
 const ANSWERS_LEN: usize = 64;
+
+/// Questions under way at once. A disk that hangs holds few of them: the rest asks others.
+const ASKING_MAX: usize = 64;
+/// How long a disk has for its answer.
+const ANSWER_MAX: Duration = Duration::from_secs(10);
+/// Directories that are asked again in each round though their device is known.
+const AGAIN_MAX: usize = 8;
 
 /// What is known of a directory now.
 #[derive(Debug)]
@@ -36,8 +46,13 @@ struct Place {
 pub(super) struct Space {
     places: BTreeMap<Arc<Path>, Place>,
     of: BTreeMap<TorrentId, Arc<Path>>,
-    /// There are directories that nobody has asked yet.
-    has_new: bool,
+    /// Directories that nobody has asked yet.
+    fresh: BTreeSet<Arc<Path>>,
+    /// Questions under way.
+    asking: usize,
+    /// The last one that was asked again though its device was known: what is mounted there may be
+    /// another one now.
+    again: Option<Arc<Path>>,
     tell: mpsc::Sender<Answer>,
     answers: mpsc::Receiver<Answer>,
 }
@@ -46,7 +61,8 @@ impl Default for Space {
     fn default() -> Self {
         let (tell, answers) = mpsc::channel(ANSWERS_LEN);
         let (places, of) = (BTreeMap::new(), BTreeMap::new());
-        Self { places, of, has_new: false, tell, answers }
+        let (fresh, asking, again) = (BTreeSet::new(), 0, None);
+        Self { places, of, fresh, asking, again, tell, answers }
     }
 }
 
@@ -59,8 +75,11 @@ impl Space {
             None => {
                 self.forget(id);
                 let known = self.places.get_key_value(dir).map(|(known, _)| known.clone());
-                self.has_new |= known.is_none();
-                let dir = known.unwrap_or_else(|| dir.into());
+                let dir = known.unwrap_or_else(|| {
+                    let dir: Arc<Path> = dir.into();
+                    self.fresh.insert(dir.clone());
+                    dir
+                });
                 self.of.insert(id, dir.clone());
                 self.places.entry(dir.clone()).or_default().torrents.insert(id);
                 dir
@@ -76,6 +95,7 @@ impl Space {
             place.torrents.remove(&id);
             if place.torrents.is_empty() {
                 self.places.remove(&dir);
+                self.fresh.remove(&dir);
             }
         }
     }
@@ -84,36 +104,70 @@ impl Space {
     pub fn clear(&mut self) {
         self.places.clear();
         self.of.clear();
+        self.fresh.clear();
     }
 
-    /// Are there directories that nobody has asked yet?
+    /// Are there directories that nobody has asked yet, and may they be asked now?
     pub fn has_new(&self) -> bool {
-        self.has_new
+        !self.fresh.is_empty() && self.asking < ASKING_MAX
     }
 
-    /// Asks each device once, and each directory whose device is not known.
+    /// Asks those, as many as may be.
+    pub fn ask_new(&mut self, disk: &Arc<Disk>) {
+        while self.has_new() {
+            let Some(dir) = self.fresh.pop_first() else { return };
+            self.ask_one(&dir, disk);
+        }
+    }
+
+    /// Asks each device once, each directory whose device is not known, and a few of the others
+    /// by turns.
     pub fn ask(&mut self, disk: &Arc<Disk>) {
-        self.has_new = false;
         let asked = self.places.values().filter(|place| place.is_asked);
         let mut asked: BTreeSet<Device> = asked.filter_map(|place| place.device).collect();
-        for (dir, place) in self.places.iter_mut().filter(|(_, place)| !place.is_asked) {
-            if place.device.is_some_and(|device| !asked.insert(device)) {
-                continue;
+        let mut ask = Vec::new();
+        for (dir, place) in self.places.iter().filter(|(_, place)| !place.is_asked) {
+            if place.device.is_none_or(|device| asked.insert(device)) {
+                ask.push(dir.clone());
             }
-            place.is_asked = true;
-            let (dir, disk, tell) = (dir.clone(), disk.clone(), self.tell.clone());
-            tokio::spawn(async move {
-                let leave = disk.leave(&dir).await;
-                let path = dir.clone();
+        }
+        let behind = match &self.again {
+            Some(last) => (Bound::Excluded(last.clone()), Bound::Unbounded),
+            None => (Bound::Unbounded, Bound::Unbounded),
+        };
+        let by_turns: Vec<_> = self.places.range::<Arc<Path>, _>(behind).take(AGAIN_MAX).collect();
+        self.again = by_turns.last().map(|(dir, _)| (*dir).clone());
+        ask.extend(by_turns.into_iter().map(|(dir, _)| dir.clone()));
+        for dir in ask {
+            if self.asking >= ASKING_MAX {
+                return;
+            }
+            self.ask_one(&dir, disk);
+        }
+    }
+
+    /// Asks a directory, unless that is under way.
+    fn ask_one(&mut self, dir: &Arc<Path>, disk: &Arc<Disk>) {
+        let Some(place) = self.places.get_mut(dir).filter(|place| !place.is_asked) else { return };
+        place.is_asked = true;
+        self.asking += 1;
+        self.fresh.remove(dir);
+        let (dir, disk, tell) = (dir.clone(), disk.clone(), self.tell.clone());
+        tokio::spawn(async move {
+            let path = dir.clone();
+            let look = async {
+                let leave = disk.leave(&path).await;
                 let look = spawn_blocking(move || {
                     let _leave = leave;
                     room_of(&path).ok()
                 });
-                let found = look.await.ok().flatten();
-                // The session may have ended.
-                let _ = tell.send(Answer { dir, found }).await;
-            });
-        }
+                look.await.ok().flatten()
+            };
+            // What hangs is not known.
+            let found = timeout(ANSWER_MAX, look).await.ok().flatten();
+            // The session may have ended.
+            let _ = tell.send(Answer { dir, found }).await;
+        });
     }
 
     /// The next answer. Dropped, it loses none.
@@ -123,6 +177,7 @@ impl Space {
 
     /// Takes one in, and names the torrents that are on another device than was known.
     pub fn on_answer(&mut self, answer: &Answer) -> Vec<TorrentId> {
+        self.asking = self.asking.saturating_sub(1);
         // Nobody has files there any more.
         let Some(place) = self.places.get_mut(&answer.dir) else { return Vec::new() };
         place.is_asked = false;
@@ -140,6 +195,22 @@ mod tests {
 
     fn answer(dir: &str, device: Device) -> Answer {
         Answer { dir: Path::new(dir).into(), found: Some((device, Some(1))) }
+    }
+
+    #[test]
+    fn what_is_new_is_asked_once_and_forgotten_with_the_rest() {
+        let mut space = Space::default();
+        space.place(TorrentId(1), Path::new("/d"));
+        assert!(space.has_new());
+        space.asking = ASKING_MAX;
+        assert!(!space.has_new(), "others are asked");
+        space.on_answer(&answer("/elsewhere", 1));
+        assert!(space.has_new());
+        space.clear();
+        assert!(!space.has_new(), "nobody wants to know");
+        space.place(TorrentId(1), Path::new("/d"));
+        space.forget(TorrentId(1));
+        assert!(!space.has_new(), "nobody is there");
     }
 
     #[test]

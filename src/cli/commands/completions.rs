@@ -53,6 +53,27 @@ mod tests {
     }
 
     #[test]
+    fn no_name_of_a_stranger_means_anything_to_bash() {
+        let offered = |typed: &str| {
+            let ask = "driver() { printf '%s\\n' 12 'deb a' 'deb $(touch x)' \"deb'b\" 'deb\\c'; }\n\
+                       COMP_WORDS=(driver remote pause \"$1\") COMP_CWORD=3\n\
+                       _driver_remote driver \"$1\" pause\n\
+                       printf '%s\\n' \"${COMPREPLY[@]}\"\n";
+            let script = script(Shell::Bash) + ask;
+            let ran = std::process::Command::new("bash")
+                .args(["--norc", "-c", &script, "bash", typed])
+                .output()
+                .expect("bash runs");
+            String::from_utf8(ran.stdout).expect("text")
+        };
+        for quote in ["\"deb", "'deb"] {
+            assert_eq!(offered(quote), "12\ndeb a\n", "{quote}");
+        }
+        let escaped = "12\ndeb\\ a\ndeb\\ \\$\\(touch\\ x\\)\ndeb\\'b\ndeb\\\\c\n";
+        assert_eq!(offered("deb"), escaped);
+    }
+
+    #[test]
     fn the_function_of_zsh_runs_once() {
         let script = script(Shell::Zsh);
         assert!(script.starts_with("#compdef driver\n"), "{script}");

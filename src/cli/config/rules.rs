@@ -149,11 +149,11 @@ fn schedule(table: &Table) -> Result<Schedule, String> {
         let known = match key.as_str() {
             "name" => text(value).map(drop),
             "download-limit" => rate(value).map(|down| {
-                caps.down = down;
+                caps.down = Some(down);
                 limits = Some(caps);
             }),
             "upload-limit" => rate(value).map(|up| {
-                caps.up = up;
+                caps.up = Some(up);
                 limits = Some(caps);
             }),
             key => clock.take(key, value).unwrap_or_else(|| Err("there is no such key".to_owned())),
@@ -346,7 +346,7 @@ mod tests {
             },
         };
         let work = Hours { days: 0x1f, from: 8 * 60, to: DAY_MINUTES };
-        let limits = Some(Caps { down: Some(500_000), up: None });
+        let limits = Some(Caps { down: Some(Some(500_000)), up: None });
         let night = Hours { days: Hours::EVERY_DAY, from: 0, to: 6 * 60 };
         let schedules =
             vec![Schedule { hours: work, limits }, Schedule { hours: night, limits: None }];

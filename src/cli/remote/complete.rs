@@ -65,7 +65,7 @@ fn takes(command: &str, before: &[&str]) -> bool {
         "show" | "status" | "why" | "peers" | "files" | "trackers" | "sources" => true,
         "pause" | "resume" | "remove" | "announce" | "top" | "bottom" | "select" | "move" => true,
         "limit" => !before.iter().any(|word| matches!(*word, "down" | "up")),
-        "label" | "rename" => before.is_empty(),
+        "label" | "rename" | "add-peer" | "add-web-seed" => before.is_empty(),
         _ => false,
     }
 }

@@ -73,13 +73,13 @@ pub struct Schedule {
     pub limits: Option<Caps>,
 }
 
-/// Limits in bytes per second; none is none.
+/// Limits in bytes per second: no limit when the inner one is none, the usual one when the outer is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Caps {
     /// On what is received.
-    pub down: Option<u64>,
+    pub down: Option<Option<u64>>,
     /// On what is sent.
-    pub up: Option<u64>,
+    pub up: Option<Option<u64>>,
 }
 
 /// What schedules say of the alternative limits.

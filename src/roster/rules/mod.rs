@@ -130,7 +130,7 @@ const SET_BACK_S: u64 = 60;
 
 /// What a device has to have more than is to stay until downloads go on: a little of that, so that
 /// they do not begin and end with each block.
-fn slack(keep: u64) -> u64 {
+pub fn slack(keep: u64) -> u64 {
     (keep / 8).min(1 << 30)
 }
 

@@ -205,7 +205,7 @@ fn downloads_rest_while_a_device_has_too_little_and_go_on_with_clearly_more() {
 
 #[test]
 fn schedules_switch_and_the_last_one_decides() {
-    let caps = Caps { down: Some(5), up: None };
+    let caps = Caps { down: Some(Some(5)), up: None };
     let schedules = vec![
         Schedule { hours: every_day(8, 18), limits: None },
         Schedule { hours: every_day(12, 13), limits: Some(caps) },

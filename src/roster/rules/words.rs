@@ -64,7 +64,7 @@ impl Book {
                 Some((holds, reason(key, &rule.when, facts, wall, holds)))
             });
             let because = held.filter(|(holds, _)| *holds == matches).map(|(_, words)| words);
-            let later = self.rules.iter().enumerate().skip(at + 1);
+            let later = self.numbered().skip(at + 1);
             let later: Vec<&Then> =
                 later.filter(|(at, _)| is_matching(*at)).map(|(_, it)| &it.then).collect();
             let (mut says, mut overruled) = (Vec::new(), Vec::new());

@@ -151,7 +151,7 @@ async fn free_space_decides_where_a_rule_asks_for_it() {
 async fn a_schedule_holds_until_somebody_switches_by_hand() {
     let home = tempfile::tempdir().unwrap();
     let always = Hours { days: Hours::EVERY_DAY, from: 0, to: 24 * 60 };
-    let limits = Some(Caps { down: Some(11), up: None });
+    let limits = Some(Caps { down: Some(Some(11)), up: None });
     let schedules = vec![Schedule { hours: always, limits }];
     let rules = Book { schedules, ..Book::default() };
     let config = || keeping(home.path(), 2).rules(rules.clone());

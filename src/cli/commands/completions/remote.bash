@@ -5,6 +5,7 @@ _driver_remote() {
     if [[ ${COMP_WORDS[1]} == remote && $COMP_CWORD -gt 2 ]]; then
         cur=${COMP_WORDS[COMP_CWORD]}
         case $cur in
+            # Names come from strangers: within quotes none may hold what the shell reads there.
             [\'\"]*) quote=1 cur=${cur:1} ;;
             *) cur=${cur//\\/} ;;
         esac
@@ -12,6 +13,7 @@ _driver_remote() {
             line=${line%%$'\t'*}
             # Words end at these, quoted or not.
             [[ $line == *[:=]* ]] && continue
+            [[ $quote && $line == *[\'\"\\\$\`\!]* ]] && continue
             [[ $quote ]] || printf -v line %q "$line"
             word+=("$line")
         done < <("$1" remote --complete -- "${COMP_WORDS[@]:2:COMP_CWORD-2}" "$cur" 2>/dev/null)
