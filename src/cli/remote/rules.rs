@@ -3,13 +3,13 @@
 use serde_json::json;
 
 use crate::api::{Fate, Key, Request, RuleFacts, Ruled, Torrent};
-use crate::base::units::size;
+use crate::base::units::{rate, size};
 use crate::cli::args::{RemoteArgs, RemoteCommand};
 use crate::cli::catalogue::ask;
 use crate::cli::escape::{escape, json};
 use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::os::zone::offset_at;
-use crate::roster::rules::{Book, Facts, Rule, Wall, conditions, effects};
+use crate::roster::rules::{Book, Caps, Facts, Rule, Wall, conditions, effects};
 
 use super::asking::{Remote, Voice};
 use super::names::Meant;
@@ -140,10 +140,7 @@ fn understood(book: &Book) -> String {
     }
     for (at, schedule) in book.schedules.iter().enumerate() {
         let limits = match schedule.limits {
-            Some(caps) => {
-                let caps = crate::api::Limits { down: caps.down, up: caps.up };
-                super::screens::limits(caps)
-            }
+            Some(Caps { down, up }) => format!("down {}   up {}", capped(down), capped(up)),
             None => "as they are set".to_owned(),
         };
         let (number, hours) = (at + 1, schedule.hours);
@@ -153,6 +150,15 @@ fn understood(book: &Book) -> String {
         Some(keep) => screen + &format!("keep-free: {} on each device\n", size(keep)),
         None if screen.is_empty() => "the config file has no rules\n".to_owned(),
         None => screen,
+    }
+}
+
+/// What a schedule says of one direction.
+fn capped(cap: Option<Option<u64>>) -> String {
+    match cap {
+        Some(Some(limit)) => rate(limit),
+        Some(None) => "unlimited".to_owned(),
+        None => "as usual".to_owned(),
     }
 }
 
