@@ -50,7 +50,7 @@ pub(super) async fn api(home: &TempDir) -> (Api, PathBuf) {
         SessionConfig::default().listen(false).ledger(true).state_dir(home.path().join("state"));
     let session = Session::start(config).await.unwrap();
     let config = ApiConfig {
-        allows_local: true,
+        allows_local: false,
         version: "1.2.3",
         dir: root.clone(),
         roots: Roots::new(vec![root.clone()]),

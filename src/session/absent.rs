@@ -80,6 +80,11 @@ impl Absent {
         }
     }
 
+    /// Will it be here, sooner or later?
+    pub fn is_coming(&self) -> bool {
+        !matches!(self.stage, Stage::Lost(_))
+    }
+
     /// How it is listed.
     pub fn row(&self, spec: &Spec) -> Row {
         let (whole, is_lost) = (spec.whole.filter(|_| self.is_whole), self.trouble().is_some());

@@ -12,7 +12,7 @@ use crate::roster::Phase;
 use crate::roster::policy::Input;
 use crate::torrent::incoming::Incoming;
 
-use super::absent::{Addition, Caller, Stage};
+use super::absent::{Absent, Addition, Caller, Stage};
 use super::actor::{Actor, unix_now};
 use super::claims::tops;
 use super::error::Error;
@@ -52,9 +52,11 @@ impl Actor {
             let Some(absent) = self.returning.absent.get(&spec.id) else { continue };
             let row = absent.row(spec);
             self.told.list(row);
+            if absent.is_coming() {
+                self.returning.tops.insert((top_bits(spec.name.as_bytes()), spec.id));
+            }
             if absent.is_whole {
                 hashes.extend(swarm_hashes(spec));
-                self.returning.tops.insert((top_bits(spec.name.as_bytes()), spec.id));
                 let errand = spec.whole.map(|whole| self.errand(spec, whole));
                 if errand.is_some_and(|errand| errand != Errand::Nothing) {
                     self.returning.calls.push(spec.id, now);
@@ -212,7 +214,9 @@ impl Actor {
             let all = (bits, TorrentId(0))..=(bits, TorrentId(u32::MAX));
             let mut ids = self.returning.tops.range(all).map(|(_, id)| *id);
             ids.find(|id| {
-                self.wanted.get(*id).is_some_and(|spec| spec.dir == dir && !spec.seed_only)
+                let is_coming = self.returning.absent.get(id).is_some_and(Absent::is_coming);
+                let spec = self.wanted.get(*id).filter(|_| is_coming);
+                spec.is_some_and(|spec| spec.dir == dir && !spec.seed_only)
             })
         };
         tops(torrent).iter().find_map(of_name)

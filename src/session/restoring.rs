@@ -44,7 +44,7 @@ pub(super) struct Returning {
     pub absent: BTreeMap<TorrentId, Absent>,
     /// Those of them that are there twice.
     pub twins: BTreeSet<TorrentId>,
-    /// The latent ones by what stands in their directories, in few bits of it.
+    /// Those that will be here by what stands in their directories, in few bits of it.
     pub tops: BTreeSet<(u32, TorrentId)>,
     /// Their metadata comes here, also that of who is called.
     pub read: mpsc::Receiver<(TorrentId, Read)>,

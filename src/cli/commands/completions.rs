@@ -39,6 +39,8 @@ const ZSH_END: &str = "\nif [ \"$funcstack[1]\" = \"_driver\" ]; then\n";
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
 
     #[test]
@@ -59,9 +61,12 @@ mod tests {
                        COMP_WORDS=(driver remote pause \"$1\") COMP_CWORD=3\n\
                        _driver_remote driver \"$1\" pause\n\
                        printf '%s\\n' \"${COMPREPLY[@]}\"\n";
-            let script = script(Shell::Bash) + ask;
+            let mut file = tempfile::NamedTempFile::new().expect("a file for the script");
+            file.write_all((script(Shell::Bash) + ask).as_bytes()).expect("write the script");
             let ran = std::process::Command::new("bash")
-                .args(["--norc", "-c", &script, "bash", typed])
+                .arg("--norc")
+                .arg(file.path())
+                .arg(typed)
                 .output()
                 .expect("bash runs");
             String::from_utf8(ran.stdout).expect("text")

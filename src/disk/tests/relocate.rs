@@ -427,7 +427,7 @@ fn space_is_wanted_for_what_is_still_to_be_fetched_too() {
     let what = Relocation::Dir(small.0.clone());
     let before = names(&world.path(""));
     let refused = relocate(&world, &what).unwrap_err().to_string();
-    let words = "small: 3.0 MiB needed (2.9 MiB of it still to be fetched), 2.0 MiB free: nothing";
+    let words = "small: 3.0 MiB needed (2.9 MiB of it still to be fetched), 2.0 MiB free; nothing";
     assert!(refused.contains(words), "{refused}");
     // The same while it runs.
     let (running, _) = world.resume();

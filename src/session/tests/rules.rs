@@ -123,8 +123,10 @@ async fn downloads_rest_while_less_is_free_than_is_to_stay_and_go_on_by_themselv
     let listed = phase(Phase::DiskTrouble).await;
     assert_eq!(handle.state(), State::Paused);
     let trouble = listed.trouble.unwrap().to_string();
-    let (dir, rest) =
-        (home.path().join("data"), "are to stay: remove something or lower keep-free");
+    let (dir, rest) = (
+        home.path().join("data"),
+        "are to stay: it goes on with 1.0 EiB; remove something or lower keep-free",
+    );
     assert!(trouble.starts_with(&format!("{} has ", dir.display())), "{trouble}");
     assert!(trouble.ends_with(&format!(" free, 1.0 EiB {rest}")), "{trouble}");
     assert!(!listed.spec.paused);

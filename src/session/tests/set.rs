@@ -9,7 +9,7 @@ use crate::net::lsd::{Lsd, LsdCommand};
 use crate::roster::{Flags, Phase};
 use crate::torrent::status::{SourceState, SourceStatus, Status};
 use local::Local;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 const CLOSED: Ways =
     Ways { trackers: false, exchange: false, dht: false, lsd: false, web_seeds: false };
@@ -289,15 +289,26 @@ async fn what_is_set_of_some_files_and_of_one_goal_leaves_the_others() {
 async fn what_was_accepted_is_on_the_device_before_anybody_is_told_goodbye() {
     let home = tempfile::tempdir().unwrap();
     let session = started(home.path(), 1).await;
-    // A tracker that answers once, and then only takes what it is asked.
+    // A tracker that answers whoever does not say goodbye, and then nobody.
     let tracker = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/announce", tracker.local_addr().unwrap());
+    let (tell, goodbye) = tokio::sync::oneshot::channel();
+    let _tracker = tokio::spawn(async move {
+        loop {
+            let (mut asked, _) = tracker.accept().await.unwrap();
+            let mut request = vec![0; 4096];
+            let len = asked.read(&mut request).await.unwrap();
+            if String::from_utf8_lossy(&request[..len]).contains("event=stopped") {
+                break drop(tell.send(asked));
+            }
+            let answer = "d8:intervali1800e5:peers0:e";
+            let head = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: ";
+            let answer = format!("{head}{}\r\n\r\n{answer}", answer.len());
+            asked.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
     let options = options(home.path()).use_trackers(true).extra_trackers(vec![url]);
     let handle = session.add(torrent(1), options).await.unwrap();
-    let (mut asked, _) = tracker.accept().await.unwrap();
-    let answer = "d8:intervali1800e5:peers0:e";
-    let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}", answer.len());
-    asked.write_all(format!("{head}\r\n\r\n{answer}").as_bytes()).await.unwrap();
     when(&handle, "announced", |it| it.trackers.iter().any(|it| it.peers.is_some())).await;
     let ledger = home.path().join("state").join(crate::ledger::LEDGER);
     session.set(handle.id(), Setting::Labels(vec!["accepted last".to_owned()])).await.unwrap();
@@ -308,7 +319,7 @@ async fn what_was_accepted_is_on_the_device_before_anybody_is_told_goodbye() {
     // Nobody has waited for that.
     let (begun, mut stop) = (std::time::Instant::now(), Box::pin(session.stop()));
     let _goodbye = tokio::select! {
-        goodbye = tracker.accept() => goodbye.unwrap(),
+        goodbye = goodbye => goodbye.unwrap(),
         () = &mut stop => panic!("the tracker heard nothing"),
     };
     assert!(is_kept(), "the tracker heard of the end first");
