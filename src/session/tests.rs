@@ -12,6 +12,7 @@ mod rules;
 mod searches;
 mod set;
 mod slumber;
+mod verified;
 
 use std::net::SocketAddr;
 use std::path::Path;

@@ -86,6 +86,8 @@ pub(super) struct Actor {
     pub gone: Option<Gone>,
     /// Its files are to be moved: the torrent lets go of everything.
     pub move_order: Option<MoveOrder>,
+    /// All of it is to be looked at: likewise.
+    pub verifies: bool,
     /// It sleeps as soon as it has nothing to do.
     pub is_to_sleep: bool,
     /// It slept, and was complete before that.
@@ -119,6 +121,8 @@ pub(super) struct Rested {
     pub gone: Option<Gone>,
     /// Likewise.
     pub move_order: Option<MoveOrder>,
+    /// Likewise, or beside that.
+    pub verifies: bool,
     /// Likewise, with what goes on.
     pub dormant: Option<Box<Dormant>>,
     /// What it is to be told when it runs again.
@@ -141,7 +145,7 @@ impl Actor {
         let mut disk_events = Vec::with_capacity(DISK_EVENTS_BATCH);
         let last = loop {
             self.carry_out();
-            if self.gone.is_some() || self.move_order.is_some() {
+            if self.gone.is_some() || self.move_order.is_some() || self.verifies {
                 break Some(Command::Finish);
             }
             if self.rests_when_it_can() && self.may_sleep() {
@@ -245,10 +249,11 @@ impl Actor {
         let known = Box::new(self.swarm.acquaintances());
         let ends = Ends { known, waits, ..Ends::new(commands, incoming, status, news, share) };
         let ends = Box::new(ends);
-        let Self { gone, move_order, disk_events: closing, trackers, seats, .. } = self;
+        let Self { gone, move_order, verifies, trackers, seats, .. } = self;
+        let closing = self.disk_events;
         let dormant = Dormant { trackers, seats, reserved: None, closing: None, is_paused };
         let dormant = sleeps.then(|| Box::new(dormant));
-        (ends, Rested { wish, gone, move_order, dormant, orders, closing })
+        (ends, Rested { wish, gone, move_order, verifies, dormant, orders, closing })
     }
 
     /// Notes what a link says; conclusions are drawn once a batch.
@@ -473,6 +478,7 @@ impl Actor {
             Command::Move(order) => self.consider_move(order),
             Command::SelectFiles(choice) => self.select(choice),
             Command::Conduct(conduct) => self.follow(conduct, parts),
+            Command::Verify => self.verifies = self.torrent.is_judged(),
             Command::Sleep => self.is_to_sleep = true,
             Command::Stop(_) | Command::Finish | Command::Start { .. } => {}
         }

@@ -58,6 +58,7 @@ const LET_GO: Duration = Duration::from_secs(10);
 /// for the disk, aside.
 pub(super) async fn find_at_rest(parts: &Parts) -> Option<AtRest> {
     let may_sleep = parts.options.check == CheckMode::Resume
+        && !parts.verifies
         && parts.options.found.is_empty()
         // Whom the user names is dialled.
         && parts.options.peers.is_empty()

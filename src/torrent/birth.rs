@@ -89,6 +89,7 @@ pub(super) fn actor(
         is_looking: false,
         gone: None,
         move_order: None,
+        verifies: false,
         is_to_sleep: false,
         has_slept,
         knocks: ends.knocks,

@@ -37,6 +37,9 @@ pub(super) enum Checked {
         /// What of it was not looked at.
         trusted: Bitfield,
     },
+    /// It was to verify everything, and is to rest instead, as the orders say; how far it was is
+    /// kept.
+    Paused,
     Stopped,
 }
 
@@ -60,7 +63,6 @@ pub(super) async fn check(
     let mut keeping: Option<JoinHandle<()>> = None;
     let mut tick = interval(SHOW_EVERY);
     let mut kept = interval_at((Instant::now() + KEEP_EVERY).into(), KEEP_EVERY);
-    let total = parts.torrent.total_size();
     let mut pace = Pace::new(Instant::now());
     loop {
         tokio::select! {
@@ -82,20 +84,21 @@ pub(super) async fn check(
                     keeping = Some(plan.keep(store, &progress));
                 }
             }
-            _ = tick.tick() => ends.status.change(|status| {
-                status.checked_bytes = progress.bytes();
-                status.check_rate = pace.on_done(progress.bytes().0, Instant::now());
-                status.check_waits = progress.is_waiting();
-                status.wanted_bytes = total;
-                status.piece_count = parts.layout.piece_count();
-                status.listen_port = parts.resources.ports.listen();
-            }),
+            _ = tick.tick() => show(parts, ends, &progress, &mut pace),
             command = ends.commands.recv() => match command {
                 Some(Command::Stop(answer)) => {
                     progress.cancel();
                     let ended = end(work, keeping, || plan.keep(store, &progress));
                     ends.end_after(ended, answer).await;
                     return Checked::Stopped;
+                }
+                // It does.
+                Some(Command::Verify) if parts.verifies => {}
+                Some(Command::Pause) if parts.verifies => {
+                    parked::keep(early, Command::Pause);
+                    progress.cancel();
+                    end(work, keeping, || plan.keep(store, &progress)).await;
+                    return Checked::Paused;
                 }
                 Some(order) => parked::keep(early, order),
                 None => {
@@ -105,6 +108,19 @@ pub(super) async fn check(
             },
         }
     }
+}
+
+/// Shows how far it is.
+fn show(parts: &Parts, ends: &Ends, progress: &CheckProgress, pace: &mut Pace) {
+    let total = parts.torrent.total_size();
+    ends.status.change(|status| {
+        status.checked_bytes = progress.bytes();
+        status.check_rate = pace.on_done(progress.bytes().0, Instant::now());
+        status.check_waits = progress.is_waiting();
+        status.wanted_bytes = total;
+        status.piece_count = parts.layout.piece_count();
+        status.listen_port = parts.resources.ports.listen();
+    });
 }
 
 /// Waits until a check that was cancelled has ended, and has it kept how far it is. A disk that
@@ -157,7 +173,7 @@ impl Plan {
         let survey = store.survey();
         let anything = survey.final_count + survey.part_count > 0;
         let recorded = store.record_state() == RecordState::Loaded;
-        if parts.options.check != CheckMode::Resume || !recorded {
+        if parts.verifies || parts.options.check != CheckMode::Resume || !recorded {
             return Self { is_needed: anything, trusted: none.clone(), skipped: none };
         }
         let (trusted, recorded) = (store.trusted(), store.recorded());

@@ -72,6 +72,8 @@ pub enum Command {
     Move(MoveOrder),
     /// Change which files are wanted, and how much.
     SelectFiles(Choice),
+    /// Read and hash everything again: what is wrong is lost.
+    Verify,
     /// Behave so from now on.
     Conduct(Conduct),
     /// End: flush, record, announce `stopped`; answered when all is done.

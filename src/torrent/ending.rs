@@ -25,8 +25,8 @@ const SHOW_EVERY: Duration = Duration::from_millis(250);
 impl Actor {
     /// Ends everything that runs.
     pub(super) async fn end(&mut self) {
-        // One that is moved keeps its place in the queue.
-        if self.move_order.is_none() {
+        // One that is moved or looked at keeps its place in the queue.
+        if self.move_order.is_none() && !self.verifies {
             self.publisher.set_stopping();
         }
         self.publish();

@@ -306,6 +306,12 @@ impl TorrentHandle {
         self.set(Command::SelectFiles(Choice::Priorities(priorities))).await;
     }
 
+    /// Has everything read and hashed again, whatever it is doing: what is wrong is lost, and
+    /// fetched again. A pause ends that early.
+    pub async fn verify(&self) {
+        self.tell(Command::Verify).await;
+    }
+
     /// Ends the torrent; returns when everything is written and recorded and the trackers
     /// were told, or their three seconds are over.
     pub async fn stop(&self) {

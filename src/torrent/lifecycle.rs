@@ -32,6 +32,7 @@ use super::resources::{Entry, Resources, Turn};
 use super::running::{Ran, run};
 use super::seeking::Contacts;
 use super::status::{State, Status, missing_words};
+use super::verifying::{await_closed, verify_at_rest};
 use super::wish::Wish;
 
 /// Orders that wait for the actor; whoever gives more waits too.
@@ -75,6 +76,7 @@ pub async fn start(
         uploaded_before_bytes,
         record: record.map(OnceLock::from).unwrap_or_default(),
         so_far: SoFar::nothing(),
+        verifies: false,
     });
     let (first, seen) = match begin(&parts, turn).await {
         Ok(first) => first,
@@ -199,6 +201,8 @@ enum Next {
     Sleep(Box<Dormant>),
     /// Have its files moved, as soon as the disk workers have let go of them, and open them there.
     Move(Box<MoveOrder>, Option<mpsc::Receiver<DiskEvent>>),
+    /// Have all of it looked at, as soon as the disk workers have let go of its files.
+    Verify(mpsc::Receiver<DiskEvent>),
     /// Wait until its disk is there, and open its files; what became of it, if it was.
     Away { gone: Option<Box<Gone>>, why: String },
     /// Show why it cannot go on.
@@ -228,6 +232,11 @@ async fn live(mut parts: Box<Parts>, first: Next, mut ends: Box<Ends>) {
         if !matches!(next, Next::Run(_) | Next::Open(_) | Next::Sleep(_)) {
             parts.wish.take_all(&ends.status, &mut early);
         }
+        // What was ordered of one that did not run.
+        if !matches!(next, Next::Sleep(_)) {
+            // Where no piece has a hash there is nothing to look at.
+            parts.verifies |= parked::take_verify(&mut early) && parts.torrent.is_judged();
+        }
         // What is done only now and then is in boxes: most of its life a torrent only waits.
         let step = match next {
             Next::Wait(waiting) => Box::pin(wait(&mut parts, &mut ends, waiting, &mut early)).await,
@@ -235,6 +244,10 @@ async fn live(mut parts: Box<Parts>, first: Next, mut ends: Box<Ends>) {
             Next::Sleep(dormant) => sleep(&parts, &mut ends, dormant, &mut early).await,
             Next::Move(order, closing) => {
                 Box::pin(relocate(&mut parts, &mut ends, *order, closing, &mut early)).await
+            }
+            Next::Verify(closing) => {
+                let closed = Box::pin(await_closed(&mut ends, closing, &mut early)).await;
+                closed.map(|()| Next::Open(Before::Ran))
             }
             Next::Away { gone, why } => {
                 let gone = gone.map(|gone| *gone);
@@ -261,6 +274,13 @@ async fn live(mut parts: Box<Parts>, first: Next, mut ends: Box<Ends>) {
 fn after(parts: &mut Parts, ends: &mut Ends, ran: Ran, early: &mut Vec<Command>) -> Next {
     let rested = match ran {
         Ran::Rested(rested) => rested,
+        Ran::Paused { orders } => {
+            (*early, parts.verifies) = (orders, false);
+            let mut waiting = Waiting { state: State::Queued, is_paused: false };
+            // That it is to rest is all that was said last of that.
+            waiting.hear(early);
+            return Next::Wait(waiting);
+        }
         Ran::Failed { why, may_pass, orders } => {
             *early = orders;
             return match may_pass {
@@ -271,6 +291,8 @@ fn after(parts: &mut Parts, ends: &mut Ends, ran: Ran, early: &mut Vec<Command>)
     };
     parts.wish = rested.wish;
     parts.so_far.take(&ends.status.reader().borrow());
+    // It was looked at, if that was asked for.
+    parts.verifies = rested.verifies;
     if let Some(dormant) = rested.dormant {
         *early = rested.orders;
         // It was looked at, if that was asked for, and the record holds since.
@@ -278,6 +300,10 @@ fn after(parts: &mut Parts, ends: &mut Ends, ran: Ran, early: &mut Vec<Command>)
         return Next::Sleep(Box::new(Dormant { closing: Some(rested.closing), ..*dormant }));
     }
     match (rested.move_order, rested.gone) {
+        (None, None) if rested.verifies => {
+            *early = rested.orders;
+            Next::Verify(rested.closing)
+        }
         (None, None) => match lost_words(parts, &ends.status.reader().borrow()) {
             Some(why) => Next::Fail(why),
             None => Next::Wait(Waiting::finished()),
@@ -311,17 +337,35 @@ async fn wait(
     // One that waits for its turn holds no links.
     ends.let_go();
     ends.known.keep_best();
+    let mut is_ordered = parts.verifies;
     loop {
+        if std::mem::take(&mut is_ordered) && parts.torrent.is_judged() {
+            parts.verifies = true;
+            // Seldom: thousands wait, and none of them is to have room for it.
+            let looked = Box::pin(verify_at_rest(parts, ends, &mut waiting, early)).await?;
+            parts.wish.take_all(&ends.status, early);
+            parked::take_verify(early);
+            let lost = lost_words(parts, &ends.status.reader().borrow());
+            if let Some(why) = lost.filter(|_| looked) {
+                return Some(Next::Fail(why));
+            }
+            if waiting.hear(early) {
+                return Some(Next::Open(Before::Nothing));
+            }
+        }
         match parked::wait(ends, &mut waiting, &mut parts.wish, early).await {
             Woken::Run { sleeps: false } => return Some(Next::Open(Before::Nothing)),
             Woken::Run { sleeps: true } => return Some(Next::Open(Before::Many)),
             Woken::Move(order) => {
                 // Seldom: thousands wait, and none of them is to have room for it.
                 Box::pin(relocate(parts, ends, order, None, early)).await?;
+                is_ordered = parked::take_verify(early) && parts.torrent.is_judged();
+                parts.verifies |= is_ordered;
                 if waiting.hear(early) {
                     return Some(Next::Open(Before::Nothing));
                 }
             }
+            Woken::Verify => is_ordered = true,
             Woken::End => return None,
         }
     }
@@ -408,6 +452,10 @@ async fn fail(ends: &mut Ends, why: String, early: &mut Vec<Command>) -> Option<
             Command::Resume => {
                 // What was said of a pause before is void.
                 parked::keep(early, Command::Resume);
+                return Some(Next::Open(Before::Nothing));
+            }
+            Command::Verify => {
+                parked::keep(early, Command::Verify);
                 return Some(Next::Open(Before::Nothing));
             }
             Command::Move(order) => return Some(Next::Move(Box::new(order), None)),

@@ -42,6 +42,7 @@ pub mod source_news;
 pub mod sources;
 pub mod status;
 mod trackers;
+mod verifying;
 mod wish;
 
 pub use publish::wanted_pieces;

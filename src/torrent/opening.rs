@@ -38,6 +38,8 @@ pub(super) enum Before {
     Nothing,
     /// Its files were open a moment ago, and were only moved.
     Moved,
+    /// They were, and all of them are to be looked at.
+    Ran,
     /// It waited for its turn with many others: it sleeps if there is nothing to do.
     Many,
     /// It slept, and nobody is to see that it wakes.

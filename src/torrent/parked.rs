@@ -17,6 +17,8 @@ pub(super) enum Woken {
     Run { sleeps: bool },
     /// Its files are to be moved; then it waits again.
     Move(MoveOrder),
+    /// All of it is to be looked at; then it waits again.
+    Verify,
     /// It is to end.
     End,
 }
@@ -36,7 +38,8 @@ impl Waiting {
         Self { state: State::Finished, is_paused: false }
     }
 
-    /// Takes over what was said of its rest while its files were moved; whether it runs at once.
+    /// Takes over what was said of its rest while its files were moved or looked at; whether it
+    /// runs at once.
     pub fn hear(&mut self, early: &mut Vec<Command>) -> bool {
         let is_of_rest = |order: &mut Command| {
             matches!(order, Command::Pause | Command::Resume | Command::Unpause)
@@ -90,6 +93,7 @@ pub(super) async fn wait(
             }
             Some(Command::Resume | Command::Unpause) => {}
             Some(Command::Move(order)) => return Woken::Move(order),
+            Some(Command::Verify) => return Woken::Verify,
             // One that has seeded enough is at rest already, and is so by its user from now on.
             Some(Command::Pause) => {
                 *is_paused = true;
@@ -137,7 +141,8 @@ fn makes_void(order: &Command, before: &Command) -> bool {
         | (Command::LimitDown(_), Command::LimitDown(_))
         | (Command::LimitUp(_), Command::LimitUp(_))
         | (Command::Move(_), Command::Move(_))
-        | (Command::Conduct(_), Command::Conduct(_)) => true,
+        | (Command::Conduct(_), Command::Conduct(_))
+        | (Command::Verify, Command::Verify) => true,
         // Which are wanted says nothing of how urgent those are.
         (Command::SelectFiles(now), Command::SelectFiles(before)) => {
             matches!(now, Choice::Priorities(_)) || matches!(before, Choice::Wanted(_))
@@ -146,6 +151,11 @@ fn makes_void(order: &Command, before: &Command) -> bool {
         (Command::AddWebSeed(now), Command::AddWebSeed(before)) => now.url == before.url,
         _ => false,
     }
+}
+
+/// Takes out orders to look at everything; whether there were any.
+pub(super) fn take_verify(early: &mut Vec<Command>) -> bool {
+    early.extract_if(.., |order| matches!(order, Command::Verify)).count() > 0
 }
 
 fn names_somebody(order: &Command) -> bool {

@@ -34,6 +34,8 @@ pub(super) struct Parts {
     /// Its record of verified pieces, once it was looked for.
     pub record: OnceLock<PathBuf>,
     pub so_far: SoFar,
+    /// Everything is read and hashed when it is opened next, whatever is on record.
+    pub verifies: bool,
 }
 
 impl Parts {

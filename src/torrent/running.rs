@@ -24,6 +24,8 @@ use super::trackers::Trackers;
 pub(super) enum Ran {
     /// It may go on some day.
     Rested(Rested),
+    /// It was to be looked at, and is to rest instead; with what it was told meanwhile.
+    Paused { orders: Vec<Command> },
     /// It could not begin, and why; with what it was told meanwhile.
     Failed { why: String, may_pass: bool, orders: Vec<Command> },
 }
@@ -39,12 +41,14 @@ pub(super) async fn run(
     ends.status.change(|status| status.home = store.home());
     let (have, trusted) = match check(parts, &store, &mut ends, &mut early).await {
         Checked::Pieces { have, trusted } => (have, trusted),
+        Checked::Paused => return Some((ends, Ran::Paused { orders: early })),
         Checked::Stopped => return None,
     };
     let by_record = trusted.intersection(&have).ones();
     let changed = store.changed(&wanted_of(parts).minus(&have));
     let lack = lack(parts, &ends, &have).filter(|_| parts.options.seed_only);
-    if let Some(why) = lack.clone().filter(|_| after != Before::Slept) {
+    let goes_on = matches!(after, Before::Slept | Before::Ran);
+    if let Some(why) = lack.clone().filter(|_| !goes_on) {
         return Some((ends, Ran::Failed { why, may_pass: false, orders: early }));
     }
     let starting = {
@@ -68,18 +72,14 @@ pub(super) async fn run(
         };
     tell_troubles(&ends, troubles);
     let is_news = match after {
-        Before::Nothing | Before::Many => true,
+        Before::Nothing | Before::Many | Before::Ran => true,
         Before::Moved => lacks_room.is_some(),
         // Something was lost meanwhile.
         Before::Slept => !have.is_full(),
     };
     if is_news {
-        // Nobody may be listening: it is posted, too, but after it.
         let (count, ignored) = (have.ones(), store.ignored());
-        let found = FoundPieces { count, by_record, changed, lacks_room, ignored };
-        let found = Arc::new(found);
-        ends.news.send(News::Checked(found.clone()));
-        ends.status.change(|status| status.found = Some(found));
+        tell_found(&ends, FoundPieces { count, by_record, changed, lacks_room, ignored });
     }
     let pool = &parts.resources.pool;
     let sources = &parts.options.found;
@@ -92,7 +92,7 @@ pub(super) async fn run(
     }
     let mut actor = birth::actor(parts, store, disk_events, ends, have, proven);
     if let Some(why) = lack {
-        // It was lost in its sleep, and is looked for as by one that was awake.
+        // It was lost since it ran, and is looked for as by one that runs.
         actor.tell(Event::DiskTrouble(why.clone()));
         actor.publisher.set_trouble(Some(why));
     }
@@ -133,8 +133,8 @@ fn lack(parts: &Parts, ends: &Ends, have: &Bitfield) -> Option<String> {
 }
 
 /// Is there room for what is missing? Who waits for its disk waits for room, too, but not where no
-/// file can ever be made; who does not ask begins anyway, and so does one whose files were just
-/// moved: others may have taken the room since. To all of them it is told why there is none.
+/// file can ever be made; who does not ask begins anyway, and so does one that ran just now: others
+/// may have taken the room since. To all of them it is told why there is none.
 async fn room(
     parts: &Parts,
     store: &StoreHandle,
@@ -149,7 +149,7 @@ async fn room(
         return Ok(None);
     }
     let store = store.clone();
-    let begins_anyway = !options.checks_room || after == Before::Moved;
+    let begins_anyway = !options.checks_room || matches!(after, Before::Moved | Before::Ran);
     match blocking(move || store.check_room(missing, present)).await {
         Ok(()) => Ok(None),
         Err(error) if begins_anyway || options.waits_for_disk && error.may_pass() => {
@@ -157,6 +157,14 @@ async fn room(
         }
         Err(error) => Err(error),
     }
+}
+
+/// Tells what was found on disk.
+pub(super) fn tell_found(ends: &Ends, found: FoundPieces) {
+    // Nobody may be listening: it is posted, too, but after it.
+    let found = Arc::new(found);
+    ends.news.send(News::Checked(found.clone()));
+    ends.status.change(|status| status.found = Some(found));
 }
 
 /// Tells of files that are not as they should be at the start.
