@@ -9,6 +9,7 @@ use data_encoding::HEXLOWER;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::spawn_blocking;
 
+use crate::base::file_priority::FilePriority;
 use crate::base::ids::{FileIndex, InfoHash, TorrentId};
 use crate::disk::Relocation;
 use crate::ledger;
@@ -361,6 +362,8 @@ impl Api {
         settings.extend(ratio.map(Setting::SeedRatio));
         let time = patch.seed_time_s.map(|time| limit(time).map(Duration::from_secs));
         settings.extend(time.map(Setting::SeedTime));
+        settings.extend(patch.sequential.map(Setting::Sequential));
+        settings.extend(patch.ends_first.map(Setting::EndsFirst));
         settings.extend(patch.place.map(|place| {
             Setting::Rank(match place {
                 Place::Top => Rank::First,
@@ -381,11 +384,18 @@ impl Api {
         let torrent = self.session.metadata(id).await.map_err(Refusal::from)?;
         let seen = view::seen_files(&torrent);
         let mut some = Vec::new();
-        let skipped = patch.skip.iter().map(|number| (number, false));
-        for (number, is_wanted) in patch.want.iter().map(|number| (number, true)).chain(skipped) {
-            let at = (*number as usize).checked_sub(1).and_then(|at| seen.get(at));
-            let at = at.ok_or_else(|| adding::no_file(*number, seen.len()))?;
-            some.push((*at, FileWish::Wanted(is_wanted)));
+        for (numbers, wish) in [
+            (&patch.want, FileWish::Wanted(true)),
+            (&patch.low, FileWish::Priority(FilePriority::Low)),
+            (&patch.normal, FileWish::Priority(FilePriority::Normal)),
+            (&patch.high, FileWish::Priority(FilePriority::High)),
+            (&patch.skip, FileWish::Wanted(false)),
+        ] {
+            for number in numbers {
+                let at = (*number as usize).checked_sub(1).and_then(|at| seen.get(at));
+                let at = at.ok_or_else(|| adding::no_file(*number, seen.len()))?;
+                some.push((*at, wish));
+            }
         }
         self.session.set(id, Setting::SomeFiles(some)).await.map_err(Refusal::from)?;
         Ok(done(id, None))

@@ -39,4 +39,6 @@ pub use happened::{Events, Happened, What};
 pub use request::{Addition, Deed, FilePatch, Key, Mark, Patch, Place, Request, SessionPatch};
 pub use roots::Roots;
 pub use ruled::{Fate, RuleFacts, RuleFate, Ruled};
-pub use torrent::{Details, File, Limits, Peer, Share, Source, State, Torrent, Tracker, Why};
+pub use torrent::{
+    Details, File, Limits, Peer, Priority, Share, Source, State, Torrent, Tracker, Why,
+};

@@ -228,6 +228,12 @@ pub struct Patch {
     /// Its place in the queue.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
+    /// Pieces in order instead of rarest first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sequential: Option<bool>,
+    /// The first and the last piece of each wanted file before all others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ends_first: Option<bool>,
 }
 
 /// A place in the queue.
@@ -246,13 +252,23 @@ pub enum Place {
     At(#[serde(deserialize_with = "whole::one")] u32),
 }
 
-/// Which files are wanted, by their numbers, from 1. Those that are not named stay as they are.
+/// Which files are wanted and how much, by their numbers, from 1. Those that are not named stay as
+/// they are; of one that is named in several lists, the last holds.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FilePatch {
-    /// These are.
+    /// These are, as much as they were before.
     #[serde(deserialize_with = "whole::several", skip_serializing_if = "Vec::is_empty")]
     pub want: Vec<u32>,
+    /// These are, behind others.
+    #[serde(deserialize_with = "whole::several", skip_serializing_if = "Vec::is_empty")]
+    pub low: Vec<u32>,
+    /// These are, as most are.
+    #[serde(deserialize_with = "whole::several", skip_serializing_if = "Vec::is_empty")]
+    pub normal: Vec<u32>,
+    /// These are, before others.
+    #[serde(deserialize_with = "whole::several", skip_serializing_if = "Vec::is_empty")]
+    pub high: Vec<u32>,
     /// These are not.
     #[serde(deserialize_with = "whole::several", skip_serializing_if = "Vec::is_empty")]
     pub skip: Vec<u32>,
@@ -366,7 +382,7 @@ mod tests {
         assert_eq!(patch(r#"{"place":{"at":3.0}}"#), Some(at));
         assert_eq!(patch(r#"{"place":{"at":4294967296}}"#), None);
         let files = serde_json::from_str::<FilePatch>(r#"{"want":[1,2.0]}"#).unwrap();
-        assert_eq!(files, FilePatch { want: vec![1, 2], skip: vec![] });
+        assert_eq!(files, FilePatch { want: vec![1, 2], ..FilePatch::default() });
         let files = serde_json::from_str::<Addition>(r#"{"files":[2.0]}"#).unwrap().files;
         assert_eq!(files, Some(vec![2]));
         let rename = r#"{"do":"rename","file":2.0,"name":"x"}"#;

@@ -110,6 +110,8 @@ async fn a_torrent_lives_by_values_alone_and_outlives_its_session() {
         labels: Some(vec!["a".into(), "b".into()]),
         seed_ratio: Some(2.0),
         place: Some(Place::Top),
+        sequential: Some(true),
+        ends_first: Some(true),
         ..Patch::default()
     };
     let by_hash = Key::Hash(before.torrents[1].hash.clone().unwrap());
@@ -121,11 +123,18 @@ async fn a_torrent_lives_by_values_alone_and_outlives_its_session() {
     assert_eq!(list(&api_1, None).await.torrents[0].id, 2, "it is at the top");
 
     // Files are numbered without those that nobody sees.
-    let choice = FilePatch { want: vec![2], skip: vec![1] };
+    let choice = FilePatch { want: vec![2], skip: vec![1], ..FilePatch::default() };
     api_1.answer(Request::SetFiles(Key::Id(1), choice)).await.unwrap();
     let Ok(Answer::Files(files)) = api_1.answer(Request::Files(Key::Id(1))).await else { panic!() };
     let seen: Vec<_> = files.iter().map(|it| (it.number, it.size, it.wanted)).collect();
     assert_eq!(seen, [(1, 20_000, false), (2, 40_000, true)]);
+    let urgent = FilePatch { high: vec![2], low: vec![1], ..FilePatch::default() };
+    api_1.answer(Request::SetFiles(Key::Id(1), urgent)).await.unwrap();
+    let again = FilePatch { want: vec![2], ..FilePatch::default() };
+    api_1.answer(Request::SetFiles(Key::Id(1), again)).await.unwrap();
+    let Ok(Answer::Files(files)) = api_1.answer(Request::Files(Key::Id(1))).await else { panic!() };
+    let seen: Vec<_> = files.iter().map(|it| (it.wanted, it.priority)).collect();
+    assert_eq!(seen, [(true, Priority::Low), (true, Priority::High)], "as urgent as it was");
     let wrong = FilePatch { want: vec![3], ..FilePatch::default() };
     assert_eq!(kind(api_1.answer(Request::SetFiles(Key::Id(1), wrong)).await), Kind::Invalid);
     let Ok(Answer::Why(why)) = api_1.answer(Request::Why(Key::Id(1))).await else { panic!() };
@@ -149,6 +158,7 @@ async fn a_torrent_lives_by_values_alone_and_outlives_its_session() {
     until(&api_2, 2, State::Paused).await;
     let second = show(&api_2, 2).await;
     assert_eq!((second.torrent.labels.len(), second.seed_ratio), (2, Some(2.0)));
+    assert!(second.sequential && second.ends_first);
     api_2.answer(Request::Do(Key::Id(2), Deed::Resume)).await.unwrap();
     until(&api_2, 2, State::Downloading).await;
     let before = list(&api_2, None).await;
@@ -332,6 +342,14 @@ async fn patches_that_come_at_once_are_all_of_effect() {
     one.and(other).unwrap();
     let Ok(Answer::Files(files)) = api.answer(Request::Files(Key::Id(1))).await else { panic!() };
     assert_eq!(files.iter().map(|it| it.wanted).collect::<Vec<_>>(), [false, false]);
+    let high = FilePatch { high: vec![1], ..FilePatch::default() };
+    let low = FilePatch { low: vec![2], ..FilePatch::default() };
+    let files = |patch| api.answer(Request::SetFiles(Key::Id(1), patch));
+    let (one, other) = tokio::join!(files(high), files(low));
+    one.and(other).unwrap();
+    let Ok(Answer::Files(files)) = api.answer(Request::Files(Key::Id(1))).await else { panic!() };
+    let told: Vec<_> = files.iter().map(|it| it.priority).collect();
+    assert_eq!(told, [Priority::High, Priority::Low]);
     let shown = show(&api, 1).await;
     assert_eq!((shown.seed_ratio, shown.seed_time_s), (Some(2.0), Some(60)));
     api.session().stop().await;

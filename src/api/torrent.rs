@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::base::file_priority::FilePriority;
 use crate::roster::Phase;
 
 /// What a torrent is doing.
@@ -178,6 +179,8 @@ pub struct Details {
     pub sources_known: u32,
     /// Pieces are fetched in order.
     pub sequential: bool,
+    /// The first and the last piece of each wanted file are fetched before all others.
+    pub ends_first: bool,
     /// It has seeded enough when it has sent so many times its size.
     pub seed_ratio: Option<f64>,
     /// It has seeded enough after so many seconds.
@@ -207,6 +210,33 @@ pub struct File {
     pub progress: f64,
     /// Is it wanted?
     pub wanted: bool,
+    /// How much.
+    pub priority: Priority,
+}
+
+/// How much a file is wanted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    /// Not at all.
+    Off,
+    /// Behind others.
+    Low,
+    /// As most are.
+    Normal,
+    /// Before others.
+    High,
+}
+
+impl From<FilePriority> for Priority {
+    fn from(priority: FilePriority) -> Self {
+        match priority {
+            FilePriority::Off => Self::Off,
+            FilePriority::Low => Self::Low,
+            FilePriority::Normal => Self::Normal,
+            FilePriority::High => Self::High,
+        }
+    }
 }
 
 /// A peer of a torrent.

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use data_encoding::HEXLOWER;
 
+use crate::base::file_priority::FilePriority;
 use crate::ledger::Spec;
 use crate::metainfo;
 use crate::roster::{Flags, Row};
@@ -81,6 +82,7 @@ pub(super) fn details(torrent: Torrent, spec: &Spec, status: &Status) -> Details
         sources: status.sources_connected,
         sources_known: status.sources_known,
         sequential: spec.sequential,
+        ends_first: spec.ends_first,
         seed_ratio: spec.goals.ratio,
         seed_time_s: spec.goals.time.map(|time| time.as_secs()),
         extra_trackers: spec.extra_trackers.clone(),
@@ -99,8 +101,8 @@ pub(super) fn seen_files(torrent: &metainfo::Torrent) -> Vec<usize> {
 
 /// The same with how they stand.
 pub(super) fn files(torrent: &metainfo::Torrent, spec: &Spec, status: &Status) -> Vec<File> {
-    let wanted: Option<Vec<bool>> =
-        spec.selection.as_ref().map(|selection| selection.wanted().collect());
+    let chosen: Option<Vec<FilePriority>> =
+        spec.selection.as_ref().map(|selection| selection.priorities().collect());
     let paths: Vec<_> = torrent.files.iter().collect();
     let file = |(number, at): (usize, usize)| {
         let file = &paths[at];
@@ -109,13 +111,16 @@ pub(super) fn files(torrent: &metainfo::Torrent, spec: &Spec, status: &Status) -
             (Some(home), Ok(at)) => home.path_of(at, file.path),
             _ => file.path.to_owned(),
         };
+        let chosen = chosen.as_ref().and_then(|chosen| chosen.get(at));
+        let priority = chosen.copied().unwrap_or_default();
         let share = torrent.layout.map(|it| it.share_done(&status.have, file.offset, file.length));
         Some(File {
             number,
             path: path.to_string_lossy().into_owned(),
             size: file.length,
             progress: share.unwrap_or_default(),
-            wanted: wanted.as_ref().is_none_or(|wanted| wanted.get(at) != Some(&false)),
+            wanted: priority.is_wanted(),
+            priority: priority.into(),
         })
     };
     seen_files(torrent).into_iter().enumerate().filter_map(file).collect()

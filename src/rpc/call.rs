@@ -237,7 +237,8 @@ mod tests {
             place: Some(Place::At(3)),
             ..Patch::default()
         };
-        let files = FilePatch { want: vec![1], skip: vec![2, 3] };
+        let files =
+            FilePatch { want: vec![1], high: vec![4], skip: vec![2, 3], ..FilePatch::default() };
         let addition = Addition { link: Some("magnet:?xt=1&dn=2".into()), ..Addition::default() };
         let rename = Deed::Rename { file: Some(2), name: "a/b?c".into() };
         for request in [

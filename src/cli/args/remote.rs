@@ -19,6 +19,8 @@ that fit are meant, and no names are needed.
   driver remote limit alternative on                the alternative limits hold, until a schedule
                                                     switches them; off; alternative down 100K
   driver remote select 3 1-3,5                      only these files of torrent 3
+  driver remote select 3 2 --priority high          file 2 before the others, which stay as they are
+  driver remote order 3 sequential                  pieces in order; rarest for the rarest first
   driver remote label 3 linux iso                   instead of the labels that it had
   driver remote log -f                              what happens, as it happens
 
@@ -28,6 +30,9 @@ printed as the API gives it, one line for each torrent.
 
 Exit codes: 0 done, 2 no torrent fits or several do, 3 refused, or the token is wrong, 4 nobody
 answers. Of several torrents the worst counts; one that fails does not stop the others.";
+
+/// How much a file may be wanted.
+const PRIORITIES: [&str; 4] = ["off", "low", "normal", "high"];
 
 /// Options of `remote`.
 #[derive(Args, Clone, Debug)]
@@ -190,10 +195,25 @@ pub enum RemoteCommand {
         #[command(flatten)]
         filters: Filters,
     },
-    /// Download only these files
-    #[command(override_usage = "driver remote select [TORRENT]... RANGES|all")]
+    /// Download only these files, or say how much they are wanted
+    #[command(
+        override_usage = "driver remote select [TORRENT]... RANGES|all [--priority PRIORITY]"
+    )]
     Select {
         /// Torrents, then the numbers of files: 3 1-3,5
+        #[arg(value_name = "WORDS", required = true)]
+        words: Vec<String>,
+        /// How much they are wanted, beside the others, which stay as they are
+        #[arg(long, value_name = "PRIORITY", value_parser = PRIORITIES)]
+        priority: Option<String>,
+        /// Only those.
+        #[command(flatten)]
+        filters: Filters,
+    },
+    /// Say in which order pieces are fetched: rarest first, in order, or the ends of files first
+    #[command(override_usage = "driver remote order [TORRENT]... rarest|sequential|ends-first...")]
+    Order {
+        /// Torrents, then the order: 3 sequential, 3 ends-first, all rarest
         #[arg(value_name = "WORDS", required = true)]
         words: Vec<String>,
         /// Only those.
@@ -314,6 +334,8 @@ mod tests {
             "driver remote label --clear --label old",
             "driver remote limit",
             "driver remote select 3 1-3,5",
+            "driver remote select 3 2 --priority high",
+            "driver remote order 3 sequential ends-first",
             "driver remote rename 3 --file 2 film.mkv",
             "driver remote peers -a 3",
             "driver remote add-peer 3 [2001:db8::1]:6881",
@@ -329,6 +351,8 @@ mod tests {
             "driver remote add",
             "driver remote rename 3",
             "driver remote rename 3 --file 0 x",
+            "driver remote select 3 2 --priority highest",
+            "driver remote order",
             "driver remote move",
             "driver remote add-peer 3 192.0.2.1",
         ] {

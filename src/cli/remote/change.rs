@@ -132,7 +132,12 @@ async fn alternative(remote: &mut Remote, words: &[String]) -> Outcome {
     Ok(Exit::Done)
 }
 
-pub(super) async fn select(remote: &mut Remote, words: &[String], filters: &Filters) -> Outcome {
+pub(super) async fn select(
+    remote: &mut Remote,
+    words: &[String],
+    priority: Option<&str>,
+    filters: &Filters,
+) -> Outcome {
     let Some((chosen, torrents)) = words.split_last() else {
         return Err(Failure::usage("say which files: select 3 1-3,5"));
     };
@@ -141,11 +146,22 @@ pub(super) async fn select(remote: &mut Remote, words: &[String], filters: &Filt
     let mut act = async |remote: &mut Remote, one: &Meant| -> Result<(), Failure> {
         let files: Vec<File> = remote.ask(&Request::Files(one.key.clone())).await?;
         let count = u32::try_from(files.len()).unwrap_or(u32::MAX);
-        let patch = words::only_these(&ranges, count).map_err(Failure::bad_input)?;
-        let done = format!("{} of {count} wanted", patch.want.len());
+        let these = words::only_these(&ranges, count).map_err(Failure::bad_input)?;
+        let done = format!("{} of {count} {}", these.want.len(), priority.unwrap_or("wanted"));
+        let patch = match priority {
+            None => these,
+            Some(priority) => words::prioritized(these.want, priority),
+        };
         send(remote, one, &Request::SetFiles(one.key.clone(), patch), &done).await
     };
     remote.for_each(&meant, &mut act).await
+}
+
+pub(super) async fn order(remote: &mut Remote, words: &[String], filters: &Filters) -> Outcome {
+    let (torrents, ordered) = words::ordered(words).map_err(Failure::usage)?;
+    let meant = remote.whom(torrents, filters).await?;
+    let done = words[torrents.len()..].join(", ");
+    tell(remote, &meant, |key| Request::Set(key, Box::new(ordered.clone())), &done).await
 }
 
 pub(super) async fn label(

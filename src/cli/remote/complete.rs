@@ -17,6 +17,7 @@ use crate::cli::print::counted;
 use super::asking::{Remote, Voice};
 use super::names::meant;
 use super::place;
+use super::words::ORDERS;
 
 /// How long a daemon has to answer before a shell goes on without it.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -64,6 +65,7 @@ fn takes(command: &str, before: &[&str]) -> bool {
     match command {
         "show" | "status" | "why" | "peers" | "files" | "trackers" | "sources" => true,
         "pause" | "resume" | "remove" | "announce" | "top" | "bottom" | "select" | "move" => true,
+        "order" => !before.iter().any(|word| ORDERS.contains(word)),
         "limit" => !before.iter().any(|word| matches!(*word, "down" | "up")),
         "label" | "rename" | "add-peer" | "add-web-seed" => before.is_empty(),
         _ => false,

@@ -90,7 +90,10 @@ async fn carry_out(remote: &mut Remote, command: &RemoteCommand) -> Outcome {
         Is::Top(whom) => change::to_top(remote, whom, set(place(Place::Top))).await,
         Is::Bottom(whom) => change::each(remote, whom, set(place(Place::Bottom)), "last").await,
         Is::Limit { words, filters } => change::limit(remote, words, filters).await,
-        Is::Select { words, filters } => change::select(remote, words, filters).await,
+        Is::Select { words, priority, filters } => {
+            change::select(remote, words, priority.as_deref(), filters).await
+        }
+        Is::Order { words, filters } => change::order(remote, words, filters).await,
         Is::Label { words, clear, filters } => change::label(remote, words, *clear, filters).await,
         Is::Move { words, filters } => change::relocate(remote, words, filters).await,
         Is::Rename { torrent, name, file } => change::rename(remote, torrent, name, *file).await,

@@ -48,6 +48,7 @@ pub fn details(id: u32, name: &str) -> Details {
         sources: 0,
         sources_known: 0,
         sequential: false,
+        ends_first: false,
         seed_ratio: None,
         seed_time_s: None,
         extra_trackers: Vec::new(),

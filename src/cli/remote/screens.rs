@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use unicode_width::UnicodeWidthStr as _;
 
-use crate::api::{Details, File, Limits, Peer, Search, Source, Standing, State, Torrent, Tracker};
+use crate::api::{
+    Details, File, Limits, Peer, Priority, Search, Source, Standing, State, Torrent, Tracker,
+};
 use crate::base::units::{duration, rate, size};
 use crate::cli::escape::{escape, shorten, shorten_path};
 use crate::cli::print::{
@@ -194,12 +196,21 @@ pub(super) fn show(details: &Details, columns: usize) -> String {
         &format!("{}   wasted {}", size(it.received_bytes), size(details.wasted_bytes)),
     );
     add("Sent", &format!("{}   ratio {:.2}", size(it.sent_bytes), it.ratio));
-    add("In order", yes(details.sequential));
+    add("Pieces", order_words(details));
     add("Private", yes(it.private));
     add("Added", &time_words(it.added_at));
     it.completed_at.iter().for_each(|at| add("Completed", &time_words(*at)));
     it.active_at.iter().for_each(|at| add("Active", &time_words(*at)));
     screen
+}
+
+fn order_words(details: &Details) -> &'static str {
+    match (details.sequential, details.ends_first) {
+        (false, false) => "rarest first",
+        (false, true) => "ends of files first",
+        (true, false) => "in order",
+        (true, true) => "ends of files first, then in order",
+    }
 }
 
 /// The limits of all together that hold, and those that wait.
@@ -219,18 +230,33 @@ pub(super) fn limits(limits: Limits) -> String {
 
 /// The files, and how much of each is here.
 pub(super) fn files(files: &[File], columns: usize) -> String {
-    let mut screen = "   NO   DONE        SIZE  PATH\n".to_owned();
+    let is_urgent = |file: &File| matches!(file.priority, Priority::Low | Priority::High);
+    let has_urgent = files.iter().any(is_urgent);
+    let wanted = if has_urgent { "WANTED  " } else { "" };
+    let mut screen = format!("   NO   DONE        SIZE  {wanted}PATH\n");
     for file in files {
         // One that is here is, whether anybody asked for it or not.
         let done = match file.wanted || file.progress >= 1.0 && file.size > 0 {
             true => format!("{:.0}%", (file.progress * 100.0).floor()),
             false => "skip".to_owned(),
         };
-        let facts = format!("{:>5}{done:>7}  {:>10}  ", file.number, size(file.size));
+        let mut facts = format!("{:>5}{done:>7}  {:>10}  ", file.number, size(file.size));
+        if has_urgent {
+            facts += &format!("{:<6}  ", priority_name(file.priority));
+        }
         let room = columns.saturating_sub(facts.len()).max(PATH_MIN);
         screen += &format!("{facts}{}\n", shorten_path(&file.path, room));
     }
     screen
+}
+
+fn priority_name(priority: Priority) -> &'static str {
+    match priority {
+        Priority::Off => "off",
+        Priority::Low => "low",
+        Priority::Normal => "normal",
+        Priority::High => "high",
+    }
 }
 
 /// The peers: connected ones, the fastest first, then others with why they are not.
@@ -452,7 +478,7 @@ Limits     down 488.3 KiB/s   up unlimited
 Seeds      to ratio 2, 2h 0m
 Received   61.0 MiB   wasted 0 B
 Sent       6.0 MiB   ratio 0.06
-In order   no
+Pieces     rarest first
 Private    no
 Added      2023-11-14T22:13:20Z
 ";
@@ -467,8 +493,9 @@ Added      2023-11-14T22:13:20Z
             size: 40_000,
             progress,
             wanted,
+            priority: if wanted { Priority::Normal } else { Priority::Off },
         };
-        let all = [
+        let mut all = [
             file(1, "set/a.txt", 0.819, true),
             file(2, "set/b\x1b.bin", 0.2, false),
             file(3, "set/c", 1.0, false),
@@ -477,6 +504,13 @@ Added      2023-11-14T22:13:20Z
     1    81%    39.1 KiB  set/a.txt
     2   skip    39.1 KiB  set/b\\x1b.bin
     3   100%    39.1 KiB  set/c
+";
+        assert_eq!(files(&all, 80), expected);
+        all[0].priority = Priority::High;
+        let expected = "   NO   DONE        SIZE  WANTED  PATH
+    1    81%    39.1 KiB  high    set/a.txt
+    2   skip    39.1 KiB  off     set/b\\x1b.bin
+    3   100%    39.1 KiB  off     set/c
 ";
         assert_eq!(files(&all, 80), expected);
     }

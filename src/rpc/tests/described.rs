@@ -9,8 +9,8 @@ use super::super::front::OPENAPI;
 use super::*;
 use crate::api::{
     Added, Addition, Deed, Details, Done, Events, Fate, File, FilePatch, Happened, List, Mark,
-    Patch, Peer, Place, RuleFacts, RuleFate, Ruled, Search, SessionPatch, Share, Source, Standing,
-    State, Torrent, Tracker, What, Why,
+    Patch, Peer, Place, Priority, RuleFacts, RuleFate, Ruled, Search, SessionPatch, Share, Source,
+    Standing, State, Torrent, Tracker, What, Why,
 };
 
 fn description() -> Value {
@@ -188,6 +188,7 @@ fn torrents_are_as_described() {
         sources: 1,
         sources_known: 1,
         sequential: true,
+        ends_first: true,
         seed_ratio,
         seed_time_s,
         extra_trackers: Vec::new(),
@@ -203,7 +204,9 @@ fn torrents_are_as_described() {
     );
     let limits = Limits { down: Some(1), up: Some(1) };
     holds(&schema("Limits"), &limits, &Limits::default());
-    let file = File { number: 1, path: String::new(), size: 1, progress: 0.5, wanted: true };
+    let path = String::new();
+    let priority = Priority::High;
+    let file = File { number: 1, path, size: 1, progress: 0.5, wanted: true, priority };
     holds(&schema("File"), &file, &file);
     let all: BTreeSet<_> = State::ALL.iter().map(|state| json!(state).to_string()).collect();
     let told = schema("State")["enum"].as_array().unwrap().clone();
@@ -416,9 +419,15 @@ fn what_is_asked_is_as_described() {
         seed_ratio: Some(1.0),
         seed_time_s: Some(1),
         place: Some(Place::Top),
+        sequential: Some(true),
+        ends_first: Some(true),
     };
     takes("Patch", &patch);
-    takes("FilePatch", &FilePatch { want: vec![1], skip: vec![1] });
+    let one = || vec![1];
+    let files = FilePatch { want: one(), low: one(), normal: one(), high: one(), skip: one() };
+    takes("FilePatch", &files);
+    let all = [Priority::Off, Priority::Low, Priority::Normal, Priority::High];
+    assert_eq!(schema("Priority")["enum"], json!(all));
     let words = &schema("Place")["oneOf"][0]["enum"];
     assert_eq!(words, &json!([Place::Top, Place::Bottom, Place::Up, Place::Down]));
     let (properties, _) = fields(&schema("Place")["oneOf"][1]);
