@@ -421,6 +421,11 @@ impl Api {
                 let rest = self.session.ruled(handle.id()).await.and_then(|ruled| ruled.rest);
                 Ok(done(handle.id(), rest))
             }
+            Deed::Verify => {
+                let handle = self.handle(key).await?;
+                handle.verify().await;
+                Ok(done(handle.id(), None))
+            }
             Deed::Announce => {
                 let handle = self.handle(key).await?;
                 let note = handle.announce().await;

@@ -287,6 +287,9 @@ pub enum Deed {
     /// It is announced now, as far as its trackers allow.
     #[serde(deserialize_with = "nothing_more")]
     Announce,
+    /// Everything of it is read and hashed again; what is wrong is lost.
+    #[serde(deserialize_with = "nothing_more")]
+    Verify,
     /// Its files move to this directory.
     Move {
         /// Which, absolute.

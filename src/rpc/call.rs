@@ -258,6 +258,7 @@ mod tests {
             Request::Set(key(), Box::new(patch)),
             Request::SetFiles(hash(), files),
             Request::Do(key(), Deed::Pause),
+            Request::Do(key(), Deed::Verify),
             Request::Do(key(), rename),
             Request::Remove(key(), true),
             Request::Remove(hash(), false),

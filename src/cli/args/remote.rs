@@ -220,6 +220,8 @@ pub enum RemoteCommand {
         #[command(flatten)]
         filters: Filters,
     },
+    /// Read and hash everything again: what is wrong is fetched again
+    Verify(Whom),
     /// Sort torrents under labels, instead of those that they had
     #[command(override_usage = "driver remote label [TORRENT] LABEL...|--clear")]
     Label {
@@ -336,6 +338,7 @@ mod tests {
             "driver remote select 3 1-3,5",
             "driver remote select 3 2 --priority high",
             "driver remote order 3 sequential ends-first",
+            "driver remote verify --state seeding",
             "driver remote rename 3 --file 2 film.mkv",
             "driver remote peers -a 3",
             "driver remote add-peer 3 [2001:db8::1]:6881",
@@ -353,6 +356,7 @@ mod tests {
             "driver remote rename 3 --file 0 x",
             "driver remote select 3 2 --priority highest",
             "driver remote order",
+            "driver remote verify",
             "driver remote move",
             "driver remote add-peer 3 192.0.2.1",
         ] {

@@ -65,6 +65,7 @@ fn takes(command: &str, before: &[&str]) -> bool {
     match command {
         "show" | "status" | "why" | "peers" | "files" | "trackers" | "sources" => true,
         "pause" | "resume" | "remove" | "announce" | "top" | "bottom" | "select" | "move" => true,
+        "verify" => true,
         "order" => !before.iter().any(|word| ORDERS.contains(word)),
         "limit" => !before.iter().any(|word| matches!(*word, "down" | "up")),
         "label" | "rename" | "add-peer" | "add-web-seed" => before.is_empty(),

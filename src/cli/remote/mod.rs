@@ -93,6 +93,9 @@ async fn carry_out(remote: &mut Remote, command: &RemoteCommand) -> Outcome {
         Is::Select { words, priority, filters } => {
             change::select(remote, words, priority.as_deref(), filters).await
         }
+        Is::Verify(whom) => {
+            change::each(remote, whom, order(Deed::Verify), "all of it is read again").await
+        }
         Is::Order { words, filters } => change::order(remote, words, filters).await,
         Is::Label { words, clear, filters } => change::label(remote, words, *clear, filters).await,
         Is::Move { words, filters } => change::relocate(remote, words, filters).await,

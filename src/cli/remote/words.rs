@@ -1,5 +1,5 @@
-//! Words: what is typed behind `limit`, `select` and `order`, and how states and what happened are told.
-//! Pure.
+//! Words: what is typed behind `limit`, `select` and `order`, and how states and what happened are
+//! told. Pure.
 
 use std::time::{Duration, UNIX_EPOCH};
 

@@ -430,6 +430,10 @@ impl Item {
                 let said = self.handle.announce().await;
                 format!("{}\n", escape(&said.unwrap_or_else(|| "nothing runs to announce".into())))
             }
+            Order::Verify => {
+                self.handle.verify().await;
+                name + "all of it is read and hashed again: status shows how far that is\n"
+            }
             Order::Pause { .. } => {
                 self.pause().await;
                 name + "paused; resume goes on\n"

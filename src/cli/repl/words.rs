@@ -31,6 +31,8 @@ pub enum Order {
     Trackers,
     /// Announce now.
     Announce,
+    /// Read and hash everything again.
+    Verify,
     /// Show the limits.
     Limits,
     /// Set or lift a limit for download or upload: of all torrents together, or of this one
@@ -92,7 +94,7 @@ const fn word(name: &'static str, takes: &'static str, does: &'static str) -> Wo
 }
 
 /// All commands, in the order of `help`.
-pub const WORDS: [Word; 27] = [
+pub const WORDS: [Word; 28] = [
     word("status", "[all]", "progress, speed and peers at a glance"),
     word("why", "", "what the download waits for, and what to do about it"),
     word("peers", "[-a]", "connected peers; -a all known ones, with their errors"),
@@ -102,6 +104,7 @@ pub const WORDS: [Word; 27] = [
     word("select", "RANGES|all", "download only these files: select 1-3,5"),
     word("trackers", "", "trackers and what they said last"),
     word("announce", "", "ask the trackers for peers now"),
+    word("verify", "", "read and hash all of it again; what is wrong is fetched again"),
     word("dht", "", "nodes of the DHT, its lookups, and how many the swarm has"),
     word("net", "", "the way out: device, address, proxy, and what is off and why"),
     word(
@@ -206,6 +209,7 @@ fn read_plain(word: &Word, arguments: &[&str]) -> Option<Result<Order, String>> 
         }
         ("trackers", []) => Order::Trackers,
         ("announce", []) => Order::Announce,
+        ("verify", []) => Order::Verify,
         ("web", []) => Order::Web,
         ("add-web-seed", [url]) => {
             return Some(values::web_seed(url).map(Order::AddWebSeed));

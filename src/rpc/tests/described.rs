@@ -443,6 +443,7 @@ fn deeds_are_as_described() {
         [Deed::Pause, Deed::Pause],
         [Deed::Resume, Deed::Resume],
         [Deed::Announce, Deed::Announce],
+        [Deed::Verify, Deed::Verify],
         [Deed::Move { dir: text() }, Deed::Move { dir: text() }],
         [rename(Some(1)), rename(None)],
         [Deed::AddPeer { address: text() }, Deed::AddPeer { address: text() }],
@@ -453,6 +454,7 @@ fn deeds_are_as_described() {
         // Whoever adds one adds it above, too.
         match &full {
             Deed::Pause | Deed::Resume | Deed::Announce | Deed::Move { .. } => {}
+            Deed::Verify => {}
             Deed::Rename { .. } | Deed::AddPeer { .. } | Deed::AddSource { .. } => {}
         }
         let word = json!(full)["do"].clone();
