@@ -75,6 +75,89 @@ fn what_was_told_outlives_a_daemon_that_is_killed() {
     assert!(says(home, "files 2").contains("   skip"), "the choice is kept");
 }
 
+/// Waits until the answer to a question is such a one.
+#[track_caller]
+fn until(home: &Path, line: &str, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        let answer: Value = serde_json::from_str(&says(home, line)).expect("JSON");
+        if is_so(&answer) {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "not {what}: {answer}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// A payload that another daemon seeds, the home of that one, and its port.
+fn seeded(home: &Path) -> (Payload, Process, Value) {
+    let payload = Payload::new(7, "film", 1 << 16, &[("a.bin", 300_000), ("b.bin", 50_000)]);
+    std::fs::create_dir_all(home.join("out")).expect("make a folder");
+    payload.write_to(&home.join("out"));
+    let path = home.join("film.torrent");
+    std::fs::write(&path, payload.torrent(None)).expect("write the torrent");
+    let seed = daemon(home);
+    says(home, &format!("add {}", path.display()));
+    until(home, "show 1 --json", "seeding", |it| it["state"] == "seeding");
+    let port = until(home, "session --json", "there", |_| true)["port"].clone();
+    (payload, seed, port)
+}
+
+#[test]
+fn a_damaged_byte_is_found_when_all_is_verified_and_fetched_again() {
+    let (theirs, dir) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("one"));
+    let home = dir.path();
+    let (payload, _seed, port) = seeded(theirs.path());
+    let _daemon = daemon(home);
+    says(home, &format!("add {}", theirs.path().join("film.torrent").display()));
+    says(home, &format!("add-peer 1 127.0.0.1:{port}"));
+    until(home, "show 1 --json", "seeding", |it| it["state"] == "seeding");
+    let path = home.join("out/film/a.bin");
+    let deadline = Instant::now() + LIMIT;
+    while !path.exists() {
+        assert!(Instant::now() < deadline, "it has not its name: {}", says(home, "show 1"));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let right = std::fs::read(&path).expect("read the file");
+    assert_eq!((right.len(), payload.contents()[0].1 == right), (300_000, true));
+    let time = std::fs::metadata(&path).and_then(|it| it.modified()).expect("its time");
+    let mut wrong = right.clone();
+    wrong[70_000] ^= 0x40;
+    std::fs::write(&path, &wrong).expect("damage it");
+    let file = std::fs::File::open(&path).expect("open it");
+    file.set_modified(time).expect("as if nothing had happened");
+    assert_eq!(says(home, "verify 1"), "1 film: all of it is read again\n");
+    let deadline = Instant::now() + LIMIT;
+    // Until it is whole again it has the name of a part.
+    while std::fs::read(&path).ok().as_ref() != Some(&right) {
+        assert!(Instant::now() < deadline, "it is not mended: {}", says(home, "show 1"));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let whole = |it: &Value| it["state"] == "seeding" && it["pieces_done"] == it["pieces"];
+    until(home, "show 1 --json", "whole", whole);
+    let log = says(home, "log");
+    assert!(log.contains("1 film: checking\n"), "{log}");
+}
+
+#[test]
+fn how_much_files_are_wanted_and_in_which_order_is_told() {
+    let dir = tempfile::tempdir().expect("a folder for the test");
+    let home = dir.path();
+    let _daemon = daemon(home);
+    says(home, &format!("add {} --paused", torrent(home, 1, "one")));
+    assert_eq!(says(home, "select 1 2 --priority high"), "1 one: 1 of 2 high\n");
+    let files = until(home, "files 1 --json", "there", |_| true);
+    let told: Vec<_> = files.as_array().into_iter().flatten().map(|it| &it["priority"]).collect();
+    assert_eq!(told, ["normal", "high"]);
+    assert!(says(home, "files 1").contains("  high    one/b.bin\n"), "{}", says(home, "files 1"));
+    assert_eq!(says(home, "order 1 sequential ends-first"), "1 one: sequential, ends-first\n");
+    let it = until(home, "show 1 --json", "there", |_| true);
+    assert_eq!((&it["sequential"], &it["ends_first"]), (&true.into(), &true.into()));
+    assert_eq!(says(home, "order 1 rarest"), "1 one: rarest\n");
+    let it = until(home, "show 1 --json", "there", |_| true);
+    assert_eq!((&it["sequential"], &it["ends_first"]), (&false.into(), &false.into()));
+}
+
 #[test]
 fn by_http_the_token_opens() {
     let dir = tempfile::tempdir().expect("a folder for the test");

@@ -141,7 +141,10 @@ async fn a_torrent_is_shown_closely() {
     settled(&served).await;
     let path = format!("/api/v1/torrents/{id}");
     let files = served.get(&format!("{path}/files")).await.json();
-    let file = json!({ "number": 1, "path": "one", "size": 20000, "progress": 0.0, "wanted": true, "priority": "normal" });
+    let file = json!({
+        "number": 1, "path": "one", "size": 20000, "progress": 0.0, "wanted": true,
+        "priority": "normal",
+    });
     assert_eq!(files, json!([file]));
     for rest in ["peers", "peers?all=true", "trackers", "sources"] {
         assert_eq!(served.get(&format!("{path}/{rest}")).await.json(), json!([]), "{rest}");
