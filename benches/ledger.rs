@@ -45,6 +45,7 @@ fn spec(id: u32) -> Spec {
         extra_trackers: Vec::new(),
         web_seeds: Vec::new(),
         link: None,
+        whole: None,
     }
 }
 

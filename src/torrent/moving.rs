@@ -142,7 +142,10 @@ fn conclude(
             let shown = Arc::new(home.clone());
             ends.status.change(|status| status.home = Some(shown));
             let moving = Moving { home, copy_bytes: 0 };
-            let _ = answer.map(|answer| answer.send(Ok(moving)));
+            if let Some(answer) = answer {
+                // Whoever gave the order may have gone.
+                let _ = answer.send(Ok(moving));
+            }
             Relocated::To(dir)
         }
         Err(error) => {
