@@ -73,7 +73,8 @@ pub struct Schedule {
     pub limits: Option<Caps>,
 }
 
-/// Limits in bytes per second: no limit when the inner one is none, the usual one when the outer is.
+/// Limits in bytes per second: no limit when the inner one is none, the usual one when the outer
+/// one is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Caps {
     /// On what is received.
