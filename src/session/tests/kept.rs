@@ -295,7 +295,17 @@ async fn seeds_come_back_asleep_with_what_they_have_sent() {
     handles[2].relocate(Relocation::Dir(there.clone())).await.unwrap().unwrap();
     when(&handles[2], "moved", |it| it.home.as_ref().is_some_and(|it| it.dir == there)).await;
     asleep(&handles[2]).await;
-    let before = specs(&session).await;
+    // That they are whole is noted when the session has looked at them.
+    let noted = async {
+        loop {
+            let specs = specs(&session).await;
+            if specs.iter().all(|spec| spec.whole.is_some()) {
+                break specs;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let before = tokio::time::timeout(Duration::from_secs(20), noted).await.expect("noted");
     assert!(before.iter().all(|spec| spec.completed_s.is_some()));
     assert_eq!([&before[0].dir, &before[2].dir], [&options.dir, &there]);
     session.stop().await;
