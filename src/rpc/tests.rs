@@ -42,15 +42,20 @@ struct Served {
     _home: TempDir,
 }
 
-/// A session that nobody connects to, and where its files may go.
+/// A session that nobody connects to, and where its files may go. URLs that it is given lead to
+/// this machine, too.
 pub(super) async fn api(home: &TempDir) -> (Api, PathBuf) {
+    api_that(home, true).await
+}
+
+async fn api_that(home: &TempDir, allows_local: bool) -> (Api, PathBuf) {
     let root = home.path().join("data");
     std::fs::create_dir(&root).unwrap();
     let config =
         SessionConfig::default().listen(false).ledger(true).state_dir(home.path().join("state"));
     let session = Session::start(config).await.unwrap();
     let config = ApiConfig {
-        allows_local: false,
+        allows_local,
         version: "1.2.3",
         dir: root.clone(),
         roots: Roots::new(vec![root.clone()]),
@@ -63,8 +68,13 @@ pub(super) async fn api(home: &TempDir) -> (Api, PathBuf) {
 
 impl Served {
     async fn start() -> Self {
+        Self::start_that(true).await
+    }
+
+    /// One whose URLs may lead to this machine, or not.
+    async fn start_that(allows_local: bool) -> Self {
         let home = tempfile::tempdir().unwrap();
-        let (api, root) = api(&home).await;
+        let (api, root) = api_that(&home, allows_local).await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let socket = home.path().join("socket");
