@@ -27,6 +27,7 @@ use super::memory::memory_for;
 use super::print::saving_line;
 use super::renewal::Shared;
 use super::repl::Talk;
+use super::repl::complete::complete;
 use super::repl::desk::{Coming, Desk, Refused, Wanted};
 use super::repl::reader::{Line, PromptConfig, read_pipe, read_prompt, read_script};
 use super::search::Wish;
@@ -156,9 +157,10 @@ impl Job {
         Ok(match self.talk {
             Talk::Pipe => Some(read_pipe()),
             Talk::Prompt => {
+                let titles = desk.titles();
                 let prompt = read_prompt(PromptConfig {
                     history: self.session.state_dir.join("history"),
-                    titles: desk.titles(),
+                    offer: Box::new(move |typed| complete(typed, &titles.borrow())),
                     stopper: stopper.clone(),
                 });
                 let (lines, printer) =

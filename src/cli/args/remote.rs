@@ -23,6 +23,7 @@ that fit are meant, and no names are needed.
   driver remote order 3 sequential                  pieces in order; rarest for the rarest first
   driver remote label 3 linux iso                   instead of the labels that it had
   driver remote log -f                              what happens, as it happens
+  driver remote                                     a prompt for all of these
 
 With neither --url nor --socket it asks the daemon of this user by its socket in driver's state
 directory, or at http://127.0.0.1:6880 with the token that lies there. With --json each answer is
@@ -60,9 +61,9 @@ pub struct RemoteArgs {
     /// Print answers as JSON
     #[arg(long, global = true)]
     pub json: bool,
-    /// What to do.
+    /// What to do; without it, a prompt for all of these
     #[command(subcommand)]
-    pub command: RemoteCommand,
+    pub command: Option<RemoteCommand>,
 }
 
 /// Only torrents that fit all of these.
@@ -139,6 +140,7 @@ pub enum RemoteCommand {
     /// Take torrents in
     Add(Added),
     /// Facts of torrents
+    #[command(visible_alias = "info")]
     Show(Which),
     /// Progress, speed and peers at a glance; of all together when none is named
     Status {
@@ -329,6 +331,7 @@ mod tests {
     #[test]
     fn torrents_are_named_or_filtered() {
         for good in [
+            "driver remote",
             "driver remote pause 1 debian",
             "driver remote pause --label linux",
             "driver remote remove --data --state finished",
@@ -347,7 +350,6 @@ mod tests {
             assert!(parse(good).is_ok(), "{good}");
         }
         for bad in [
-            "driver remote",
             "driver remote pause",
             "driver remote show",
             "driver remote list 3",

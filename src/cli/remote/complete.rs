@@ -27,10 +27,15 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// # Errors
 /// The lines cannot be written.
 pub(super) fn run(arguments: &RemoteArgs, words: &[String]) -> Outcome {
-    if let Some((typed, torrents)) = typed(words).zip(torrents(arguments, words).ok()) {
-        out::deliver(&lines(&candidates(&torrents, typed)))?;
-    }
+    out::deliver(&lines(&offers(arguments, words)))?;
     Ok(Exit::Done)
+}
+
+/// What may stand for the last of `words`, each with what it means; nothing where nobody answers.
+/// Not inside a runtime.
+pub(super) fn offers(arguments: &RemoteArgs, words: &[String]) -> Vec<(String, String)> {
+    let Some(typed) = typed(words) else { return Vec::new() };
+    torrents(arguments, words).map_or(Vec::new(), |torrents| candidates(&torrents, typed))
 }
 
 /// All torrents of the daemon that the words or the environment name.

@@ -11,6 +11,7 @@
 //! | `change` | commands that change something |
 //! | `adding` | `add` |
 //! | `complete` | what shells offer for a word |
+//! | `prompt` | commands one after the other |
 //! | `watch`, `log` | what goes on until it is ended |
 //! | `screens`, `bar`, `words` | what people read |
 
@@ -23,6 +24,7 @@ mod log;
 mod look;
 mod names;
 mod place;
+mod prompt;
 mod rules;
 #[cfg(test)]
 mod sample;
@@ -46,14 +48,17 @@ pub use rules::dry_run;
 /// # Errors
 /// Nobody answers, the token is wrong, no torrent is meant, or what is asked for is refused.
 pub fn run(arguments: &RemoteArgs, quiet: bool) -> Outcome {
-    if let RemoteCommand::Complete { words } = &arguments.command {
+    if let Some(RemoteCommand::Complete { words }) = &arguments.command {
         return complete::run(arguments, words);
     }
     let place = place::find(arguments)?;
     let voice = Voice::of_process(arguments.json, quiet);
     ask(async {
         let mut remote = Remote::new(place, voice)?;
-        carry_out(&mut remote, &arguments.command).await
+        match &arguments.command {
+            Some(command) => carry_out(&mut remote, command).await,
+            None => prompt::run(&mut remote, arguments).await,
+        }
     })
 }
 

@@ -119,7 +119,7 @@ mod tests {
             token: token.map(str::to_owned),
             token_file: None,
             json: false,
-            command: RemoteCommand::Session,
+            command: Some(RemoteCommand::Session),
         }
     }
 

@@ -66,7 +66,7 @@ pub fn dry_run(book: &Book, is_json: bool, quiet: bool) -> Outcome {
         token: None,
         token_file: None,
         json: is_json,
-        command: RemoteCommand::Session,
+        command: Some(RemoteCommand::Session),
     };
     let there = match place::find(&arguments) {
         Ok(place) => ask(async {

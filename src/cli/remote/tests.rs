@@ -41,6 +41,9 @@ struct Ran {
     talked: String,
 }
 
+/// Text that grows.
+type Text = Rc<RefCell<String>>;
+
 impl Daemon {
     async fn start() -> Self {
         Self::start_in(tempfile::tempdir().unwrap()).await
@@ -117,10 +120,9 @@ impl Daemon {
     }
 }
 
-async fn run(socket: PathBuf, words: &[&str], said: &Rc<RefCell<String>>) -> Ran {
-    let cli = Cli::try_parse_from(["driver", "remote"].iter().chain(words)).unwrap();
-    let Some(Command::Remote(arguments)) = cli.command else { panic!("{words:?}") };
-    let talked = Rc::<RefCell<String>>::default();
+/// A remote that asks there, and what it says on both streams.
+fn remote(socket: PathBuf, json: bool, said: &Text) -> (Remote, Text) {
+    let talked = Text::default();
     let (to, beside) = (said.clone(), talked.clone());
     let voice = Voice {
         say: Box::new(move |text| {
@@ -130,12 +132,18 @@ async fn run(socket: PathBuf, words: &[&str], said: &Rc<RefCell<String>>) -> Ran
         talk: Box::new(move |line| *beside.borrow_mut() += &format!("{line}\n")),
         columns: 80,
         is_utf8: false,
-        json: arguments.json,
+        json,
         quiet: false,
     };
     let place = Place { target: Target::Socket(socket), shown: "here".into(), is_here: true };
-    let mut remote = Remote::new(place, voice).unwrap();
-    let exit = match super::carry_out(&mut remote, &arguments.command).await {
+    (Remote::new(place, voice).unwrap(), talked)
+}
+
+async fn run(socket: PathBuf, words: &[&str], said: &Text) -> Ran {
+    let cli = Cli::try_parse_from(["driver", "remote"].iter().chain(words)).unwrap();
+    let Some(Command::Remote(arguments)) = cli.command else { panic!("{words:?}") };
+    let (mut remote, talked) = remote(socket, arguments.json, said);
+    let exit = match super::carry_out(&mut remote, &arguments.command.unwrap()).await {
         Ok(exit) => exit,
         Err(failure) => {
             talked.borrow_mut().push_str(&failure.message);
@@ -144,6 +152,25 @@ async fn run(socket: PathBuf, words: &[&str], said: &Rc<RefCell<String>>) -> Ran
     };
     let (said, talked) = (said.borrow().clone(), talked.borrow().clone());
     Ran { exit, said, talked }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_prompt_answers_line_by_line_and_survives_what_fails() {
+    let daemon = Daemon::start().await;
+    let torrent = daemon.torrent("a b", 1);
+    let said = Text::default();
+    let (mut remote, talked) = remote(daemon.home.path().join("socket"), false, &said);
+    let mut exits = Vec::new();
+    let add = format!("add '{torrent}' --paused");
+    for line in [add.as_str(), "", "frobnicate", "rename 7 x", "ren 1 'new name'", "list", "quit"] {
+        exits.push(super::prompt::answer(&mut remote, line).await);
+    }
+    let (ok, wrong) = (Some(Exit::Done), Some(Exit::Usage));
+    assert_eq!(exits, [ok, ok, wrong, wrong, ok, ok, None], "{}", talked.borrow());
+    assert!(said.borrow().contains("new name"), "{}", said.borrow());
+    let talked = talked.borrow();
+    assert!(talked.contains("driver: there is no torrent 7"), "{talked}");
+    daemon.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

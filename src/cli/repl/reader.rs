@@ -3,7 +3,7 @@
 //! next prompt. The prompt shows no state: it stands for minutes, and would tell old news.
 
 use std::io::BufRead as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::cli::stop::Stopper;
 use crate::torrent::status::{State, Status};
 
-use super::complete::{complete, complete_path};
+use super::complete::complete_path;
 use super::printer::Printer;
 
 /// A line, and whom to tell when it is answered: true to read on.
@@ -72,12 +72,15 @@ pub fn read_script(
 
 const PROMPT: &str = "driver> ";
 
+/// Completes what is typed; runs where lines are read, and may take its time.
+pub type Offer = Box<dyn Fn(&str) -> (usize, Vec<Pair>) + Send>;
+
 /// What the prompt needs.
 pub struct PromptConfig {
     /// Where typed lines are kept.
     pub history: PathBuf,
-    /// Numbers and names of the torrents, to complete them.
-    pub titles: watch::Receiver<Vec<(usize, String)>>,
+    /// What Tab offers for the end of what is typed up to the cursor, and where that begins.
+    pub offer: Offer,
     /// Told of Ctrl-C and Ctrl-D.
     pub stopper: Stopper,
 }
@@ -96,23 +99,24 @@ pub fn read_prompt(config: PromptConfig) -> rustyline::Result<(mpsc::Receiver<Li
         .build();
     let mut editor: Editor<Typist, FileHistory> = Editor::with_config(settings)?;
     let typed = Arc::new(AtomicBool::new(false));
-    let titles = config.titles.clone();
-    editor.set_helper(Some(Typist { typed: typed.clone(), titles }));
+    let PromptConfig { history, offer, stopper } = config;
+    editor.set_helper(Some(Typist { typed: typed.clone(), offer }));
     // The first run has none.
-    let _ = editor.load_history(&config.history);
+    let _ = editor.load_history(&history);
     let mut external = editor.create_external_printer()?;
     // A terminal that is gone takes nothing: the download is not gone.
     let printer = Printer::new(move |text| external.print(text).unwrap_or_default());
     // One line at a time: the next is read when this one is answered.
     let (lines, read) = mpsc::channel(1);
-    std::thread::spawn(move || while read_one(&mut editor, &config, &typed, &lines) {});
+    std::thread::spawn(move || while read_one(&mut editor, &history, &stopper, &typed, &lines) {});
     Ok((read, printer))
 }
 
 /// One prompt; true to show the next.
 fn read_one(
     editor: &mut Editor<Typist, FileHistory>,
-    config: &PromptConfig,
+    history: &Path,
+    stopper: &Stopper,
     typed: &AtomicBool,
     lines: &mpsc::Sender<Line>,
 ) -> bool {
@@ -120,14 +124,14 @@ fn read_one(
     match editor.readline(PROMPT) {
         Ok(line) => {
             // A history that cannot be kept is no reason to disturb anybody.
-            let _ = editor.append_history(&config.history);
+            let _ = editor.append_history(history);
             hand_over(lines, line)
         }
         // With text it clears the line; without, it asks to stop, and the next one comes as
         // a signal, since the terminal is out of raw mode then.
         Err(ReadlineError::Interrupted) if typed.load(Ordering::SeqCst) => true,
         Err(ReadlineError::Interrupted | ReadlineError::Eof) => {
-            config.stopper.ask(130);
+            stopper.ask(130);
             false
         }
         Err(ReadlineError::Signal(_)) => true,
@@ -193,7 +197,7 @@ fn hand_over(lines: &mpsc::Sender<Line>, text: String) -> bool {
 /// Completes what is typed, and knows whether anything is.
 struct Typist {
     typed: Arc<AtomicBool>,
-    titles: watch::Receiver<Vec<(usize, String)>>,
+    offer: Offer,
 }
 
 impl Completer for Typist {
@@ -205,7 +209,7 @@ impl Completer for Typist {
         position: usize,
         _: &Context<'_>,
     ) -> rustyline::Result<(usize, Vec<Pair>)> {
-        Ok(complete(line.get(..position).unwrap_or(line), &self.titles.borrow()))
+        Ok((self.offer)(line.get(..position).unwrap_or(line)))
     }
 }
 
