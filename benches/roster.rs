@@ -96,13 +96,17 @@ fn is_in(phase: Phase, id: TorrentId) -> Input {
     Input::Row(Row { phase, ..row(id.0) })
 }
 
+fn by_hand(id: TorrentId, goals: Goals) -> Input {
+    Input::Goals { id, goals, are_by_hand: true }
+}
+
 /// Five places, a tenth waits, all others seed towards a ratio and a time. Who runs comes with it.
 fn policy(now: Instant) -> (Policy, VecDeque<TorrentId>) {
     let (mut policy, mut running) = (Policy::new(5), VecDeque::new());
     for id in 0..TORRENTS {
         let time = Duration::from_secs(u64::from(id) + 3600);
         let goals = Goals { ratio: Some(2.0), time: Some(time) };
-        policy.handle(Input::Goals { id: TorrentId(id), goals }, now);
+        policy.handle(by_hand(TorrentId(id), goals), now);
         policy.handle(Input::Row(row(id)), now);
     }
     while let Some(Output::Start(id)) = policy.poll_output() {
@@ -154,7 +158,7 @@ fn policy_a_goal(bencher: Bencher) {
         policy.handle(is_in(Phase::Finished, id), at);
         policy.handle(is_in(Phase::Complete, id), at);
         let time = Some(at.duration_since(now) + Duration::from_secs(60_000));
-        policy.handle(Input::Goals { id, goals: Goals { ratio: Some(2.0), time } }, at);
+        policy.handle(by_hand(id, Goals { ratio: Some(2.0), time }), at);
     });
 }
 

@@ -43,13 +43,15 @@ pub enum Input {
     Row(Row),
     /// A torrent is gone, its goals too.
     Removed(TorrentId),
-    /// A torrent's goals, before or after its first row. New ones count for one that has finished
-    /// and was resumed, too.
+    /// A torrent's goals, before or after its first row.
     Goals {
         /// Which.
         id: TorrentId,
         /// From now on.
         goals: Goals,
+        /// They count for one that has finished and was resumed, too: whoever resumed it has set
+        /// them. Goals that come and go by themselves would finish it again each time.
+        are_by_hand: bool,
     },
     /// So many may have something to download at once.
     Places(usize),
@@ -212,11 +214,11 @@ impl Policy {
                     self.looks.remove(&(look_at, id));
                 }
             }
-            Input::Goals { id, goals } => {
+            Input::Goals { id, goals, are_by_hand } => {
                 let member = self.members.entry(id).or_default();
                 if member.goals != goals {
                     member.goals = goals;
-                    member.is_over = false;
+                    member.is_over &= !are_by_hand;
                     member.on_phase(now);
                     self.look(id, now);
                 }

@@ -391,7 +391,7 @@ impl Actor {
         if let Some(dht) = self.resources.dht.as_ref().filter(|_| !torrent.private) {
             dht.names(&torrent.nodes);
         }
-        self.set_goals(id, before.seeding_s);
+        self.set_goals(id, before.seeding_s, true);
         let extra = self.wanted.get(id).into_iter().flat_map(|spec| &spec.extra_trackers);
         let urls = torrent.trackers.iter().flatten().chain(extra);
         Facts {

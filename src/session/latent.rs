@@ -72,7 +72,7 @@ impl Actor {
                 (*id, absent.before.seeding_s)
             })
             .collect();
-        seeded.into_iter().for_each(|(id, seeded_s)| self.set_goals(id, seeded_s));
+        seeded.into_iter().for_each(|(id, seeded_s)| self.set_goals(id, seeded_s, true));
     }
 
     /// Lists one of them as it is wanted now.

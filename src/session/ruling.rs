@@ -122,7 +122,7 @@ impl Actor {
             (before.seed_ratio, before.seed_time) != (now.seed_ratio, now.seed_time);
         self.ruling.lay(id, now);
         if are_goals_new {
-            self.set_goals(id, seeded_s);
+            self.set_goals(id, seeded_s, false);
         }
         self.told.touch(id);
         self.look_at(id);

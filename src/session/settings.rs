@@ -213,7 +213,7 @@ impl Actor {
                     (None, absent) => absent.filter(|it| it.is_whole).map(|absent| absent.before),
                 };
                 if let Some(before) = before {
-                    self.set_goals(id, before.seeding_s);
+                    self.set_goals(id, before.seeding_s, true);
                 }
             }
             Setting::Rank(rank) => {
@@ -228,12 +228,13 @@ impl Actor {
     }
 
     /// Has its goals watched; it has seeded for so many seconds in earlier runs.
-    pub(super) fn set_goals(&mut self, id: TorrentId, seeded_s: u64) {
+    pub(super) fn set_goals(&mut self, id: TorrentId, seeded_s: u64, are_by_hand: bool) {
         let Some(spec) = self.wanted.get(id) else { return };
         let seeded = std::time::Duration::from_secs(seeded_s);
         let goals = overlay::goals(self.ruling.of(id), spec.goals);
         let time = goals.time.map(|time| time.saturating_sub(seeded));
-        self.judge(Input::Goals { id, goals: Goals { ratio: goals.ratio, time } });
+        let goals = Goals { ratio: goals.ratio, time };
+        self.judge(Input::Goals { id, goals, are_by_hand });
     }
 
     /// Sets something of all.

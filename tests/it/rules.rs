@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+use crate::mock_tracker::{MockTracker, Script};
 use crate::payload::Payload;
 use crate::process::{Process, driver};
 
@@ -86,6 +87,12 @@ impl Daemon {
             assert!(Instant::now() < deadline, "not {what}: {answer}");
             std::thread::sleep(Duration::from_millis(100));
         }
+    }
+
+    /// Has it read its rules again.
+    fn hang_up(&self) {
+        let id = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw);
+        kill_process(id.expect("a process"), Signal::HUP).expect("a signal");
     }
 
     /// It is so many seconds behind Sunday's midnight now, for the daemon.
@@ -223,6 +230,40 @@ fn a_ratio_that_is_reached_is_seen_by_rules_and_goals() {
 }
 
 #[test]
+fn announces_and_goals_in_time_go_by_a_clock_that_nobody_sets() {
+    let Some(library) = libfaketime() else { return };
+    let dir = tempfile::tempdir().expect("a folder for the test");
+    let home = dir.path();
+    let tracker = MockTracker::start(vec![Script::body(b"d8:intervali1800e5:peers0:e")]);
+    let payload = Payload::new(4, "four", 1 << 16, &[("a.bin", 100_000)]);
+    let torrent = home.join("four.torrent");
+    std::fs::write(&torrent, payload.torrent(Some(&tracker.url()))).expect("write the torrent");
+    payload.write_to(&home.join("out"));
+    let rules = |time: &str| {
+        let old = "[[rule]]\nmin-age = '2d'\ngive-label = 'old'";
+        format!("{old}\n[[rule]]\nlabel = 'once'\nseed-time = '{time}'")
+    };
+    let daemon = Daemon::start(&library, home, &rules("1d"), SUNDAY);
+    daemon.ask(&format!("add {} --label once", torrent.display()));
+    daemon.until("show 1", "complete", |it| it["state"] == "seeding");
+    let started = tracker.next_request(LIMIT).expect("it is announced");
+    assert!(started.contains("event=started"), "{started}");
+    // Three days on and back again.
+    for (hours, labels) in [(72, vec!["once", "old"]), (1, vec!["once"])] {
+        daemon.at(hours * HOUR);
+        let labels = serde_json::json!(labels);
+        let it = daemon.until("show 1", "seen by rules", |it| it["labels"] == labels);
+        assert_eq!(it["state"], "seeding", "{it}");
+    }
+    assert_eq!(tracker.next_request(Duration::from_secs(1)), None, "in half an hour");
+    write_rules(home, &rules("1s"));
+    daemon.hang_up();
+    daemon.until("show 1", "finished", |it| it["state"] == "finished");
+    let stopped = tracker.next_request(LIMIT).expect("it is announced");
+    assert!(stopped.contains("event=stopped"), "{stopped}");
+}
+
+#[test]
 fn rules_are_tried_before_and_read_again_and_wrong_ones_change_nothing() {
     let Some(library) = libfaketime() else { return };
     let dir = tempfile::tempdir().expect("a folder for the test");
@@ -236,17 +277,13 @@ fn rules_are_tried_before_and_read_again_and_wrong_ones_change_nothing() {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         (ran.status.code(), text(&ran.stdout), text(&ran.stderr))
     };
-    let hang_up = || {
-        let id = i32::try_from(daemon.process.id()).ok().and_then(Pid::from_raw);
-        kill_process(id.expect("a process"), Signal::HUP).expect("a signal");
-    };
     write_rules(home, "[[rule]]\nname = 'slow'\nlabel = 'linux'\nupload-limit = '2KiB'");
     let (code, said, _) = dry_run();
     let expected = "rule 1 (slow): label linux: upload limit 2.0 KiB/s\n\
                     1 three: rule 1: upload limit 2.0 KiB/s\n";
     assert_eq!((code, said.as_str()), (Some(0), expected));
     assert_eq!(daemon.ask("why 1 --rules")["limits_now"]["up"], Value::Null, "it was only tried");
-    hang_up();
+    daemon.hang_up();
     let limited = |it: &Value| it["limits_now"]["up"] == 2048;
     daemon.until("why 1 --rules", "limited", limited);
 
@@ -254,7 +291,7 @@ fn rules_are_tried_before_and_read_again_and_wrong_ones_change_nothing() {
     let (code, _, talked) = dry_run();
     assert_eq!(code, Some(3), "{talked}");
     assert!(talked.contains("rule 2 (x): stop: write true or false"), "{talked}");
-    hang_up();
+    daemon.hang_up();
     let deadline = Instant::now() + LIMIT;
     while !daemon.process.output().contains("nothing is changed") {
         assert!(Instant::now() < deadline, "it takes them:\n{}", daemon.process.last_words());

@@ -146,7 +146,7 @@ impl World {
         let time = rng.random_bool(0.5).then(|| Duration::from_millis(millis));
         let goals = Goals { ratio, time };
         self.all.insert(id, Plain { row, goals, complete_since: None, is_over: false });
-        let mut told = vec![Input::Row(row), Input::Goals { id, goals }];
+        let mut told = vec![Input::Row(row), Input::Goals { id, goals, are_by_hand: true }];
         if rng.random_bool(0.5) {
             told.reverse();
         }
@@ -264,9 +264,13 @@ fn polled(policy: &mut Policy) -> Vec<Output> {
     std::iter::from_fn(|| policy.poll_output()).collect()
 }
 
+fn by_hand(goals: Goals) -> Input {
+    Input::Goals { id: ID, goals, are_by_hand: true }
+}
+
 fn seeding(goals: Goals, now: Instant) -> Policy {
     let mut policy = Policy::new(1);
-    policy.handle(Input::Goals { id: ID, goals }, now);
+    policy.handle(by_hand(goals), now);
     policy.handle(Input::Row(row(Phase::Complete)), now);
     policy
 }
@@ -317,9 +321,15 @@ fn one_that_was_resumed_seeds_on_until_it_has_another_goal() {
     for phase in [Phase::Finished, Phase::Complete] {
         policy.handle(Input::Row(row(phase)), now);
     }
-    policy.handle(Input::Goals { id: ID, goals: goals(0) }, now);
+    policy.handle(by_hand(goals(0)), now);
     assert_eq!((polled(&mut policy), policy.next_timeout()), (vec![], None));
-    policy.handle(Input::Goals { id: ID, goals: goals(60) }, now);
+    // Goals that come and go by themselves do not undo that.
+    for secs in [0, 30, 60] {
+        policy.handle(Input::Goals { id: ID, goals: goals(secs), are_by_hand: false }, now);
+        assert_eq!((polled(&mut policy), policy.next_timeout()), (vec![], None));
+    }
+    policy.handle(by_hand(goals(0)), now);
+    policy.handle(by_hand(goals(60)), now);
     let then = now + Duration::from_secs(60);
     assert_eq!(policy.next_timeout(), Some(then));
     policy.handle(Input::Tick, then);

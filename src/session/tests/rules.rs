@@ -64,6 +64,12 @@ async fn who_is_stopped_by_a_rule_goes_on_when_it_ends_and_holds_up_nobody() {
     let ruled = session.ruled(first.id()).await.unwrap();
     assert_eq!(ruled.rest.as_deref(), Some("rule 1 (later) stops it"));
     assert!(!specs(&session).await[0].paused);
+    // What is ordered later is obeyed later.
+    let obeyed = async |limit| {
+        session.set(first.id(), Setting::UploadLimit(Some(limit))).await.unwrap();
+        when(&first, "limited", |status: &Status| status.limit_up == Some(limit)).await;
+    };
+    obeyed(5).await;
     assert_eq!(first.state(), State::Paused);
     session.set_rules(Book::default()).await.unwrap();
     until(&first, State::Downloading).await;
@@ -73,6 +79,7 @@ async fn who_is_stopped_by_a_rule_goes_on_when_it_ends_and_holds_up_nobody() {
     first.pause().await;
     session.set_rules(Book::default()).await.unwrap();
     assert!(specs(&session).await[0].paused);
+    obeyed(6).await;
     assert_eq!(
         (first.state(), session.ruled(first.id()).await.unwrap().rest),
         (State::Paused, None)
