@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 use tokio::sync::watch;
 
 use crate::base::digest::Sha256Hash;
-use crate::base::ids::InfoHash;
+use crate::base::ids::{InfoHash, TorrentId};
 use crate::dht::task::Dht;
 use crate::disk::create::create;
 use crate::disk::{
@@ -20,7 +20,7 @@ use crate::metainfo::{Kind, Torrent};
 use crate::net::blocklist;
 use crate::net::egress::Egress;
 use crate::net::portmap::{PortMap, Standing};
-use crate::session::{self, Opening, Session, SessionConfig, TorrentOptions};
+use crate::session::{self, Opening, Session, SessionConfig, Setting, TorrentOptions};
 use crate::torrent::handle::TorrentHandle;
 use crate::torrent::seeking::{Contacts, SeekRequest, Seeking};
 
@@ -50,6 +50,14 @@ impl Engine {
         let egress = config.egress.clone();
         let session = Session::start(config).await.map_err(failure)?;
         Ok(Self { session, egress, limits: watch::Sender::new(limits) })
+    }
+
+    /// Sets something of a torrent.
+    ///
+    /// # Errors
+    /// In words for people: it is gone, or does not take that.
+    pub async fn set(&self, id: TorrentId, setting: Setting) -> Result<(), String> {
+        self.session.set(id, setting).await.map_err(|error| escape(&error.to_string()))
     }
 
     /// Starts a torrent; with those whom the search for its metadata has met, if there was one.

@@ -18,8 +18,7 @@ use crate::cli::print::{
     peers_screen, row, status_screen, swarm_line, trackers_screen, web_screen, wrap,
 };
 use crate::cli::search::Search;
-use crate::cli::selection::wanted_files;
-use crate::cli::values::{Ranges, Rate};
+use crate::cli::values::Rate;
 use crate::cli::why::{self, why_screen};
 use crate::disk::Relocation;
 use crate::net::addresses::is_own;
@@ -109,8 +108,8 @@ impl Desk {
                 if let Some(answer) = self.answer_search(order).await {
                     return answer;
                 }
-                if let Order::Select(ranges) = order {
-                    return self.select(ranges.as_ref()).await;
+                if let Some(answer) = self.answer_choice(order).await {
+                    return answer;
                 }
                 let (is_several, of_all) = (self.is_several, self.engine.limits());
                 let outside = self.outside_row();
@@ -342,17 +341,6 @@ impl Desk {
         }
         let each = self.items.iter().map(|item| item.prefix() + &words(item.limits));
         format!("all together: {all}{}", each.collect::<String>())
-    }
-
-    async fn select(&mut self, ranges: Option<&Ranges>) -> String {
-        let Some(item) = self.used_mut() else { return NO_TORRENT.to_owned() };
-        let wanted = match wanted_files(&item.torrent, ranges, None) {
-            Ok(wanted) => wanted,
-            Err(why) => return format!("{why}\n"),
-        };
-        item.handle.select_files(wanted.clone()).await;
-        item.wanted = wanted;
-        format!("{} selected\n", counted(item.chosen().len() as u64, "file"))
     }
 }
 

@@ -36,6 +36,8 @@ pub fn complete(typed: &str, titles: &[(usize, String)]) -> (usize, Vec<Pair>) {
         ("limit", ["down" | "up"] | [_, "down" | "up"]) => &["off"],
         ("limit", [_]) => &["down", "up"],
         ("select" | "status", []) => &["all"],
+        ("select", [_]) => &["high", "low", "normal", "off"],
+        ("order", [] | ["rarest" | "sequential"]) => &["rarest", "sequential", "ends-first"],
         ("peers", []) => &["-a"],
         ("info", []) => &["-f"],
         _ => &[],

@@ -1,6 +1,7 @@
 //! The prompt and its commands: where lines come from, what they mean, what they answer.
 
 mod answer;
+mod choosing;
 pub mod complete;
 pub mod desk;
 pub mod printer;

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::base::file_priority::FilePriority;
 use crate::cli::escape::escape;
 use crate::cli::given::is_link;
 use crate::cli::print::{nearest, wrap};
@@ -27,6 +28,11 @@ pub enum Order {
     Files,
     /// Want these files only; all when none.
     Select(Option<Ranges>),
+    /// Want these files so much, and leave the others as they are.
+    Prioritize { files: Option<Ranges>, priority: FilePriority },
+    /// In which order pieces come: one after the other, or the rarest first; the ends of files
+    /// before all others.
+    InOrder { sequential: bool, ends_first: bool },
     /// The trackers.
     Trackers,
     /// Announce now.
@@ -94,14 +100,19 @@ const fn word(name: &'static str, takes: &'static str, does: &'static str) -> Wo
 }
 
 /// All commands, in the order of `help`.
-pub const WORDS: [Word; 28] = [
+pub const WORDS: [Word; 29] = [
     word("status", "[all]", "progress, speed and peers at a glance"),
     word("why", "", "what the download waits for, and what to do about it"),
     word("peers", "[-a]", "connected peers; -a all known ones, with their errors"),
     word("web", "", "web sources: what each sends or waits for, and files it lacks"),
     word("info", "[-f]", "facts of the torrent; -f with all files"),
     word("files", "", "files and how much of each is verified"),
-    word("select", "RANGES|all", "download only these files: select 1-3,5"),
+    word(
+        "select",
+        "RANGES|all [PRIORITY]",
+        "download only these files: select 1-3,5; or first: select 2 high (normal, low, off)",
+    ),
+    word("order", "HOW", "how pieces come: rarest, sequential, ends-first"),
     word("trackers", "", "trackers and what they said last"),
     word("announce", "", "ask the trackers for peers now"),
     word("verify", "", "read and hash all of it again; what is wrong is fetched again"),
@@ -204,12 +215,21 @@ fn read_plain(word: &Word, arguments: &[&str]) -> Option<Result<Order, String>> 
         ("info", ["-f" | "--files"]) => Order::Info { files: true },
         ("files", []) => Order::Files,
         ("select", ["all"]) => Order::Select(None),
+        ("select", [files @ .., priority]) if !files.is_empty() && graded(priority).is_some() => {
+            let priority = graded(priority)?;
+            let ranges = match files {
+                ["all"] => Ok(None),
+                _ => values::ranges(&files.concat()).map(Some),
+            };
+            return Some(ranges.map(|files| Order::Prioritize { files, priority }));
+        }
         ("select", [_, ..]) => {
             return Some(values::ranges(&arguments.concat()).map(|it| Order::Select(Some(it))));
         }
         ("trackers", []) => Order::Trackers,
         ("announce", []) => Order::Announce,
         ("verify", []) => Order::Verify,
+        ("order", _) => return Some(read_order(arguments)),
         ("web", []) => Order::Web,
         ("add-web-seed", [url]) => {
             return Some(values::web_seed(url).map(Order::AddWebSeed));
@@ -226,6 +246,30 @@ fn read_plain(word: &Word, arguments: &[&str]) -> Option<Result<Order, String>> 
         ("quit", []) => Order::Quit,
         _ => return None,
     }))
+}
+
+/// How much a file is wanted, by its word.
+fn graded(word: &str) -> Option<FilePriority> {
+    Some(match word {
+        "off" => FilePriority::Off,
+        "low" => FilePriority::Low,
+        "normal" => FilePriority::Normal,
+        "high" => FilePriority::High,
+        _ => return None,
+    })
+}
+
+fn read_order(arguments: &[&str]) -> Result<Order, String> {
+    let has = |word: &str| arguments.contains(&word);
+    let is_how = |word: &&str| matches!(*word, "rarest" | "sequential" | "ends-first");
+    if arguments.is_empty() || !arguments.iter().all(is_how) {
+        return Err("say how pieces are to come: rarest, sequential, ends-first".to_owned());
+    }
+    if has("rarest") && has("sequential") {
+        return Err("pieces come in order or the rarest first, not both".to_owned());
+    }
+    let (sequential, ends_first) = (has("sequential"), has("ends-first"));
+    Ok(Order::InOrder { sequential, ends_first })
 }
 
 /// To pause, or to go on: the torrent of this number, all, or the used one.
@@ -398,6 +442,16 @@ mod tests {
             ("rename \"7\"", Order::Rename("7".into())),
             ("watch list", Order::Watch(Box::new(Order::List))),
             ("select all", Order::Select(None)),
+            (
+                "select 2 - 3 high",
+                Order::Prioritize {
+                    files: values::ranges("2-3").ok(),
+                    priority: FilePriority::High,
+                },
+            ),
+            ("select all off", Order::Prioritize { files: None, priority: FilePriority::Off }),
+            ("order sequential", Order::InOrder { sequential: true, ends_first: false }),
+            ("ord rarest ends-first", Order::InOrder { sequential: false, ends_first: true }),
             ("select 1-3, 5", Order::Select(Some(values::ranges("1-3,5").unwrap()))),
             ("add-peer [::1]:5", Order::AddPeer("[::1]:5".parse().unwrap())),
             ("watch", Order::Watch(Box::new(Order::Status { all: false }))),
@@ -440,6 +494,10 @@ mod tests {
                 "watch quit",
                 "watch shows status, list, why, peers, web, files, trackers, dht or log",
             ),
+            ("order", "say how pieces are to come: rarest, sequential, ends-first"),
+            ("order random", "say how pieces are to come: rarest, sequential, ends-first"),
+            ("order rarest sequential", "pieces come in order or the rarest first, not both"),
+            ("select high", "\"high\" is not a list of file numbers like 1-3,5"),
             ("select 0", "\"0\" is not a list of file numbers like 1-3,5"),
         ] {
             assert_eq!(read(line), Err(said.to_owned()), "{line:?}");
