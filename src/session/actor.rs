@@ -400,6 +400,8 @@ impl Actor {
             is_private: torrent.private,
             has_trackers: torrent.trackers.iter().any(|tier| !tier.is_empty()),
             files: torrent.files.len(),
+            seen_files: u32::try_from(torrent.files.iter().filter(|it| !it.is_pad).count())
+                .unwrap_or(u32::MAX),
             size: torrent.total_size(),
             hosts: self.ruling.hosts(urls),
             piece_blocks: torrent

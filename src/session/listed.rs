@@ -108,6 +108,21 @@ pub struct Listed {
     pub trouble: Option<Arc<str>>,
     /// What holds of it by rules, before what is wanted.
     pub ruled: Overlay,
+    /// How large it is, and what it has done.
+    pub figures: Figures,
+}
+
+/// What of a torrent is beside its row, since it is not worth a change there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Figures {
+    /// Bytes of all its files, pad files left out; 0 before that is known.
+    pub size: u64,
+    /// How many files those are. Of a latent torrent pad files are counted, too.
+    pub files: u32,
+    /// Seconds of its life that it was neither parked nor paused.
+    pub active_s: u64,
+    /// Seconds of them with all that is wanted.
+    pub seeding_s: u64,
 }
 
 /// Are there no more labels than a torrent may have, and none too long or empty?

@@ -40,6 +40,8 @@ pub(super) struct Facts {
     pub has_trackers: bool,
     /// How many files it has, pad files included.
     pub files: usize,
+    /// How many it has without those.
+    pub seen_files: u32,
     /// Bytes of all files.
     pub size: u64,
     /// Where its trackers are.
@@ -88,7 +90,7 @@ pub(super) struct Arriving {
 }
 
 /// Time that a torrent spends in one phase or another.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Spent {
     active: Duration,
     seeding: Duration,
@@ -119,6 +121,12 @@ impl Spent {
     /// It goes on with what it does.
     pub fn go_on(&mut self, now: Instant) {
         self.on(self.phase, now);
+    }
+
+    /// What was done in earlier runs, and the time that it has spent until `now` beside it.
+    pub fn until(mut self, now: Instant, before: Tally) -> Tally {
+        self.go_on(now);
+        self.beside(before)
     }
 
     /// The same beside what was done in earlier runs.
@@ -381,6 +389,11 @@ mod tests {
         ] {
             spent.on(phase, at(second));
         }
+        let tally = spent.until(at(100), Tally { seeding_s: 1, ..Tally::default() });
+        assert_eq!((tally.active_s, tally.seeding_s), (2 + 4 + 16, 1 + 16));
+        let mut seeds = Spent::begin(start);
+        seeds.on(Phase::Complete, start);
+        assert_eq!(seeds.until(at(9), Tally::default()).seeding_s, 9, "the last phase counts");
         spent.on(Phase::Finished, at(100));
         let seconds = [spent.active, spent.seeding].map(|time| time.as_secs());
         assert_eq!(seconds, [2 + 4 + 16, 16]);

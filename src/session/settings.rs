@@ -3,22 +3,24 @@
 //! whoever gives them.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::oneshot;
 
 use crate::base::file_priority::FilePriority;
 use crate::base::ids::{InfoHash, TorrentId};
-use crate::ledger::{Selection, Spec};
+use crate::ledger::{Selection, Spec, Tally};
 use crate::metainfo::Torrent;
 use crate::roster::policy::{Goals, Input};
 use crate::roster::rules::{Overlay, Switch};
 use crate::torrent::command::{Choice, Command, MoveOrder, Order};
 use crate::torrent::options::SeedLimits;
 
-use super::absent::Stage;
+use super::absent::{Absent, Stage};
 use super::actor::Actor;
 use super::error::Error;
-use super::listed::{FileWish, Listed, Setting, check_labels, check_name};
+use super::listed::{Figures, FileWish, Listed, Setting, check_labels, check_name};
+use super::member::Member;
 use super::overlay;
 use super::restoring::read_one;
 use super::together::{SessionSetting, active_max};
@@ -319,6 +321,7 @@ impl Actor {
                 handle: Some(member.handle.clone()),
                 trouble: None,
                 ruled: Overlay::default(),
+                figures: figures(member),
             })
         });
         listed.or_else(|| self.listing(spec))
@@ -329,11 +332,26 @@ impl Actor {
         let (row, spec) = (self.told.row(spec.id), self.wanted.shared(spec.id)?);
         if let Some(absent) = self.returning.absent.get(&spec.id) {
             let (trouble, ruled) = (absent.trouble(), Overlay::default());
-            return Some(Listed { spec, row, handle: None, trouble, ruled });
+            let figures = absent_figures(absent, &spec);
+            return Some(Listed { spec, row, handle: None, trouble, ruled, figures });
         }
         let member = self.members.get(&spec.id).filter(|member| !member.is_leaving)?;
         let ruled = self.ruling.of(spec.id).cloned().unwrap_or_default();
         let trouble = self.ruling.want_of_room(&spec).map(Arc::from);
-        Some(Listed { spec, row, handle: Some(member.handle.clone()), trouble, ruled })
+        let (handle, figures) = (Some(member.handle.clone()), figures(member));
+        Some(Listed { spec, row, handle, trouble, ruled, figures })
     }
+}
+
+/// What is known now of a torrent that is here.
+fn figures(member: &Member) -> Figures {
+    let Tally { active_s, seeding_s, .. } = member.spent.until(Instant::now(), member.facts.before);
+    Figures { size: member.facts.size, files: member.facts.seen_files, active_s, seeding_s }
+}
+
+/// The same of one that is not.
+fn absent_figures(absent: &Absent, spec: &Spec) -> Figures {
+    let Tally { active_s, seeding_s, .. } = absent.spent.until(Instant::now(), absent.before);
+    let (size, files) = spec.whole.map_or((0, 0), |whole| (whole.bytes, whole.files));
+    Figures { size, files, active_s, seeding_s }
 }
