@@ -9,7 +9,7 @@ use crate::session::Error;
 use super::happened::Events;
 use super::request::Mark;
 use super::ruled::Ruled;
-use super::torrent::{Details, File, Limits, Peer, Source, Torrent, Tracker, Why};
+use super::torrent::{Details, Facts, File, Limits, Peer, Source, Torrent, Tracker, Why};
 
 /// What comes of a request that is not refused.
 #[derive(Clone, PartialEq, Debug, Serialize)]
@@ -25,6 +25,8 @@ pub enum Answer {
     Torrent(Box<Details>),
     /// Its files.
     Files(Vec<File>),
+    /// What it says of itself.
+    Facts(Box<Facts>),
     /// Its peers.
     Peers(Vec<Peer>),
     /// Its trackers.
@@ -39,6 +41,8 @@ pub enum Answer {
     Done(Done),
     /// What happened.
     Events(Events),
+    /// How much room there is.
+    Room(Room),
 }
 
 /// An answer, or why there is none.
@@ -81,6 +85,19 @@ pub struct Done {
     pub note: Option<String>,
 }
 
+/// How much room there is for a directory.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Room {
+    /// Which, with links followed.
+    pub dir: String,
+    /// It is there; otherwise room is where it would be made.
+    pub exists: bool,
+    /// Bytes that are free; none when that cannot be said.
+    pub free_bytes: Option<u64>,
+    /// Bytes that the file system has in all; none likewise.
+    pub total_bytes: Option<u64>,
+}
+
 /// How the session stands. Rates are bytes a second.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Standing {
@@ -110,6 +127,8 @@ pub struct Standing {
     pub alternative: bool,
     /// What all may do now.
     pub limits_now: Limits,
+    /// How many check and download at once; as many as it began with when none.
+    pub active_max: Option<u32>,
     /// Nodes of the DHT that answer; none where it does not run.
     pub dht_nodes: Option<u32>,
     /// Where torrents go when nothing else is said.

@@ -23,7 +23,7 @@ use crate::torrent::handle::TorrentHandle;
 use crate::torrent::status::{State, WhyReport};
 
 use super::adding::{self, Given};
-use super::answer::{Added, Answer, Done, Kind, List, Outcome, Refusal, Standing};
+use super::answer::{Added, Answer, Done, Kind, List, Outcome, Refusal, Room, Search, Standing};
 use super::happened::{Events, Happened};
 use super::removing;
 use super::request::{Addition, Deed, FilePatch, Key, Mark, Patch, Place, Request, SessionPatch};
@@ -109,6 +109,11 @@ impl Api {
         &self.session
     }
 
+    /// Links whose metadata is sought, by their hashes.
+    pub async fn searches(&self) -> Vec<Search> {
+        self.searches.list().await
+    }
+
     /// How far lists and events can be read, to wait for more.
     pub fn heads(&self) -> watch::Receiver<Heads> {
         self.session.heads()
@@ -148,6 +153,7 @@ impl Api {
             Request::Add(addition) => self.add(*addition).await.map(Answer::Added),
             Request::Show(key) => self.show(&key).await,
             Request::Files(key) => self.files(&key).await,
+            Request::Facts(key) => self.facts(&key).await,
             Request::Peers(key, all) => {
                 let peers = self.handle(&key).await?.peers(all).await;
                 Ok(Answer::Peers(peers.iter().map(view::peer).collect()))
@@ -170,6 +176,7 @@ impl Api {
             Request::Do(key, deed) => self.carry_out(&key, deed).await.map(Answer::Done),
             Request::Remove(key, data) => self.remove(&key, data).await.map(Answer::Done),
             Request::Events(since) => self.events(since).await.map(Answer::Events),
+            Request::Room(dir) => self.room(dir).await.map(Answer::Room),
         }
     }
 
@@ -198,6 +205,7 @@ impl Api {
             alternative_limits: settings.alternative.into(),
             alternative,
             limits_now: now.into(),
+            active_max: settings.active_max,
             dht_nodes,
             dir: self.config.dir.display().to_string(),
             free_bytes: free,
@@ -211,7 +219,20 @@ impl Api {
 
     /// Bytes that are free there; none when that is not known within a few seconds.
     async fn free_bytes(&self, dir: PathBuf) -> Option<u64> {
-        one_at_a_time(self.looking.clone(), move || free_bytes(&dir)).await
+        let found = one_at_a_time(self.looking.clone(), move || room(&dir)).await;
+        found.map(|found| found.free)
+    }
+
+    async fn room(&self, dir: String) -> Result<Room, Refusal> {
+        let dir = self.admit(PathBuf::from(dir)).await?;
+        let there = dir.clone();
+        let found = one_at_a_time(self.looking.clone(), move || room(&there)).await;
+        Ok(Room {
+            dir: dir.to_string_lossy().into_owned(),
+            exists: found.is_some_and(|found| found.exists),
+            free_bytes: found.map(|found| found.free),
+            total_bytes: found.map(|found| found.total),
+        })
     }
 
     async fn set_session(&self, patch: SessionPatch) -> Result<Done, Refusal> {
@@ -224,10 +245,13 @@ impl Api {
         };
         let limits = set(known.limits, patch.limit_down, patch.limit_up);
         let other = set(known.alternative, patch.alternative_down, patch.alternative_up);
+        let most = patch.active_max.map(|most| Some(most).filter(|most| *most > 0));
+        let most = most.map(SessionSetting::ActiveMax);
         let settings = [
             limits.map(SessionSetting::Limits),
             other.map(SessionSetting::Alternative),
             patch.alternative.map(SessionSetting::UsesAlternative),
+            most,
         ];
         for setting in settings.into_iter().flatten() {
             self.session.set_all(setting).await?;
@@ -325,6 +349,18 @@ impl Api {
         Ok(Answer::Files(view::files(&torrent, &listed.spec, &status)))
     }
 
+    /// One that sleeps since the start is not woken for that.
+    async fn facts(&self, key: &Key) -> Outcome {
+        let listed = self.find(key).await?;
+        let torrent = self.session.metadata(listed.spec.id).await.map_err(Refusal::from)?;
+        let have = match &listed.handle {
+            Some(handle) => handle.look(|status| status.have.clone()),
+            None if listed.row.flags.has(Flags::ASLEEP) => view::all_pieces(torrent.num_pieces),
+            None => Vec::new(),
+        };
+        Ok(Answer::Facts(Box::new(view::facts(&torrent, &listed.spec, &have))))
+    }
+
     async fn why(&self, key: &Key) -> Outcome {
         let handle = self.handle(key).await?;
         let is_private = self.find(key).await?.row.flags.has(Flags::PRIVATE);
@@ -364,6 +400,8 @@ impl Api {
         settings.extend(time.map(Setting::SeedTime));
         settings.extend(patch.sequential.map(Setting::Sequential));
         settings.extend(patch.ends_first.map(Setting::EndsFirst));
+        let most = patch.peers_max.map(|most| Some(most).filter(|most| *most > 0));
+        settings.extend(most.map(Setting::PeersMax));
         settings.extend(patch.place.map(|place| {
             Setting::Rank(match place {
                 Place::Top => Rank::First,
@@ -403,9 +441,10 @@ impl Api {
 
     async fn carry_out(&self, key: &Key, deed: Deed) -> Result<Done, Refusal> {
         match deed {
-            Deed::Pause => {
+            Deed::Pause | Deed::Unpause => {
                 let id = self.find(key).await?.spec.id;
-                self.session.set(id, Setting::Paused(true)).await.map_err(Refusal::from)?;
+                let rests = Setting::Paused(deed == Deed::Pause);
+                self.session.set(id, rests).await.map_err(Refusal::from)?;
                 Ok(done(id, None))
             }
             Deed::Resume => {
@@ -586,9 +625,19 @@ pub(super) async fn one_at_a_time<T: Send + 'static>(
     tokio::time::timeout(FREE_MAX, look).await.ok()?.ok().flatten()
 }
 
-/// Bytes that are free where this directory is, or is to be.
-fn free_bytes(dir: &Path) -> Option<u64> {
+/// What a file system says.
+#[derive(Clone, Copy)]
+struct Space {
+    exists: bool,
+    free: u64,
+    total: u64,
+}
+
+/// How much room there is where this directory is, or is to be.
+fn room(dir: &Path) -> Option<Space> {
     let there = dir.ancestors().find(|path| path.exists())?;
     let found = rustix::fs::statvfs(there).ok()?;
-    Some(found.f_bavail.saturating_mul(found.f_frsize))
+    let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
+    let exists = there == dir && dir.is_dir();
+    Some(Space { exists, free: bytes(found.f_bavail), total: bytes(found.f_blocks) })
 }

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `request` | what can be asked and ordered, and how a torrent is named |
 //! | `answer` | what comes of it, refusals too |
-//! | `torrent` | a torrent in a list, and closely: files, peers, trackers, sources, why |
+//! | `torrent` | a torrent in a list, and closely: files, facts, peers, trackers, sources, why |
 //! | `ruled` | what rules say of a torrent |
 //! | `happened` | events |
 //! | `view` | how those are made of what the session tells |
@@ -33,12 +33,12 @@ mod view;
 mod whole;
 
 pub use crate::session::Heads;
-pub use answer::{Added, Answer, Done, Kind, List, Outcome, Refusal, Search, Standing};
+pub use answer::{Added, Answer, Done, Kind, List, Outcome, Refusal, Room, Search, Standing};
 pub use desk::{Api, ApiConfig, Speaker, Waiting};
 pub use happened::{Events, Happened, What};
 pub use request::{Addition, Deed, FilePatch, Key, Mark, Patch, Place, Request, SessionPatch};
 pub use roots::Roots;
 pub use ruled::{Fate, RuleFacts, RuleFate, Ruled};
 pub use torrent::{
-    Details, File, Limits, Peer, Priority, Share, Source, State, Torrent, Tracker, Why,
+    Details, Facts, File, Limits, Peer, Priority, Share, Source, State, Torrent, Tracker, Why,
 };

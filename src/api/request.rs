@@ -110,6 +110,8 @@ pub enum Request {
     Show(Key),
     /// Its files.
     Files(Key),
+    /// What it says of itself, and which pieces are here.
+    Facts(Key),
     /// Its peers; also those that are not connected.
     Peers(Key, bool),
     /// Its trackers.
@@ -130,6 +132,8 @@ pub enum Request {
     Remove(Key, bool),
     /// What happened since.
     Events(Option<Mark>),
+    /// How much room there is for this directory, where files may go.
+    Room(String),
 }
 
 impl Request {
@@ -158,6 +162,9 @@ pub struct SessionPatch {
     /// As `limit_up`, of the alternative limits.
     #[serde(deserialize_with = "whole::maybe", skip_serializing_if = "Option::is_none")]
     pub alternative_up: Option<u64>,
+    /// How many check and download at once; 0: as many as the session began with.
+    #[serde(deserialize_with = "whole::maybe", skip_serializing_if = "Option::is_none")]
+    pub active_max: Option<u32>,
 }
 
 /// A torrent to be taken in, by exactly one of `torrent`, `link` and `url`.
@@ -234,6 +241,9 @@ pub struct Patch {
     /// The first and the last piece of each wanted file before all others.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ends_first: Option<bool>,
+    /// Most connected peers; 0: as many as others have.
+    #[serde(deserialize_with = "whole::maybe", skip_serializing_if = "Option::is_none")]
+    pub peers_max: Option<u32>,
 }
 
 /// A place in the queue.
@@ -284,6 +294,9 @@ pub enum Deed {
     /// It goes on; one that is queued starts at once.
     #[serde(deserialize_with = "nothing_more")]
     Resume,
+    /// It goes on if it rests, when its turn comes; one that has seeded enough does not seed on.
+    #[serde(deserialize_with = "nothing_more")]
+    Unpause,
     /// It is announced now, as far as its trackers allow.
     #[serde(deserialize_with = "nothing_more")]
     Announce,

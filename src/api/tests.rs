@@ -157,8 +157,8 @@ async fn a_torrent_lives_by_values_alone_and_outlives_its_session() {
     assert!(list(&api_2, Some(changes.cursor)).await.full);
     until(&api_2, 2, State::Paused).await;
     let second = show(&api_2, 2).await;
-    assert_eq!((second.torrent.labels.len(), second.seed_ratio), (2, Some(2.0)));
-    assert!(second.sequential && second.ends_first);
+    assert_eq!((second.torrent.labels.len(), second.torrent.seed_ratio), (2, Some(2.0)));
+    assert!(second.torrent.sequential && second.torrent.ends_first);
     api_2.answer(Request::Do(Key::Id(2), Deed::Resume)).await.unwrap();
     until(&api_2, 2, State::Downloading).await;
     let before = list(&api_2, None).await;
@@ -280,6 +280,129 @@ async fn a_seed_of_an_earlier_run_comes_for_what_lists_do_not_show() {
     api.session().stop().await;
 }
 
+/// Zeros that are here, with words of a maker and trackers.
+fn described(home: &Path) -> Addition {
+    let folder = home.join("downloads/zeros");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("a"), [0; 20_000]).unwrap();
+    std::fs::write(folder.join("b"), [0; 40_000]).unwrap();
+    let bytes = BASE64.decode(zeros('1').torrent.unwrap().as_bytes()).unwrap();
+    let mut said = b"d8:announce8:http://a7:comment5:words10:created by5:maker".to_vec();
+    said.extend(b"13:creation datei86400e");
+    said.extend(&bytes[1..]);
+    Addition {
+        torrent: Some(BASE64.encode(&said)),
+        trackers: vec!["http://b".to_owned()],
+        ..Addition::default()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_torrent_says_of_itself_is_told_without_waking_it() {
+    let home = tempfile::tempdir().unwrap();
+    let facts = async |api: &Api| match api.answer(Request::Facts(Key::Id(1))).await {
+        Ok(Answer::Facts(facts)) => *facts,
+        other => panic!("{other:?}"),
+    };
+    let begun = api(home.path()).await;
+    assert_eq!(kind(begun.answer(Request::Facts(Key::Id(1))).await), Kind::NotFound);
+    add(&begun, described(home.path())).await;
+    until(&begun, 1, State::Seeding).await;
+    let told = facts(&begun).await;
+    let words = |text: &str| Some(text.to_owned());
+    assert_eq!(
+        (told.pieces, told.piece_length, &*told.have),
+        (3, 32_768, &*BASE64.encode(b"\xe0"))
+    );
+    assert_eq!((told.comment, told.creator), (words("words"), words("maker")));
+    assert_eq!((told.created_at, told.private, told.single), (Some(86_400), false, false));
+    assert_eq!(told.trackers, [["http://b"], ["http://a"]]);
+    assert!(told.magnet.starts_with("magnet:?xt=urn:btih:"), "{}", told.magnet);
+    let Ok(Answer::Files(files)) = begun.answer(Request::Files(Key::Id(1))).await else { panic!() };
+    let pieces: Vec<_> = files.iter().map(|it| (it.begin_piece, it.end_piece)).collect();
+    assert_eq!(pieces, [(0, 1), (1, 3)]);
+    let before = show(&begun, 1).await.torrent;
+    assert_eq!((before.size, before.files, before.missing_bytes), (60_000, 2, 0));
+    begun.session().stop().await;
+    drop(begun);
+
+    let later = api(home.path()).await;
+    assert_eq!(facts(&later).await.have, BASE64.encode(b"\xe0"), "all is here");
+    let listed = list(&later, None).await.torrents.remove(0);
+    // Of the files of one that sleeps it is not known which are of padding.
+    assert_eq!((listed.size, listed.files, listed.asleep), (60_000, 3, true));
+    let found = later.session().find(TorrentId(1)).await.unwrap();
+    assert!(found.handle.is_none(), "it sleeps on");
+    later.session().stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_time_that_a_torrent_seeds_goes_on_with_the_clock() {
+    let home = tempfile::tempdir().unwrap();
+    let api = api(home.path()).await;
+    add(&api, described(home.path())).await;
+    until(&api, 1, State::Seeding).await;
+    let begun = std::time::Instant::now();
+    let seeded = async {
+        while show(&api, 1).await.torrent.seeding_s < 1 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, seeded).await.expect("time passes");
+    assert!(begun.elapsed() > Duration::from_millis(400), "{:?}", begun.elapsed());
+    let it = show(&api, 1).await.torrent;
+    assert!(it.active_s >= it.seeding_s && it.active_s < 20, "{it:?}");
+    let resting = Request::Do(Key::Id(1), Deed::Pause);
+    api.answer(resting).await.unwrap();
+    until(&api, 1, State::Paused).await;
+    // It goes on when its turn comes, which is at once for a seed.
+    api.answer(Request::Do(Key::Id(1), Deed::Unpause)).await.unwrap();
+    until(&api, 1, State::Seeding).await;
+    api.session().stop().await;
+}
+
+#[tokio::test]
+async fn how_much_room_there_is_is_told_of_where_files_may_go() {
+    let home = tempfile::tempdir().unwrap();
+    let api = api(home.path()).await;
+    let room = async |dir: &Path| api.answer(Request::Room(dir.display().to_string())).await;
+    let root = home.path().join("downloads");
+    for (dir, exists) in [(root.clone(), true), (root.join("x/y"), false)] {
+        std::fs::create_dir_all(&root).unwrap();
+        let Ok(Answer::Room(told)) = room(&dir).await else { panic!("{}", dir.display()) };
+        assert_eq!(
+            (told.exists, Path::new(&told.dir).ends_with(dir.file_name().unwrap())),
+            (exists, true)
+        );
+        let (free, total) = (told.free_bytes.unwrap(), told.total_bytes.unwrap());
+        assert!(free > 0 && free <= total, "{told:?}");
+    }
+    for outside in ["/etc", "downloads", ""] {
+        assert_eq!(kind(room(Path::new(outside)).await), Kind::Invalid, "{outside}");
+    }
+    api.session().stop().await;
+}
+
+#[tokio::test]
+async fn how_many_run_and_whom_they_meet_is_set_and_lifted() {
+    let home = tempfile::tempdir().unwrap();
+    let api = api(home.path()).await;
+    add(&api, Addition { paused: true, ..addition("one") }).await;
+    let set = async |active: u32, peers: u32| {
+        let all = SessionPatch { active_max: Some(active), ..SessionPatch::default() };
+        api.answer(Request::SetSession(all)).await.unwrap();
+        let own = Patch { peers_max: Some(peers), ..Patch::default() };
+        api.answer(Request::Set(Key::Id(1), Box::new(own))).await.unwrap();
+        match api.answer(Request::Session).await {
+            Ok(Answer::Session(standing)) => (standing.active_max, show(&api, 1).await.peers_max),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(set(7, 30).await, (Some(7), Some(30)));
+    assert_eq!(set(0, 0).await, (None, None));
+    api.session().stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn files_that_a_torrent_never_had_stay_when_it_leaves() {
     let home = tempfile::tempdir().unwrap();
@@ -351,7 +474,7 @@ async fn patches_that_come_at_once_are_all_of_effect() {
     let told: Vec<_> = files.iter().map(|it| it.priority).collect();
     assert_eq!(told, [Priority::High, Priority::Low]);
     let shown = show(&api, 1).await;
-    assert_eq!((shown.seed_ratio, shown.seed_time_s), (Some(2.0), Some(60)));
+    assert_eq!((shown.torrent.seed_ratio, shown.torrent.seed_time_s), (Some(2.0), Some(60)));
     api.session().stop().await;
 }
 

@@ -117,6 +117,14 @@ pub struct Torrent {
     pub done_bytes: u64,
     /// That as a share, 0 to 1.
     pub progress: f64,
+    /// Bytes of all its files; 0 before that is known.
+    pub size: u64,
+    /// How many files it has; 0 before that is known.
+    pub files: u32,
+    /// Bytes of all files that are missing, wanted or not.
+    pub missing_bytes: u64,
+    /// Share of its data that was looked at, while it is checked.
+    pub checked: Option<f64>,
     /// What it receives.
     pub down_rate: u64,
     /// What it sends.
@@ -133,6 +141,10 @@ pub struct Torrent {
     pub peers: u32,
     /// Those of them that have everything.
     pub seeds: u32,
+    /// Peers that sent something in the last seconds.
+    pub sending: u32,
+    /// Peers that something is sent to.
+    pub receiving: u32,
     /// Its own limits.
     pub limits: Limits,
     /// What its user and rules sort it under.
@@ -153,6 +165,19 @@ pub struct Torrent {
     pub completed_at: Option<u64>,
     /// When anything was received or sent last.
     pub active_at: Option<u64>,
+    /// Seconds of its life that it neither rested nor waited. That it goes on is no change of
+    /// which lists tell.
+    pub active_s: u64,
+    /// Seconds of them with everything that is wanted, likewise.
+    pub seeding_s: u64,
+    /// It has seeded enough when it has sent so many times its size.
+    pub seed_ratio: Option<f64>,
+    /// It has seeded enough after so many seconds.
+    pub seed_time_s: Option<u64>,
+    /// Pieces are fetched in order.
+    pub sequential: bool,
+    /// The first and the last piece of each wanted file are fetched before all others.
+    pub ends_first: bool,
 }
 
 /// A torrent closely.
@@ -165,8 +190,6 @@ pub struct Details {
     pub pieces: u32,
     /// Those that are verified.
     pub pieces_done: u32,
-    /// Bytes of the whole torrent that are missing, wanted or not.
-    pub missing_bytes: u64,
     /// Bytes received in vain in this run.
     pub wasted_bytes: u64,
     /// How often a piece was wrong.
@@ -177,14 +200,8 @@ pub struct Details {
     pub sources: u32,
     /// All servers of its files.
     pub sources_known: u32,
-    /// Pieces are fetched in order.
-    pub sequential: bool,
-    /// The first and the last piece of each wanted file are fetched before all others.
-    pub ends_first: bool,
-    /// It has seeded enough when it has sent so many times its size.
-    pub seed_ratio: Option<f64>,
-    /// It has seeded enough after so many seconds.
-    pub seed_time_s: Option<u64>,
+    /// Most connected peers; as many as others have when none.
+    pub peers_max: Option<u32>,
     /// Trackers that its user named.
     pub extra_trackers: Vec<String>,
     /// Bytes looked at so far, while it is checked.
@@ -212,6 +229,38 @@ pub struct File {
     pub wanted: bool,
     /// How much.
     pub priority: Priority,
+    /// The first piece with a byte of it.
+    pub begin_piece: u32,
+    /// The piece behind the last one; the first, of a file without bytes.
+    pub end_piece: u32,
+}
+
+/// What a torrent says of itself, and which of its pieces are here.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Facts {
+    /// Its pieces.
+    pub pieces: u32,
+    /// Bytes of a piece, but for the last one.
+    pub piece_length: u32,
+    /// Which pieces are verified, a bit each, in base64: the first is the highest bit of the first
+    /// byte. Nothing of a torrent that is not here yet.
+    pub have: String,
+    /// What its maker says.
+    pub comment: Option<String>,
+    /// The program that it was made with.
+    pub creator: Option<String>,
+    /// When it was made; before 1970 it is negative.
+    pub created_at: Option<i64>,
+    /// Only its trackers name peers (BEP 27).
+    pub private: bool,
+    /// It is one file without a folder around.
+    pub single: bool,
+    /// Its trackers by tier: first those that its user named, then its own.
+    pub trackers: Vec<Vec<String>>,
+    /// Servers of its files: first those that its user named, then its own.
+    pub web_seeds: Vec<String>,
+    /// A magnet link for it.
+    pub magnet: String,
 }
 
 /// How much a file is wanted.
@@ -266,6 +315,13 @@ pub struct Peer {
     pub choking: bool,
     /// We let it have nothing.
     pub choked: bool,
+    /// It has what we lack.
+    pub interesting: bool,
+    /// It wants what we have.
+    pub interested: bool,
+    /// Who named it, if that is known still: `user`, `listing`, `incoming`, `tracker`,
+    /// `local`, `dht`, `exchange`.
+    pub source: Option<String>,
     /// It was banned for wrong data.
     pub banned: bool,
     /// Why the last connection ended.

@@ -1,23 +1,25 @@
 //! How values are made of what the session tells. Pure.
 
+use std::ops::Range;
 use std::time::Instant;
 
-use data_encoding::HEXLOWER;
+use data_encoding::{BASE64, HEXLOWER};
 
 use crate::base::file_priority::FilePriority;
 use crate::ledger::Spec;
 use crate::metainfo;
 use crate::roster::{Flags, Row};
 use crate::session::Listed;
+use crate::swarm::event::Source as Namer;
 use crate::swarm::waits::Cause;
-use crate::torrent::status::{PeerStatus, SourceStatus, Status, WhyReport};
+use crate::torrent::status::{PeerStatus, SourceStatus, State, Status, WhyReport};
 use crate::tracker::tiers::status::TrackerStatus;
 
-use super::torrent::{Details, File, Limits, Peer, Share, Source, Torrent, Tracker, Why};
+use super::torrent::{Details, Facts, File, Limits, Peer, Share, Source, Torrent, Tracker, Why};
 
 /// A torrent in a list.
 pub(super) fn torrent(row: &Row, listed: &Listed) -> Torrent {
-    let spec = &listed.spec;
+    let (spec, figures, moving) = (&listed.spec, &listed.figures, moving(listed));
     let has = |flag| row.flags.has(flag);
     let progress = match row.wanted_bytes {
         0 => 1.0,
@@ -30,10 +32,14 @@ pub(super) fn torrent(row: &Row, listed: &Listed) -> Torrent {
         hash_v2: spec.info_hash_v2.map(|hash| HEXLOWER.encode(&hash.0)),
         name: spec.name.clone(),
         state: row.phase.into(),
-        trouble: trouble(listed),
+        trouble: moving.trouble,
         wanted_bytes: row.wanted_bytes,
         done_bytes: row.done_bytes,
         progress,
+        size: figures.size,
+        files: figures.files,
+        missing_bytes: row.missing_bytes,
+        checked: moving.checked,
         down_rate: row.down_rate,
         up_rate: row.up_rate,
         left_s: left.checked_div(row.down_rate).filter(|_| left > 0),
@@ -42,6 +48,8 @@ pub(super) fn torrent(row: &Row, listed: &Listed) -> Torrent {
         ratio: row.ratio(),
         peers: row.links,
         seeds: row.seeds,
+        sending: moving.sending,
+        receiving: moving.receiving,
         limits: Limits { down: spec.download_limit, up: spec.upload_limit },
         labels: labels(listed),
         dir: spec.dir.to_string_lossy().into_owned(),
@@ -52,6 +60,12 @@ pub(super) fn torrent(row: &Row, listed: &Listed) -> Torrent {
         added_at: row.added_at,
         completed_at: row.completed_at.map(Into::into),
         active_at: row.active_at.map(Into::into),
+        active_s: figures.active_s,
+        seeding_s: figures.seeding_s,
+        seed_ratio: spec.goals.ratio,
+        seed_time_s: spec.goals.time.map(|time| time.as_secs()),
+        sequential: spec.sequential,
+        ends_first: spec.ends_first,
     }
 }
 
@@ -62,11 +76,32 @@ fn labels(listed: &Listed) -> Vec<String> {
     own.iter().chain(more).cloned().collect()
 }
 
-/// What is wrong with a torrent, in words for people.
-fn trouble(listed: &Listed) -> Option<String> {
-    let words = |status: &Status| status.trouble().map(str::to_owned);
+/// What a row has no room for, and moves.
+#[derive(Default)]
+struct Moving {
+    /// What is wrong with it, in words for people.
+    trouble: Option<String>,
+    checked: Option<f64>,
+    sending: u32,
+    receiving: u32,
+}
+
+fn moving(listed: &Listed) -> Moving {
+    let now = listed.handle.as_ref().map(|handle| {
+        handle.look(|status| {
+            let (done, all) = status.checked_bytes;
+            let is_checking = status.state == State::Checking;
+            Moving {
+                trouble: status.trouble().map(str::to_owned),
+                checked: is_checking.then(|| if all == 0 { 0.0 } else { done as f64 / all as f64 }),
+                sending: status.peers_sending,
+                receiving: status.peers_receiving,
+            }
+        })
+    });
+    let now = now.unwrap_or_default();
     let absent = listed.trouble.as_ref().map(ToString::to_string);
-    absent.or_else(|| listed.handle.as_ref().and_then(|handle| handle.look(words)))
+    Moving { trouble: absent.or(now.trouble), ..now }
 }
 
 /// A torrent closely; `status` as it is now, if it is here.
@@ -75,16 +110,12 @@ pub(super) fn details(torrent: Torrent, spec: &Spec, status: &Status) -> Details
         torrent,
         pieces: status.piece_count,
         pieces_done: status.pieces_verified,
-        missing_bytes: status.missing_bytes,
         wasted_bytes: status.wasted_bytes,
         hash_failures: status.hash_failures,
         peers_known: status.peers_known,
         sources: status.sources_connected,
         sources_known: status.sources_known,
-        sequential: spec.sequential,
-        ends_first: spec.ends_first,
-        seed_ratio: spec.goals.ratio,
-        seed_time_s: spec.goals.time.map(|time| time.as_secs()),
+        peers_max: spec.peers_max,
         extra_trackers: spec.extra_trackers.clone(),
         checked_bytes: status.checked_bytes.0,
         to_check_bytes: status.checked_bytes.1,
@@ -113,6 +144,7 @@ pub(super) fn files(torrent: &metainfo::Torrent, spec: &Spec, status: &Status) -
         };
         let chosen = chosen.as_ref().and_then(|chosen| chosen.get(at));
         let priority = chosen.copied().unwrap_or_default();
+        let pieces = pieces_of(torrent, file.offset, file.length);
         let share = torrent.layout.map(|it| it.share_done(&status.have, file.offset, file.length));
         Some(File {
             number,
@@ -121,9 +153,47 @@ pub(super) fn files(torrent: &metainfo::Torrent, spec: &Spec, status: &Status) -
             progress: share.unwrap_or_default(),
             wanted: priority.is_wanted(),
             priority: priority.into(),
+            begin_piece: pieces.start,
+            end_piece: pieces.end,
         })
     };
     seen_files(torrent).into_iter().enumerate().filter_map(file).collect()
+}
+
+/// The pieces with bytes of this range; the empty range at its begin where it has none.
+fn pieces_of(torrent: &metainfo::Torrent, offset: u64, length: u64) -> Range<u32> {
+    let at = |offset| Some(torrent.layout?.piece_at(offset)?.number());
+    let begin = at(offset).unwrap_or(torrent.num_pieces);
+    let last = length.checked_sub(1).and_then(|rest| at(offset.saturating_add(rest)));
+    begin..last.map_or(begin, |last| last + 1)
+}
+
+/// What a torrent says of itself; `have` is the verified pieces in wire order.
+pub(super) fn facts(torrent: &metainfo::Torrent, spec: &Spec, have: &[u8]) -> Facts {
+    let named = spec.extra_trackers.iter().map(|url| vec![url.clone()]);
+    let servers = spec.web_seeds.iter().chain(&torrent.web_seeds);
+    Facts {
+        pieces: torrent.num_pieces,
+        piece_length: torrent.piece_length,
+        have: BASE64.encode(have),
+        comment: torrent.comment.clone(),
+        creator: torrent.created_by.clone(),
+        created_at: torrent.creation_date,
+        private: torrent.private,
+        single: torrent.is_single_file(),
+        trackers: named.chain(torrent.trackers.iter().cloned()).collect(),
+        web_seeds: servers.cloned().collect(),
+        magnet: torrent.magnet(),
+    }
+}
+
+/// So many pieces, all of them here, in wire order.
+pub(super) fn all_pieces(count: u32) -> Vec<u8> {
+    let mut bits = vec![0xff; count.div_ceil(8) as usize];
+    if let Some(last) = bits.last_mut().filter(|_| count % 8 != 0) {
+        *last <<= 8 - count % 8;
+    }
+    bits
 }
 
 /// A peer.
@@ -141,8 +211,24 @@ pub(super) fn peer(peer: &PeerStatus) -> Peer {
         sent_bytes: peer.uploaded_bytes,
         choking: peer.choking,
         choked: peer.choked_by_us,
+        interesting: peer.interesting,
+        interested: peer.interested,
+        source: peer.source.map(|it| named_by(it).to_owned()),
         banned: peer.banned,
         error: peer.last_error.clone(),
+    }
+}
+
+/// Who names peers, for programs.
+fn named_by(source: Namer) -> &'static str {
+    match source {
+        Namer::User => "user",
+        Namer::Listing => "listing",
+        Namer::Incoming => "incoming",
+        Namer::Tracker => "tracker",
+        Namer::Lan => "local",
+        Namer::Dht => "dht",
+        Namer::Pex => "exchange",
     }
 }
 

@@ -13,9 +13,11 @@ const BASE: &str = "/api/v1";
 /// Paths with their methods, as OpenAPI has them. The test of `openapi.json` reads it.
 pub(super) const ROUTES: &[(&str, &[&str])] = &[
     ("/session", &["GET", "PATCH"]),
+    ("/room", &["GET"]),
     ("/torrents", &["GET", "POST"]),
     ("/torrents/{key}", &["GET", "PATCH", "DELETE"]),
     ("/torrents/{key}/files", &["GET", "PATCH"]),
+    ("/torrents/{key}/facts", &["GET"]),
     ("/torrents/{key}/peers", &["GET"]),
     ("/torrents/{key}/trackers", &["GET"]),
     ("/torrents/{key}/sources", &["GET"]),
@@ -72,6 +74,7 @@ pub(super) fn call(request: &Request) -> Call {
         Request::Add(addition) => (Method::POST, format!("{BASE}/torrents"), Some(json!(addition))),
         Request::Show(key) => (Method::GET, of(key, ""), None),
         Request::Files(key) => (Method::GET, of(key, "/files"), None),
+        Request::Facts(key) => (Method::GET, of(key, "/facts"), None),
         Request::Peers(key, false) => (Method::GET, of(key, "/peers"), None),
         Request::Peers(key, true) => (Method::GET, of(key, "/peers?all=true"), None),
         Request::Trackers(key) => (Method::GET, of(key, "/trackers"), None),
@@ -84,6 +87,9 @@ pub(super) fn call(request: &Request) -> Call {
         Request::Remove(key, false) => (Method::DELETE, of(key, ""), None),
         Request::Remove(key, true) => (Method::DELETE, of(key, "?data=true"), None),
         Request::Events(since) => (Method::GET, with_since(format!("{BASE}/events"), *since), None),
+        Request::Room(dir) => {
+            (Method::GET, format!("{BASE}/room?dir={}", urlencoding::encode(dir)), None)
+        }
     };
     Call { method, path, body }
 }
@@ -152,6 +158,10 @@ pub(super) fn read(
     let is_get = *method == Method::GET;
     Ok(match (routed.template, method.as_str()) {
         ("/session", _) if is_get => Request::Session,
+        ("/room", _) => match value_of(query, "dir")? {
+            Some(dir) => Request::Room(dir),
+            None => return Err(Wrong::Sense("of which directory? ?dir=/srv".to_owned())),
+        },
         ("/session", _) => Request::SetSession(json_of(media, body)?),
         ("/torrents", _) if is_get => Request::List(since()?),
         ("/torrents", _) => Request::Add(Box::new(addition(media, body)?)),
@@ -160,6 +170,7 @@ pub(super) fn read(
         ("/torrents/{key}", _) => Request::Show(key()?),
         ("/torrents/{key}/files", _) if is_get => Request::Files(key()?),
         ("/torrents/{key}/files", _) => Request::SetFiles(key()?, json_of(media, body)?),
+        ("/torrents/{key}/facts", _) => Request::Facts(key()?),
         ("/torrents/{key}/peers", _) => Request::Peers(key()?, flag(query, "all")?),
         ("/torrents/{key}/trackers", _) => Request::Trackers(key()?),
         ("/torrents/{key}/sources", _) => Request::Sources(key()?),
@@ -249,6 +260,8 @@ mod tests {
             Request::Add(Box::new(addition)),
             Request::Show(hash()),
             Request::Files(key()),
+            Request::Facts(key()),
+            Request::Room("/srv/a b&c=d%2f".into()),
             Request::Peers(key(), true),
             Request::Peers(key(), false),
             Request::Trackers(key()),
@@ -258,6 +271,7 @@ mod tests {
             Request::Set(key(), Box::new(patch)),
             Request::SetFiles(hash(), files),
             Request::Do(key(), Deed::Pause),
+            Request::Do(key(), Deed::Unpause),
             Request::Do(key(), Deed::Verify),
             Request::Do(key(), rename),
             Request::Remove(key(), true),

@@ -184,8 +184,8 @@ pub(super) fn show(details: &Details, columns: usize) -> String {
     let labels: Vec<String> = it.labels.iter().map(|label| escape(label)).collect();
     add("Labels", &if labels.is_empty() { "none".to_owned() } else { labels.join(", ") });
     add("Limits", &limits(it.limits));
-    let ratio = details.seed_ratio.map(|ratio| format!("ratio {ratio}"));
-    let time = details.seed_time_s.map(|time| duration(Duration::from_secs(time)));
+    let ratio = it.seed_ratio.map(|ratio| format!("ratio {ratio}"));
+    let time = it.seed_time_s.map(|time| duration(Duration::from_secs(time)));
     let goals: Vec<String> = ratio.into_iter().chain(time).collect();
     add(
         "Seeds",
@@ -196,7 +196,7 @@ pub(super) fn show(details: &Details, columns: usize) -> String {
         &format!("{}   wasted {}", size(it.received_bytes), size(details.wasted_bytes)),
     );
     add("Sent", &format!("{}   ratio {:.2}", size(it.sent_bytes), it.ratio));
-    add("Pieces", order_words(details));
+    add("Pieces", order_words(it));
     add("Private", yes(it.private));
     add("Added", &time_words(it.added_at));
     it.completed_at.iter().for_each(|at| add("Completed", &time_words(*at)));
@@ -204,8 +204,8 @@ pub(super) fn show(details: &Details, columns: usize) -> String {
     screen
 }
 
-fn order_words(details: &Details) -> &'static str {
-    match (details.sequential, details.ends_first) {
+fn order_words(torrent: &Torrent) -> &'static str {
+    match (torrent.sequential, torrent.ends_first) {
         (false, false) => "rarest first",
         (false, true) => "ends of files first",
         (true, false) => "in order",
@@ -464,7 +464,7 @@ Uploaded   6.0 MiB   ratio 0.06
         let mut of = details(3, "evil\x1bname");
         of.torrent.labels = vec!["linux".into(), "iso".into()];
         of.torrent.limits.down = Some(500_000);
-        (of.seed_ratio, of.seed_time_s) = (Some(2.0), Some(7200));
+        (of.torrent.seed_ratio, of.torrent.seed_time_s) = (Some(2.0), Some(7200));
         let expected = "\
 Name       evil\\x1bname
 Number     3
@@ -489,6 +489,8 @@ Added      2023-11-14T22:13:20Z
     fn files_and_how_much_of_them_is_here() {
         let file = |number, path: &str, progress, wanted| File {
             number,
+            begin_piece: 0,
+            end_piece: 1,
             path: path.into(),
             size: 40_000,
             progress,
@@ -529,6 +531,9 @@ Added      2023-11-14T22:13:20Z
             sent_bytes: 0,
             choking: down_rate == 0,
             choked: true,
+            interesting: false,
+            interested: true,
+            source: None,
             banned: false,
             error: None,
         }
@@ -594,6 +599,7 @@ http://m.example/\\x1b
             version: "0.1.0".into(),
             uptime_s: 100,
             port: 6881,
+            active_max: None,
             torrents: 3,
             downloading: 1,
             seeding: 2,

@@ -8,9 +8,9 @@ use super::super::call::ROUTES;
 use super::super::front::OPENAPI;
 use super::*;
 use crate::api::{
-    Added, Addition, Deed, Details, Done, Events, Fate, File, FilePatch, Happened, List, Mark,
-    Patch, Peer, Place, Priority, RuleFacts, RuleFate, Ruled, Search, SessionPatch, Share, Source,
-    Standing, State, Torrent, Tracker, What, Why,
+    Added, Addition, Deed, Details, Done, Events, Facts, Fate, File, FilePatch, Happened, List,
+    Mark, Patch, Peer, Place, Priority, Room, RuleFacts, RuleFate, Ruled, Search, SessionPatch,
+    Share, Source, Standing, State, Torrent, Tracker, What, Why,
 };
 
 fn description() -> Value {
@@ -141,6 +141,10 @@ fn torrent() -> Torrent {
         wanted_bytes: 1,
         done_bytes: 1,
         progress: 1.0,
+        size: 1,
+        files: 1,
+        missing_bytes: 1,
+        checked: Some(0.5),
         down_rate: 1,
         up_rate: 1,
         left_s: Some(1),
@@ -149,6 +153,8 @@ fn torrent() -> Torrent {
         ratio: 1.0,
         peers: 1,
         seeds: 1,
+        sending: 1,
+        receiving: 1,
         limits: Limits::default(),
         labels: Vec::new(),
         dir: String::new(),
@@ -159,6 +165,12 @@ fn torrent() -> Torrent {
         added_at: 1,
         completed_at: Some(1),
         active_at: Some(1),
+        active_s: 1,
+        seeding_s: 1,
+        seed_ratio: Some(1.5),
+        seed_time_s: Some(1),
+        sequential: true,
+        ends_first: true,
     }
 }
 
@@ -167,9 +179,12 @@ fn bare() -> Torrent {
         hash: None,
         hash_v2: None,
         trouble: None,
+        checked: None,
         left_s: None,
         completed_at: None,
         active_at: None,
+        seed_ratio: None,
+        seed_time_s: None,
         ..torrent()
     }
 }
@@ -177,36 +192,35 @@ fn bare() -> Torrent {
 #[test]
 fn torrents_are_as_described() {
     holds(&schema("Torrent"), &torrent(), &bare());
-    let closely = |torrent, seed_ratio, seed_time_s| Details {
+    let closely = |torrent, peers_max| Details {
         torrent,
         pieces: 1,
         pieces_done: 1,
-        missing_bytes: 1,
         wasted_bytes: 1,
         hash_failures: 1,
         peers_known: 1,
         sources: 1,
         sources_known: 1,
-        sequential: true,
-        ends_first: true,
-        seed_ratio,
-        seed_time_s,
+        peers_max,
         extra_trackers: Vec::new(),
         checked_bytes: 1,
         to_check_bytes: 1,
         moved_bytes: 1,
         to_move_bytes: 1,
     };
-    holds(
-        &schema("Details"),
-        &closely(torrent(), Some(1.5), Some(1)),
-        &closely(bare(), None, None),
-    );
+    holds(&schema("Details"), &closely(torrent(), Some(1)), &closely(bare(), None));
     let limits = Limits { down: Some(1), up: Some(1) };
     holds(&schema("Limits"), &limits, &Limits::default());
-    let path = String::new();
-    let priority = Priority::High;
-    let file = File { number: 1, path, size: 1, progress: 0.5, wanted: true, priority };
+    let file = File {
+        number: 1,
+        path: String::new(),
+        size: 1,
+        progress: 0.5,
+        wanted: true,
+        priority: Priority::High,
+        begin_piece: 0,
+        end_piece: 1,
+    };
     holds(&schema("File"), &file, &file);
     let all: BTreeSet<_> = State::ALL.iter().map(|state| json!(state).to_string()).collect();
     let told = schema("State")["enum"].as_array().unwrap().clone();
@@ -227,7 +241,7 @@ fn no_state_is_forgotten() {
 #[test]
 fn what_is_beside_a_torrent_is_as_described() {
     let text = || Some("x".to_owned());
-    let peer = |error| Peer {
+    let peer = |error: Option<String>| Peer {
         address: String::new(),
         client: String::new(),
         connected: true,
@@ -240,6 +254,9 @@ fn what_is_beside_a_torrent_is_as_described() {
         sent_bytes: 1,
         choking: true,
         choked: true,
+        interesting: true,
+        interested: true,
+        source: error.clone(),
         banned: true,
         error,
     };
@@ -259,6 +276,13 @@ fn what_is_beside_a_torrent_is_as_described() {
     let source =
         Source { url: String::new(), connections: 1, busy: 1, down_rate: 1, received_bytes: 1 };
     holds(&schema("Source"), &source, &source);
+    let facts = |words: Option<String>| Facts {
+        comment: words.clone(),
+        created_at: words.as_ref().map(|_| 1),
+        creator: words,
+        ..Facts::default()
+    };
+    holds(&schema("Facts"), &facts(text()), &facts(None));
     let share = Share { cause: String::new(), share: 0.5 };
     holds(&schema("Share"), &share, &share);
     let why = |now| Why { now, minute: Vec::new(), life: Vec::new(), text: String::new() };
@@ -320,6 +344,7 @@ fn answers_are_as_described() {
         alternative_limits: Limits::default(),
         alternative: true,
         limits_now: Limits::default(),
+        active_max: number.map(|_| 1),
         dht_nodes: number.map(|_| 1),
         dir: String::new(),
         free_bytes: number,
@@ -330,6 +355,9 @@ fn answers_are_as_described() {
         events: mark(),
     };
     holds(&schema("Standing"), &standing(Some(1), Some(String::new())), &standing(None, None));
+    let room =
+        |bytes| Room { dir: String::new(), exists: true, free_bytes: bytes, total_bytes: bytes };
+    holds(&schema("Room"), &room(Some(1)), &room(None));
     let search = Search { hash: String::new(), name: String::new(), peers: 1, since_s: 1 };
     holds(&schema("Search"), &search, &search);
     let events = |missed| Events { cursor: mark(), missed, has_gap: true, events: Vec::new() };
@@ -393,6 +421,7 @@ fn what_is_asked_is_as_described() {
         alternative: Some(true),
         alternative_down: Some(1),
         alternative_up: Some(1),
+        active_max: Some(1),
     };
     takes("SessionPatch", &patch);
     let addition = Addition {
@@ -421,6 +450,7 @@ fn what_is_asked_is_as_described() {
         place: Some(Place::Top),
         sequential: Some(true),
         ends_first: Some(true),
+        peers_max: Some(1),
     };
     takes("Patch", &patch);
     let one = || vec![1];
@@ -442,6 +472,7 @@ fn deeds_are_as_described() {
     let all = [
         [Deed::Pause, Deed::Pause],
         [Deed::Resume, Deed::Resume],
+        [Deed::Unpause, Deed::Unpause],
         [Deed::Announce, Deed::Announce],
         [Deed::Verify, Deed::Verify],
         [Deed::Move { dir: text() }, Deed::Move { dir: text() }],
@@ -453,8 +484,8 @@ fn deeds_are_as_described() {
     for [full, least] in all {
         // Whoever adds one adds it above, too.
         match &full {
-            Deed::Pause | Deed::Resume | Deed::Announce | Deed::Move { .. } => {}
-            Deed::Verify => {}
+            Deed::Pause | Deed::Resume | Deed::Unpause | Deed::Announce => {}
+            Deed::Verify | Deed::Move { .. } => {}
             Deed::Rename { .. } | Deed::AddPeer { .. } | Deed::AddSource { .. } => {}
         }
         let word = json!(full)["do"].clone();

@@ -143,7 +143,7 @@ async fn a_torrent_is_shown_closely() {
     let files = served.get(&format!("{path}/files")).await.json();
     let file = json!({
         "number": 1, "path": "one", "size": 20000, "progress": 0.0, "wanted": true,
-        "priority": "normal",
+        "priority": "normal", "begin_piece": 0, "end_piece": 2,
     });
     assert_eq!(files, json!([file]));
     for rest in ["peers", "peers?all=true", "trackers", "sources"] {
