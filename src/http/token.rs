@@ -1,11 +1,12 @@
 //! Tokens: 128 bits that nobody guesses, compared so that the time says nothing, and the end of
 //! patience with hosts that try. Not here: where a token is kept, and what it opens.
-//! Source: RFC 6750 section 2.1 (`Authorization: Bearer`).
+//! Source: RFC 6750 section 2.1 (`Authorization: Bearer`), RFC 7617 (`Basic`).
 
 use std::fmt;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use data_encoding::BASE64;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
@@ -52,6 +53,18 @@ impl fmt::Debug for Token {
 pub fn bearer(authorization: &str) -> Option<&str> {
     let (scheme, token) = authorization.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+}
+
+/// The password of `Basic` credentials, the value of an `Authorization` (RFC 7617). Tools of
+/// other programs show a token so, with whatever user they have.
+pub fn basic(authorization: &str) -> Option<String> {
+    let (scheme, credentials) = authorization.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let decoded = BASE64.decode(credentials.trim().as_bytes()).ok()?;
+    let (_, password) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
+    Some(password.to_owned())
 }
 
 /// Counts wrong tokens of each host; an IPv6 /64 is one. Bounded memory, however many guess.
@@ -106,8 +119,8 @@ mod tests {
         // Nothing else of it can be compared, or shown.
         assert_eq!(code.matches("PartialEq").count(), 0);
         assert_eq!(code.matches("digest").count(), 5, "the field, its making, and that");
-        let front = include_str!("../rpc/front.rs");
-        assert!(front.contains("token.is(shown)") && !front.contains("text()"));
+        let gate = include_str!("../rpc/gate.rs");
+        assert!(gate.contains("token.is(shown)") && !gate.contains("text()"));
     }
 
     #[test]
@@ -117,6 +130,17 @@ mod tests {
         }
         for value in ["", "Bearer", "Basic a", "Bearera b", " Bearer a"] {
             assert_eq!(bearer(value), None, "{value}");
+        }
+    }
+
+    #[test]
+    fn the_password_of_any_user_is_a_token() {
+        for (user, value) in [("u:a:b", "Basic"), (":a:b", "basic "), ("\u{e4}:a:b", "BASIC")] {
+            let value = format!("{value} {}", BASE64.encode(user.as_bytes()));
+            assert_eq!(basic(&value).as_deref(), Some("a:b"), "{value}");
+        }
+        for value in ["", "Basic", "Basic !", "Basic dQ==", "Bearer dTph", "Basic dTr/"] {
+            assert_eq!(basic(value), None, "{value}");
         }
     }
 

@@ -1,30 +1,27 @@
 //! Who may ask, and how answers look: hosts, origins, tokens, kinds and sizes of bodies. Each is
 //! looked at before anything that is behind it costs anything.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{ConnectInfo, Request as HttpRequest};
-use axum::http::header::{
-    ACCEPT, ALLOW, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
-};
+use axum::extract::Request as HttpRequest;
+use axum::http::header::{ACCEPT, ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
-use tokio::sync::{mpsc, oneshot};
 
 use crate::api::{Answer, Api, Kind, Mark, Refusal, Request};
 use crate::http::answer::{Refused, json_answer, protect};
-use crate::http::body::{BodyError, Scales, Upload, Weight, drain};
-use crate::http::origin::{is_by_address, is_for_us, is_foreign};
-use crate::http::token::{Guesses, Token, bearer};
+use crate::http::body::{BodyError, Weight, drain};
+use crate::http::origin::is_foreign;
+use crate::http::token::Token;
 
 use super::call::{self, Media, Wrong};
+use super::gate::{Gate, Hosts, Verdict, sender, shown};
 use super::press::Press;
 use super::{metrics, stream};
 
@@ -36,83 +33,23 @@ const TORRENT_LEN_MAX: usize = 16 << 20;
 const ADDITION_LEN_MAX: usize = TORRENT_LEN_MAX / 3 * 4 + (64 << 10);
 /// The longest of all others: a choice among a hundred thousand files.
 const BODY_LEN_MAX: usize = 1 << 20;
-/// Time for a body to arrive.
-const BODY_TIME: Duration = Duration::from_secs(60);
-/// Bytes of bodies that are held at once.
-const BODIES_BUDGET: usize = 48 << 20;
-/// Questions to the doorkeeper that wait.
-const QUESTIONS_LEN: usize = 64;
 
 /// What all requests meet.
 pub(super) struct Front {
     api: Api,
-    hosts: Hosts,
-    scales: Scales,
+    gate: Gate,
     press: Press,
-    door: mpsc::Sender<Question>,
-}
-
-/// As what it may be asked.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(super) struct Hosts {
-    /// By these names and addresses, besides loopback addresses and `localhost`,
-    names: Vec<String>,
-    /// and by any address, since it listens at all that this machine has.
-    has_many_addresses: bool,
-}
-
-impl Hosts {
-    /// These names, and the addresses that it listens at.
-    pub fn new(mut names: Vec<String>, listening: impl Iterator<Item = IpAddr>) -> Self {
-        let mut has_many_addresses = false;
-        for address in listening {
-            match address.is_unspecified() {
-                true => has_many_addresses = true,
-                false => names.push(address.to_string()),
-            }
-        }
-        Self { names, has_many_addresses }
-    }
-
-    /// Does a request name one of them?
-    pub fn know(&self, headers: &HeaderMap) -> bool {
-        is_for_us(headers, &self.names) || self.has_many_addresses && is_by_address(headers)
-    }
-}
-
-/// Somebody shows a token.
-struct Question {
-    from: IpAddr,
-    shown: Option<String>,
-    answer: oneshot::Sender<Verdict>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Verdict {
-    /// It is the right one.
-    Welcome,
-    /// It is not.
-    Wrong,
-    /// After so many wrong ones nobody looks at it.
-    Unheard,
 }
 
 impl Front {
     pub fn new(api: Api, token: Token, hosts: Hosts) -> Self {
-        let (door, questions) = mpsc::channel(QUESTIONS_LEN);
-        tokio::spawn(keep_door(token, questions));
         let press = Press::start(api.clone(), stream::written);
-        Self { api, hosts, scales: Scales::new(BODIES_BUDGET), press, door }
+        Self { api, gate: Gate::new(token, hosts), press }
     }
 
     /// Whether whoever asks may.
     async fn admit(&self, from: IpAddr, headers: &HeaderMap) -> Result<(), Refused> {
-        let shown = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let shown = shown.and_then(bearer).map(str::to_owned);
-        let (answer, answered) = oneshot::channel();
-        // Without a doorkeeper nobody comes in.
-        let _ = self.door.send(Question { from, shown, answer }).await;
-        match answered.await.unwrap_or(Verdict::Wrong) {
+        match self.gate.look(from, shown(headers)).await {
             Verdict::Welcome => Ok(()),
             Verdict::Wrong => {
                 let why = "show the token: Authorization: Bearer TOKEN";
@@ -123,27 +60,6 @@ impl Front {
                 Err(Refused::new(StatusCode::TOO_MANY_REQUESTS, why).with(RETRY_AFTER, "10"))
             }
         }
-    }
-}
-
-/// Looks at tokens, one after the other, and counts the wrong ones.
-async fn keep_door(token: Token, mut questions: mpsc::Receiver<Question>) {
-    let mut guesses = Guesses::default();
-    while let Some(Question { from, shown, answer }) = questions.recv().await {
-        let now = Instant::now();
-        let verdict = if !guesses.are_heard(from, now) {
-            Verdict::Unheard
-        } else if shown.as_ref().is_some_and(|shown| token.is(shown)) {
-            Verdict::Welcome
-        } else {
-            // Who shows nothing guesses nothing.
-            if shown.is_some() {
-                guesses.note(from, now);
-            }
-            Verdict::Wrong
-        };
-        // Whoever asked may have gone.
-        let _ = answer.send(verdict);
     }
 }
 
@@ -167,7 +83,7 @@ async fn answer(
     local: bool,
 ) -> Result<Response, Refused> {
     let (method, path, headers) = (&parts.method, parts.uri.path(), &parts.headers);
-    if !local && !front.hosts.know(headers) {
+    if !local && !front.gate.is_for_us(headers) {
         let why =
             "it does not know that name as its own: driver daemon --host NAME allows one more";
         return Err(Refused::new(StatusCode::FORBIDDEN, why));
@@ -186,9 +102,7 @@ async fn answer(
         _ => {}
     }
     if !local {
-        let from = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-        let from = from.map_or(Ipv4Addr::UNSPECIFIED.into(), |remote| remote.0.ip());
-        front.admit(from, headers).await?;
+        front.admit(sender(parts), headers).await?;
     }
     if path == "/metrics" {
         let standing = front.api.answer(Request::Session).await.map_err(refused)?;
@@ -233,8 +147,7 @@ async fn receive(
     if matches!(media, Media::None | Media::Other) {
         return Err(wrong(&Wrong::Media));
     }
-    let upload = Upload { len_max, within: BODY_TIME };
-    match front.scales.receive(body, upload).await {
+    match front.gate.receive(body, len_max).await {
         Ok((bytes, weight)) => Ok((bytes, Some(weight))),
         Err(BodyError::TooLong) => {
             let why = format!("the body is longer than {} MiB", len_max >> 20);
@@ -346,7 +259,7 @@ mod tests {
         let waits =
             tokio::spawn(async move { answer(&asked, &parts, &mut body, true).await.is_ok() });
         let _silent = silent.accept().await.unwrap();
-        let room = |mib: usize| front.scales.try_weigh(mib << 20);
+        let room = |mib: usize| front.gate.scales().try_weigh(mib << 20);
         assert!(room(34).is_none(), "it is not done with");
         let rest = room(32);
         assert!(rest.is_some(), "it holds no more than it is long");

@@ -5,7 +5,8 @@
 //! | file | what |
 //! |---|---|
 //! | `call` | requests as methods, paths and bodies, both ways; the routes |
-//! | `front` | who may ask: hosts, origins, tokens, bodies; the answers |
+//! | `front` | each request in the order of what it costs to refuse it; the answers |
+//! | `gate` | who may ask: hosts, tokens, how much may be sent |
 //! | `press` | answers that many ask for, made once |
 //! | `stream` | events as they happen (server-sent events) |
 //! | `metrics` | numbers for Prometheus |
@@ -15,6 +16,7 @@
 mod call;
 mod client;
 mod front;
+mod gate;
 mod metrics;
 mod press;
 mod secret;
@@ -35,7 +37,8 @@ use crate::http::token::Token;
 pub use client::{Client, ClientError, Event, Events, Target};
 pub use secret::Secret;
 
-use front::{Front, Hosts};
+use front::Front;
+use gate::Hosts;
 
 /// Connections at once, below the 1024 descriptors that a process usually may have.
 const CONNECTIONS_MAX: usize = 256;
