@@ -287,6 +287,13 @@ fn rules_are_tried_before_and_read_again_and_wrong_ones_change_nothing() {
     let limited = |it: &Value| it["limits_now"]["up"] == 2048;
     daemon.until("why 1 --rules", "limited", limited);
 
+    // The daemon's own rules do not ask how much is free.
+    let free = "[[rule]]\nmin-free = '1KiB'\nupload-limit = '3KiB'";
+    write_rules(home, &format!("{free}\n[[rule]]\nbelow-free = '1KiB'\nstop = true"));
+    let (code, said, _) = dry_run();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.ends_with("\n1 three: rule 1: upload limit 3.0 KiB/s\n"), "{said}");
+
     write_rules(home, "[[rule]]\nstop = true\n[[rule]]\nname = 'x'\nstop = 'no'");
     let (code, _, talked) = dry_run();
     assert_eq!(code, Some(3), "{talked}");

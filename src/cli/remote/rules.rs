@@ -1,8 +1,10 @@
 //! What rules do to the torrents of a daemon, and what those of a config file would do to them.
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 
-use crate::api::{Fate, Key, Request, RuleFacts, Ruled, Torrent};
+use crate::api::{Fate, Key, Request, Room, RuleFacts, Ruled, Torrent};
 use crate::base::units::{rate, size};
 use crate::cli::args::{RemoteArgs, RemoteCommand};
 use crate::cli::catalogue::ask;
@@ -101,7 +103,7 @@ struct Judged {
 async fn judged(remote: &Remote, book: &Book) -> Result<Vec<Judged>, Failure> {
     let unix_s = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let wall = Wall { unix_s: unix_s.map_or(0, |it| it.as_secs()), offset: offset_at };
-    let mut all = Vec::new();
+    let (mut all, mut rooms) = (Vec::new(), BTreeMap::new());
     for torrent in remote.torrents().await? {
         let ruled: Ruled = match remote.ask(&Request::Rules(Key::Id(torrent.id))).await {
             Ok(ruled) => ruled,
@@ -109,10 +111,33 @@ async fn judged(remote: &Remote, book: &Book) -> Result<Vec<Judged>, Failure> {
             // One that is not here, or has just left.
             Err(_) => continue,
         };
-        let rules = book.verdicts(&facts(ruled.facts), wall);
+        let mut facts = facts(ruled.facts);
+        // A daemon looks at its devices only where its own rules ask.
+        if facts.free.is_none() && book.needs_space() {
+            facts.free = free(remote, &torrent.dir, &mut rooms).await?;
+        }
+        let rules = book.verdicts(&facts, wall);
         all.push(Judged { torrent, rules });
     }
     Ok(all)
+}
+
+/// Bytes that are free there, of what was asked before in `rooms`; none when that is not known.
+async fn free(
+    remote: &Remote,
+    dir: &str,
+    rooms: &mut BTreeMap<String, Option<u64>>,
+) -> Result<Option<u64>, Failure> {
+    if let Some(known) = rooms.get(dir) {
+        return Ok(*known);
+    }
+    let free = match remote.ask::<Room>(&Request::Room(dir.to_owned())).await {
+        Ok(room) => room.free_bytes,
+        Err(failure) if failure.exit == Exit::Network => return Err(failure),
+        Err(_) => None,
+    };
+    rooms.insert(dir.to_owned(), free);
+    Ok(free)
 }
 
 fn facts(told: RuleFacts) -> Facts {
