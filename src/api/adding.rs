@@ -120,6 +120,7 @@ pub(super) fn options(
         .seeding(seeding)
         .extra_trackers(trackers)
         .web_seeds(web_seeds)
+        .sent_before(addition.sent_before.unwrap_or(0))
         .waits_for_disk(true))
 }
 

@@ -208,6 +208,9 @@ pub struct Addition {
     /// Servers of its files besides its own.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub web_seeds: Vec<String>,
+    /// Bytes of it that another program has sent before, for the ratio.
+    #[serde(deserialize_with = "whole::maybe", skip_serializing_if = "Option::is_none")]
+    pub sent_before: Option<u64>,
     /// Only these files are wanted: their numbers, from 1; all when none.
     #[serde(deserialize_with = "whole::maybe_several", skip_serializing_if = "Option::is_none")]
     pub files: Option<Vec<u32>>,

@@ -100,7 +100,7 @@ pub(super) async fn open(resources: Arc<Resources>, coming: Coming) -> Opened {
         coming;
     let (kept, given) = (coming.kept, options.file.take());
     let file = if coming.keeps_file { Some(file_to_keep(&torrent, given).await) } else { None };
-    let (record, dir, kept) = match (kept, torrent.info_hash_v1) {
+    let (record, dir, mut kept) = match (kept, torrent.info_hash_v1) {
         (Some(kept), _) => (None, PathBuf::new(), kept),
         (None, Some(hash)) => {
             let (state_dir, dir) = (resources.state_dir.clone(), options.dir.clone());
@@ -113,6 +113,7 @@ pub(super) async fn open(resources: Arc<Resources>, coming: Coming) -> Opened {
         }
         (None, None) => Default::default(),
     };
+    kept.uploaded = kept.uploaded.max(options.sent_before);
     let chosen = kept.choice_for(&options, torrent.files.len());
     let chosen = chosen.filter(|_| options.file_priorities.is_none());
     options.wanted_files = options.wanted_files.or(chosen);

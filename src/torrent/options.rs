@@ -145,6 +145,9 @@ pub struct TorrentOptions {
     pub labels: Vec<String>,
     /// What lists are to call it, if not by its own name.
     pub shown_name: Option<String>,
+    /// Bytes of it that another program has sent before, for the ratio. What is kept of it counts
+    /// where that is more.
+    pub sent_before: u64,
     /// The bytes of its `.torrent`, for a session that keeps its torrents. Where they are not
     /// given, what is known of the torrent is kept.
     pub file: Option<Arc<[u8]>>,
@@ -183,6 +186,7 @@ impl Default for TorrentOptions {
             upload_limit: None,
             labels: Vec::new(),
             shown_name: None,
+            sent_before: 0,
             file: None,
         }
     }
@@ -354,6 +358,11 @@ impl TorrentOptions {
     /// What lists are to call it, if not by its own name.
     pub fn shown_name(self, name: impl Into<Option<String>>) -> Self {
         Self { shown_name: name.into(), ..self }
+    }
+
+    /// Bytes of it that another program has sent before, for the ratio.
+    pub fn sent_before(self, sent_before: u64) -> Self {
+        Self { sent_before, ..self }
     }
 
     /// The bytes of its `.torrent`, for a session that keeps its torrents.

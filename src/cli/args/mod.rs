@@ -26,7 +26,9 @@ pub use catalogue::{CatalogueCommand, ShareArgs, TrackerChoice};
 pub use conduct::{Blocklists, Common, ConfigChoice};
 pub use daemon::DaemonArgs;
 pub use options::{Allocate, Encryption, Options};
-pub use remote::{Added, Filters, RemoteArgs, RemoteCommand, Whom};
+pub use remote::{
+    Added, DaemonPlace, Filters, ImportArgs, Imported, OtherClient, RemoteArgs, RemoteCommand, Whom,
+};
 pub use resume::ResumeCommand;
 
 const EXAMPLES: &str = "\
@@ -226,6 +228,9 @@ pub enum Command {
     /// Ask a daemon, or tell it what to do: torrents, limits, what happens
     #[command(after_long_help = remote::NOTES)]
     Remote(Box<RemoteArgs>),
+    /// Have a daemon take over the torrents of another client, where their files are
+    #[command(after_long_help = remote::IMPORT_NOTES)]
+    Import(Box<ImportArgs>),
     /// Print the magnet link of a torrent
     Magnet(MagnetArgs),
     /// List or clear what is kept of earlier downloads, never their data

@@ -32,12 +32,39 @@ printed as the API gives it, one line for each torrent.
 Exit codes: 0 done, 2 no torrent fits or several do, 3 refused, or the token is wrong, 4 nobody
 answers. Of several torrents the worst counts; one that fails does not stop the others.";
 
+pub(super) const IMPORT_NOTES: &str = "\
+  driver import transmission ~/.config/transmission-daemon
+  driver import qbittorrent ~/.local/share/qBittorrent --dry-run
+
+End that client first, and start driver daemon with --root for each directory that files are in.
+Nothing of that client is changed, and no file is moved. What it says of its files is not believed:
+each is read and hashed before anything of it is sent, and only what is lacking is fetched. Taken over
+are places, labels (of qBittorrent the category and the tags), limits, ratio goals, which files are
+wanted and how much, pauses, the order of the queue, and what was sent before. A torrent whose files
+were renamed in that client, or end in .part or .!qB, is left out, with the reason.
+
+Exit codes: 0 all were taken over, or are there already; 3 some were not; 4 no daemon answers.";
+
 /// How much a file may be wanted.
 const PRIORITIES: [&str; 4] = ["off", "low", "normal", "high"];
 
 /// Options of `remote`.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 pub struct RemoteArgs {
+    /// Who is asked.
+    #[command(flatten)]
+    pub daemon: DaemonPlace,
+    /// Print answers as JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to do; without it, a prompt for all of these
+    #[command(subcommand)]
+    pub command: Option<RemoteCommand>,
+}
+
+/// Where a daemon is, and what opens it.
+#[derive(Args, Clone, Debug, Default)]
+pub struct DaemonPlace {
     /// Ask the daemon there: http://HOST:6880
     #[arg(long, value_name = "URL", global = true, env = "DRIVER_URL", value_hint = ValueHint::Url)]
     pub url: Option<String>,
@@ -58,12 +85,44 @@ pub struct RemoteArgs {
     #[arg(long, value_name = "FILE", global = true, env = "DRIVER_REMOTE_TOKEN_FILE",
           value_hint = ValueHint::FilePath)]
     pub token_file: Option<PathBuf>,
-    /// Print answers as JSON
-    #[arg(long, global = true)]
-    pub json: bool,
-    /// What to do; without it, a prompt for all of these
-    #[command(subcommand)]
-    pub command: Option<RemoteCommand>,
+}
+
+/// Options of `import`.
+#[derive(Args, Clone, Debug)]
+pub struct ImportArgs {
+    /// Who is asked.
+    #[command(flatten)]
+    pub daemon: DaemonPlace,
+    /// What to take over.
+    #[command(flatten)]
+    pub what: Imported,
+}
+
+/// What another client has.
+#[derive(Args, Clone, Debug)]
+pub struct Imported {
+    /// Whose state it is
+    #[arg(value_name = "CLIENT")]
+    pub client: OtherClient,
+    /// Where that client keeps it: of Transmission, the directory with `torrents` and `resume`; of
+    /// qBittorrent, the one with `BT_backup`, or that itself
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub dir: PathBuf,
+    /// Tell what would be taken over, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Take them over paused, whatever they were
+    #[arg(long)]
+    pub paused: bool,
+}
+
+/// A client whose torrents can be taken over.
+#[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OtherClient {
+    /// Transmission: transmission-daemon, -gtk, -qt
+    Transmission,
+    /// qBittorrent, qbittorrent-nox
+    Qbittorrent,
 }
 
 /// Only torrents that fit all of these.
@@ -139,6 +198,8 @@ pub enum RemoteCommand {
     },
     /// Take torrents in
     Add(Added),
+    /// Take over the torrents of another client, where their files are
+    Import(Imported),
     /// Facts of torrents
     #[command(visible_alias = "info")]
     Show(Which),
@@ -323,8 +384,8 @@ mod tests {
             "driver remote list --json --token-file t --url http://nas:6880",
         ] {
             let asked = parse(line).unwrap();
-            assert_eq!(asked.url.as_deref(), Some("http://nas:6880"), "{line}");
-            assert!(asked.json && asked.token_file.is_some(), "{line}");
+            assert_eq!(asked.daemon.url.as_deref(), Some("http://nas:6880"), "{line}");
+            assert!(asked.json && asked.daemon.token_file.is_some(), "{line}");
         }
     }
 

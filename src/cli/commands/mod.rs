@@ -89,6 +89,7 @@ fn run(mut settings: Settings) -> Outcome {
         Some(Command::Verify { file, place, dir, sha256sums, json, .. }) => {
             verify::run(&file, &place.unwrap_or(dir), sha256sums.as_deref(), json, &common)
         }
+        Some(Command::Import(arguments)) => super::remote::import(&arguments, common.quiet),
         Some(Command::Remote(arguments)) => super::remote::run(&arguments, common.quiet),
         Some(Command::Magnet(arguments)) => magnet::run(&arguments, &common),
         Some(Command::Resume { command }) => resume::run(&command),

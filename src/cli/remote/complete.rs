@@ -44,8 +44,8 @@ fn torrents(arguments: &RemoteArgs, words: &[String]) -> Result<Vec<Torrent>, Fa
     let line = ["driver", "remote"].into_iter().chain(said).chain(["session"]);
     let command = Cli::try_parse_from(line).ok().and_then(|cli| cli.command);
     let place = match command {
-        Some(args::Command::Remote(said)) => place::find(&said)?,
-        _ => place::find(arguments)?,
+        Some(args::Command::Remote(said)) => place::find(&said.daemon)?,
+        _ => place::find(&arguments.daemon)?,
     };
     ask(async {
         let remote = Remote::new(place, Voice::of_process(false, true))?;

@@ -10,6 +10,7 @@
 //! | `rules` | what rules do to torrents, and what those of a file would do |
 //! | `change` | commands that change something |
 //! | `adding` | `add` |
+//! | `importing` | the torrents of other clients |
 //! | `complete` | what shells offer for a word |
 //! | `prompt` | commands one after the other |
 //! | `watch`, `log` | what goes on until it is ended |
@@ -20,6 +21,7 @@ mod asking;
 mod bar;
 mod change;
 mod complete;
+mod importing;
 mod log;
 mod look;
 mod names;
@@ -36,7 +38,7 @@ mod words;
 
 use crate::api::{Deed, Key, Patch, Place, Request};
 
-use super::args::{RemoteArgs, RemoteCommand};
+use super::args::{ImportArgs, RemoteArgs, RemoteCommand};
 use super::catalogue::ask;
 use super::exit::{Exit, Outcome};
 
@@ -51,7 +53,7 @@ pub fn run(arguments: &RemoteArgs, quiet: bool) -> Outcome {
     if let Some(RemoteCommand::Complete { words }) = &arguments.command {
         return complete::run(arguments, words);
     }
-    let place = place::find(arguments)?;
+    let place = place::find(&arguments.daemon)?;
     let voice = Voice::of_process(arguments.json, quiet);
     ask(async {
         let mut remote = Remote::new(place, voice)?;
@@ -62,6 +64,16 @@ pub fn run(arguments: &RemoteArgs, quiet: bool) -> Outcome {
     })
 }
 
+/// Takes over the torrents of another client.
+///
+/// # Errors
+/// Nobody answers, the token is wrong, or nothing of that client is there.
+pub fn import(arguments: &ImportArgs, quiet: bool) -> Outcome {
+    let place = place::find(&arguments.daemon)?;
+    let voice = Voice::of_process(false, quiet);
+    ask(async { importing::import(&mut Remote::new(place, voice)?, &arguments.what).await })
+}
+
 async fn carry_out(remote: &mut Remote, command: &RemoteCommand) -> Outcome {
     use RemoteCommand as Is;
     let place = |place| Patch { place: Some(place), ..Patch::default() };
@@ -69,6 +81,7 @@ async fn carry_out(remote: &mut Remote, command: &RemoteCommand) -> Outcome {
     let order = |deed: Deed| move |key: Key| Request::Do(key, deed.clone());
     match command {
         Is::List { filters } => look::list(remote, filters).await,
+        Is::Import(what) => importing::import(remote, what).await,
         Is::Add(added) => adding::add(remote, added).await,
         Is::Show(which) => look::show(remote, &which.torrents).await,
         Is::Status { torrents } => look::status(remote, torrents).await,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::cli::args::RemoteArgs;
+use crate::cli::args::DaemonPlace;
 use crate::cli::config::state_dir;
 use crate::cli::escape::escape;
 use crate::cli::exit::{Exit, Failure};
@@ -26,7 +26,7 @@ pub(super) struct Place {
 ///
 /// # Errors
 /// They name none that could be asked, its token cannot be read, or nobody is there.
-pub(super) fn find(arguments: &RemoteArgs) -> Result<Place, Failure> {
+pub(super) fn find(arguments: &DaemonPlace) -> Result<Place, Failure> {
     if let Some(path) = &arguments.socket {
         return Ok(by_socket(path));
     }
@@ -43,7 +43,7 @@ fn by_socket(path: &Path) -> Place {
 }
 
 /// The daemon of this user, whose socket and token are in this directory.
-fn by_state(arguments: &RemoteArgs, own: &Path) -> Result<Place, Failure> {
+fn by_state(arguments: &DaemonPlace, own: &Path) -> Result<Place, Failure> {
     let socket = own.join("socket");
     if socket.exists() {
         return Ok(by_socket(&socket));
@@ -56,7 +56,7 @@ fn by_state(arguments: &RemoteArgs, own: &Path) -> Result<Place, Failure> {
     by_url(USUAL, arguments, Some(own))
 }
 
-fn by_url(url: &str, arguments: &RemoteArgs, own: Option<&Path>) -> Result<Place, Failure> {
+fn by_url(url: &str, arguments: &DaemonPlace, own: Option<&Path>) -> Result<Place, Failure> {
     let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
     let host = rest.map(|rest| rest.trim_end_matches('/'));
     let Some(host) = host.filter(|it| !it.is_empty() && !it.contains(['/', '?', '#', '@'])) else {
@@ -88,7 +88,7 @@ fn is_loopback(host: &str) -> bool {
     name.eq_ignore_ascii_case("localhost") || name.parse().is_ok_and(is_address)
 }
 
-fn said_token(arguments: &RemoteArgs) -> Result<Option<String>, Failure> {
+fn said_token(arguments: &DaemonPlace) -> Result<Option<String>, Failure> {
     match (&arguments.token, &arguments.token_file) {
         (Some(token), _) => match token.bytes().all(|byte| byte.is_ascii_graphic()) {
             true => Ok(Some(token.clone())),
@@ -108,18 +108,14 @@ fn read(file: &Path) -> Result<String, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use crate::cli::args::RemoteCommand;
-
     use super::*;
 
-    fn arguments(url: Option<&str>, token: Option<&str>) -> RemoteArgs {
-        RemoteArgs {
+    fn arguments(url: Option<&str>, token: Option<&str>) -> DaemonPlace {
+        DaemonPlace {
             url: url.map(str::to_owned),
             socket: None,
             token: token.map(str::to_owned),
             token_file: None,
-            json: false,
-            command: Some(RemoteCommand::Session),
         }
     }
 

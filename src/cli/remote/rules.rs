@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::api::{Fate, Key, Request, Room, RuleFacts, Ruled, Torrent};
 use crate::base::units::{rate, size};
-use crate::cli::args::{RemoteArgs, RemoteCommand};
+use crate::cli::args::DaemonPlace;
 use crate::cli::catalogue::ask;
 use crate::cli::escape::{escape, json};
 use crate::cli::exit::{Exit, Failure, Outcome};
@@ -62,15 +62,7 @@ fn screen(ruled: &Ruled) -> String {
 /// The daemon breaks off, or nobody takes the answer.
 pub fn dry_run(book: &Book, is_json: bool, quiet: bool) -> Outcome {
     let mut voice = Voice::of_process(is_json, quiet);
-    let arguments = RemoteArgs {
-        url: None,
-        socket: None,
-        token: None,
-        token_file: None,
-        json: is_json,
-        command: Some(RemoteCommand::Session),
-    };
-    let there = match place::find(&arguments) {
+    let there = match place::find(&DaemonPlace::default()) {
         Ok(place) => ask(async {
             let remote = Remote::new(place, Voice::of_process(is_json, quiet))?;
             judged(&remote, book).await.map(Some)

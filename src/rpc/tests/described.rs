@@ -438,6 +438,7 @@ fn what_is_asked_is_as_described() {
         seed_time_s: Some(1),
         trackers: vec![String::new()],
         web_seeds: vec![String::new()],
+        sent_before: Some(1),
         files: Some(vec![1]),
     };
     takes("Addition", &addition);

@@ -1,0 +1,182 @@
+//! Directories as Transmission 3.00 and qBittorrent 4.5.2 leave them.
+
+use serde_json::{Value as Json, json};
+
+use super::*;
+
+/// A directory with torrents of another client.
+struct Home(tempfile::TempDir);
+
+impl Home {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, below: &str) -> PathBuf {
+        let path = self.0.path().join(below);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        path
+    }
+
+    fn write(&self, below: &str, bytes: impl AsRef<[u8]>) {
+        std::fs::write(self.path(below), bytes).unwrap();
+    }
+
+    /// A `.torrent` of three files and a pad file, and what is known of it.
+    fn pair(&self, torrent: &str, state: &str, name: &str, known: &Json) {
+        let file = |name: &str, attr: &str| format!("d{attr}6:lengthi1e4:pathl1:{name}ee");
+        let files = [file("a", ""), file("p", "4:attr1:p"), file("b", ""), file("c", "")].concat();
+        let rest = "12:piece lengthi16384e6:pieces20:xxxxxxxxxxxxxxxxxxxx";
+        let info = format!("d5:filesl{files}e4:name{}:{name}{rest}e", name.len());
+        self.write(torrent, format!("d8:announce15:http://own.test4:info{info}e"));
+        self.write(state, bencode::encode(known));
+    }
+}
+
+fn transmission(name: &str) -> Json {
+    json!({
+        "activity-date": 0, "added-date": 1_796_071_077, "bandwidth-priority": 0, "corrupt": 0,
+        "destination": "/srv/iso", "dnd": [0, 0, 1, 0], "done-date": 0, "downloaded": 0,
+        "labels": ["linux", "iso"], "max-peers": 50, "name": name, "paused": 1,
+        "priority": [1, 0, 0, -1],
+        "progress": { "blocks": "all", "have": "all" },
+        "ratio-limit": { "ratio-limit": "2.500000", "ratio-mode": 1 },
+        "speed-limit-down": { "speed-Bps": 500_000, "use-global-speed-limit": 1,
+                              "use-speed-limit": 1 },
+        "speed-limit-up": { "speed-Bps": 100_000, "use-global-speed-limit": 1,
+                            "use-speed-limit": 0 },
+        "uploaded": 12_345,
+    })
+}
+
+fn qbittorrent() -> Json {
+    json!({
+        "auto_managed": 0, "download_rate_limit": 500_000, "file_priority": [1, 0, 0, 7],
+        "libtorrent-version": "2.0.8.0", "name": "x", "paused": 1, "qBt-category": "linux",
+        "qBt-contentLayout": "Original", "qBt-downloadPath": "", "qBt-name": "",
+        "qBt-ratioLimit": 2500, "qBt-savePath": "/srv/iso", "qBt-seedingTimeLimit": 90,
+        "qBt-tags": ["a", "b"], "save_path": "/srv/iso", "sequential_download": 1,
+        "total_uploaded": 12_345, "trackers": [["http://own.test"], ["http://more.test"]],
+        "upload_rate_limit": -1,
+    })
+}
+
+fn reason(found: &Found) -> &str {
+    found.1.as_ref().map_or_else(String::as_str, |taken| panic!("{taken:?}"))
+}
+
+#[test]
+fn what_transmission_knows_is_taken_over() {
+    let home = Home::new();
+    home.pair("torrents/x.torrent", "resume/x.resume", "iso", &transmission("iso"));
+    let found = transmission::read(home.0.path()).unwrap();
+    let [(name, Ok(taken))] = found.as_slice() else { panic!("{found:?}") };
+    let addition = Addition {
+        dir: Some("/srv/iso".to_owned()),
+        paused: true,
+        labels: vec!["linux".to_owned(), "iso".to_owned()],
+        limit_down: Some(500_000),
+        seed_ratio: Some(2.5),
+        sent_before: Some(12_345),
+        // Of its files the second is a pad, which has no number here.
+        files: Some(vec![1, 3]),
+        ..Addition::default()
+    };
+    assert_eq!((name.as_str(), &taken.addition), ("iso", &addition));
+    let files = FilePatch { high: vec![1], low: vec![3], ..FilePatch::default() };
+    assert_eq!(taken.files, files);
+    assert_eq!(taken.place, 1_796_071_077);
+}
+
+#[test]
+fn what_qbittorrent_knows_is_taken_over_in_the_order_of_its_queue() {
+    let home = Home::new();
+    for (stem, name) in [("aa", "one"), ("bb", "two")] {
+        let below = |ending: &str| format!("data/BT_backup/{stem}.{ending}");
+        home.pair(&below("torrent"), &below("fastresume"), name, &qbittorrent());
+    }
+    home.write("data/BT_backup/queue", "bb\naa\n");
+    home.write("data/BT_backup/cc.fastresume", bencode::encode(&qbittorrent()));
+    let found = qbittorrent::read(home.0.path()).unwrap();
+    let places = |it: &Found| it.1.as_ref().map_or(9, |taken| taken.place);
+    assert_eq!(found.iter().map(places).collect::<Vec<_>>(), [1, 0, 9]);
+    assert!(reason(&found[2]).contains("add its magnet link"), "{:?}", found[2]);
+    let taken = found[0].1.as_ref().unwrap();
+    let addition = Addition {
+        dir: Some("/srv/iso".to_owned()),
+        paused: true,
+        labels: ["linux", "a", "b"].map(str::to_owned).to_vec(),
+        sequential: true,
+        limit_down: Some(500_000),
+        seed_ratio: Some(2.5),
+        seed_time_s: Some(5400),
+        trackers: vec!["http://more.test".to_owned()],
+        sent_before: Some(12_345),
+        files: Some(vec![1, 3]),
+        ..Addition::default()
+    };
+    assert_eq!(taken.addition, addition);
+    assert_eq!(taken.files, FilePatch { high: vec![3], ..FilePatch::default() });
+    // What its queue has stopped goes on in ours.
+    let mut queued = qbittorrent();
+    queued["auto_managed"] = json!(1);
+    queued["qBt-ratioLimit"] = json!(-2000);
+    let state = "data/BT_backup/aa.fastresume";
+    home.pair("data/BT_backup/aa.torrent", state, "one", &queued);
+    let found = qbittorrent::read(&home.path("data/BT_backup")).unwrap();
+    let addition = &found[0].1.as_ref().unwrap().addition;
+    assert_eq!((addition.paused, addition.seed_ratio), (false, None));
+}
+
+#[test]
+fn what_cannot_be_taken_over_says_why_and_leaves_the_others() {
+    let home = Home::new();
+    let data = home.path("data/x").parent().unwrap().to_str().unwrap().to_owned();
+    let put = |stem: &str, name: &str, change: &dyn Fn(&mut Json)| {
+        let mut known = transmission(name);
+        change(&mut known);
+        let (torrent, state) =
+            (format!("torrents/{stem}.torrent"), format!("resume/{stem}.resume"));
+        home.pair(&torrent, &state, name, &known);
+    };
+    put("1", "good", &|_| {});
+    put("2", "renamed", &|known| known["name"] = json!("other"));
+    put("3", "relative", &|known| known["destination"] = json!("iso"));
+    put("4", "partial", &|known| known["destination"] = json!(data));
+    home.write("data/partial/b.part", "x");
+    put("5", "cut", &|_| {});
+    home.write("resume/5.resume", "d4:name");
+    put("6", "unknown", &|_| {});
+    std::fs::remove_file(home.path("resume/6.resume")).unwrap();
+    put("7", "moved", &|known| {
+        known["progress"] = json!({ "blocks": "none" });
+        known["incomplete-dir"] = json!(data);
+    });
+    std::fs::create_dir(home.path("data/moved")).unwrap();
+    let found = transmission::read(home.0.path()).unwrap();
+    assert!(found[0].1.is_ok());
+    for (at, why) in [
+        (1, "renamed there"),
+        (2, "its directory iso is no absolute path"),
+        (3, "b.part is not whole: give it its name without .part"),
+        (4, "bencode stops early"),
+        (5, "6.resume"),
+    ] {
+        assert!(reason(&found[at]).contains(why), "{}", reason(&found[at]));
+    }
+    let moved = found[6].1.as_ref().unwrap();
+    assert_eq!(moved.addition.dir.as_deref(), Some(data.as_str()));
+}
+
+#[test]
+fn a_directory_of_nobody_is_told_so() {
+    let home = tempfile::tempdir().unwrap();
+    let refused = transmission::read(home.path()).unwrap_err();
+    assert_eq!(refused.exit, Exit::BadInput);
+    assert!(refused.message.contains("settings.json"), "{refused}");
+    let refused = qbittorrent::read(home.path()).unwrap_err();
+    assert!(refused.message.contains("BT_backup"), "{refused}");
+    std::fs::write(home.path().join("torrents.db"), "").unwrap();
+    let refused = qbittorrent::read(home.path()).unwrap_err();
+    assert!(refused.message.contains("in a database"), "{refused}");
+}
