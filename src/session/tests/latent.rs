@@ -36,6 +36,9 @@ async fn seeding(home: &Path, count: usize) -> (Session, Vec<TorrentHandle>) {
     for handle in &handles {
         until(handle, State::Complete).await;
     }
+    // What a session has not seen yet it cannot note at its end.
+    let are_seen = async || rows(&session).await.iter().all(|row| row.phase == Phase::Complete);
+    eventually("they are listed so", are_seen).await;
     (session, handles)
 }
 
