@@ -58,15 +58,15 @@ pub(super) async fn run(remote: &mut Remote, arguments: &RemoteArgs) -> Outcome 
     let standing: Standing = remote.ask(&Request::Session).await?;
     let stopper = Stopper::new();
     let talk = Talk::choose(false, false);
-    let mut lines = match talk {
-        Talk::Prompt => prompt(arguments, &stopper)?,
-        Talk::Pipe | Talk::Progress | Talk::Watched => read_pipe(),
-    };
     if talk == Talk::Prompt && !remote.voice.quiet {
         let (many, place) = (counted(standing.torrents.into(), "torrent"), &remote.place.shown);
         let rest = "Type help for commands. quit or Ctrl-D leaves; the daemon goes on.";
         (remote.voice.talk)(&format!("{many} at {place}. {rest}"));
     }
+    let mut lines = match talk {
+        Talk::Prompt => prompt(arguments, &stopper)?,
+        Talk::Pipe | Talk::Progress | Talk::Watched => read_pipe(),
+    };
     let mut worst = Exit::Done;
     while let Some(Line { text, done }) = lines.recv().await {
         let answered = answer(remote, &text).await;

@@ -69,10 +69,14 @@ pub(super) async fn import(remote: &mut Remote, what: &Imported) -> Outcome {
         }
     }
     if !remote.voice.quiet {
-        let rest =
-            if what.dry_run { "nothing is changed" } else { "their files are looked at now" };
         let of = counted(count as u64, "torrent");
-        (remote.voice.talk)(&format!("{taken_over} of {of} taken over; {rest}"));
+        (remote.voice.talk)(&match (what.dry_run, taken_over) {
+            (true, _) => format!("{taken_over} of {of} would be taken over; nothing is changed"),
+            (false, 0) => format!("none of {of} is new"),
+            (false, _) => {
+                format!("{taken_over} of {of} taken over; their files are looked at now")
+            }
+        });
     }
     Ok(worst)
 }
