@@ -318,6 +318,8 @@ async fn one_that_was_awake_to_the_end_is_latent_when_it_ended_well() {
     let session = Session::start(keeping(home.path(), 1)).await.unwrap();
     let handle = session.add(held(0, &seed(home.path())), seed(home.path())).await.unwrap();
     until(&handle, State::Complete).await;
+    let is_seen = async || row(&session, 1).await.phase == Phase::Complete;
+    eventually("it is listed so", is_seen).await;
     assert!(!handle.look(|status| status.is_asleep) && spec(&session, 1).await.whole.is_none());
     session.stop().await;
     let session = Session::start(keeping(home.path(), 1)).await.unwrap();
