@@ -148,7 +148,7 @@ pub struct Standing {
 }
 
 /// A link whose metadata is sought. Removed by its hash, it is given up.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Search {
     /// Its hash in hex.
     pub hash: String,
@@ -158,6 +158,14 @@ pub struct Search {
     pub peers: usize,
     /// Seconds that it has taken.
     pub since_s: u64,
+    /// When it was added, in seconds since 1970.
+    pub added_at: u64,
+    /// Directory that its files will go under.
+    pub dir: String,
+    /// What it will be sorted under.
+    pub labels: Vec<String>,
+    /// It is to rest when its metadata is here.
+    pub paused: bool,
 }
 
 /// Which kind of refusal.

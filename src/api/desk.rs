@@ -14,6 +14,7 @@ use crate::base::ids::{FileIndex, InfoHash, TorrentId};
 use crate::disk::Relocation;
 use crate::ledger;
 use crate::metainfo::Torrent;
+use crate::metainfo::create::wrap_found;
 use crate::net::egress::Egress;
 use crate::roster::{Cursor, Flags, Phase, Row};
 use crate::session::{
@@ -358,7 +359,29 @@ impl Api {
             None if listed.row.flags.has(Flags::ASLEEP) => view::all_pieces(torrent.num_pieces),
             None => Vec::new(),
         };
-        Ok(Answer::Facts(Box::new(view::facts(&torrent, &listed.spec, &have))))
+        let home = listed.handle.as_ref().and_then(|it| it.look(|status| status.home.clone()));
+        let facts = view::facts(&torrent, &listed.spec, &have, home.as_deref());
+        Ok(Answer::Facts(Box::new(facts)))
+    }
+
+    /// A `.torrent` of it: its metadata as it is, with its trackers and servers.
+    ///
+    /// # Errors
+    /// There is no such torrent, or its metadata cannot be read.
+    pub async fn torrent_file(&self, key: &Key) -> Result<Vec<u8>, Refusal> {
+        let id = self.find(key).await?.spec.id;
+        let torrent = self.session.metadata(id).await.map_err(Refusal::from)?;
+        Ok(wrap_found(torrent.raw_info(), &torrent.trackers, &torrent.web_seeds))
+    }
+
+    /// The hashes of its pieces (BEP 3); none where it has none.
+    ///
+    /// # Errors
+    /// There is no such torrent, or its metadata cannot be read.
+    pub async fn piece_hashes(&self, key: &Key) -> Result<Vec<[u8; 20]>, Refusal> {
+        let id = self.find(key).await?.spec.id;
+        let torrent = self.session.metadata(id).await.map_err(Refusal::from)?;
+        Ok(torrent.piece_hashes().as_chunks().0.to_vec())
     }
 
     async fn why(&self, key: &Key) -> Outcome {
@@ -386,9 +409,11 @@ impl Api {
     async fn set(&self, key: &Key, patch: Patch) -> Result<Done, Refusal> {
         let id = self.find(key).await?.spec.id;
         let limit = |limit: u64| Some(limit).filter(|limit| *limit > 0);
-        // Labels come first: they alone may be refused, and then nothing else is set either.
+        // Labels and names come first: they may be refused.
         let mut settings = Vec::new();
         settings.extend(patch.labels.map(Setting::Labels));
+        let name = |name: String| Setting::ShownName(Some(name).filter(|name| !name.is_empty()));
+        settings.extend(patch.name.map(name));
         settings.extend(patch.limit_down.map(|it| Setting::DownloadLimit(limit(it))));
         settings.extend(patch.limit_up.map(|it| Setting::UploadLimit(limit(it))));
         if patch.seed_ratio.is_some_and(|ratio| !ratio.is_finite() || ratio < 0.0) {

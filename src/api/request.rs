@@ -229,6 +229,9 @@ pub struct Patch {
     /// What it is sorted under, instead of what it was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub labels: Option<Vec<String>>,
+    /// What lists call it, whatever its files are called; empty: by its own name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// It has seeded enough when it has sent so many times its size; 0: never.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seed_ratio: Option<f64>,

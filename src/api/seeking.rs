@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, Id, JoinSet};
@@ -48,6 +48,10 @@ struct Running {
     task: AbortHandle,
     name: String,
     begun: Instant,
+    added_at: SystemTime,
+    dir: String,
+    labels: Vec<String>,
+    paused: bool,
     status: watch::Receiver<SeekStatus>,
 }
 
@@ -120,6 +124,10 @@ async fn run(session: Session, mut orders: mpsc::Receiver<Order>) {
                     name: search.name.clone(),
                     peers: search.status.borrow().connected,
                     since_s: search.begun.elapsed().as_secs(),
+                    added_at: seconds(search.added_at),
+                    dir: search.dir.clone(),
+                    labels: search.labels.clone(),
+                    paused: search.paused,
                 });
                 let _ = answer.send(searches.collect());
             }
@@ -147,8 +155,14 @@ async fn begin(session: &Session, tasks: &mut JoinSet<()>, wish: Wish) -> Result
     let seeking = session.seek(request).await.map_err(Refusal::from)?;
     let name = wish.link.name.clone().unwrap_or_else(|| adding::hash_of(&wish.link));
     let (begun, status) = (Instant::now(), seeking.status());
+    let (dir, labels) = (wish.options.dir.display().to_string(), wish.options.labels.clone());
+    let paused = wish.options.paused;
     let task = tasks.spawn(finish(session.clone(), seeking, wish));
-    Ok(Running { task, name, begun, status })
+    Ok(Running { task, name, begun, added_at: SystemTime::now(), dir, labels, paused, status })
+}
+
+fn seconds(at: SystemTime) -> u64 {
+    at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// Waits until the metadata is found, and adds the torrent.

@@ -7,10 +7,11 @@ use crate::base::file_priority::FilePriority;
 use crate::roster::Phase;
 
 /// What a torrent is doing.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// Looking at data that is already on disk.
+    #[default]
     Checking,
     /// Its files are on their way to another place.
     Moving,
@@ -97,7 +98,7 @@ impl From<crate::ledger::Limits> for Limits {
 }
 
 /// A torrent in a list.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Torrent {
     /// Its number, which no other one ever gets.
     pub id: u32,
@@ -255,6 +256,8 @@ pub struct Facts {
     pub private: bool,
     /// It is one file without a folder around.
     pub single: bool,
+    /// The path of its first file below the torrent's directory, as it is called now.
+    pub first_file: String,
     /// Its trackers by tier: first those that its user named, then its own.
     pub trackers: Vec<Vec<String>>,
     /// Servers of its files: first those that its user named, then its own.

@@ -6,6 +6,7 @@ use std::time::Instant;
 use data_encoding::{BASE64, HEXLOWER};
 
 use crate::base::file_priority::FilePriority;
+use crate::disk::Home;
 use crate::ledger::Spec;
 use crate::metainfo;
 use crate::roster::{Flags, Row};
@@ -30,7 +31,7 @@ pub(super) fn torrent(row: &Row, listed: &Listed) -> Torrent {
         id: spec.id.0,
         hash: spec.info_hash.map(|hash| HEXLOWER.encode(&hash.0)),
         hash_v2: spec.info_hash_v2.map(|hash| HEXLOWER.encode(&hash.0)),
-        name: spec.name.clone(),
+        name: spec.shown_name.clone().unwrap_or_else(|| spec.name.clone()),
         state: row.phase.into(),
         trouble: moving.trouble,
         wanted_bytes: row.wanted_bytes,
@@ -169,7 +170,17 @@ fn pieces_of(torrent: &metainfo::Torrent, offset: u64, length: u64) -> Range<u32
 }
 
 /// What a torrent says of itself; `have` is the verified pieces in wire order.
-pub(super) fn facts(torrent: &metainfo::Torrent, spec: &Spec, have: &[u8]) -> Facts {
+pub(super) fn facts(
+    torrent: &metainfo::Torrent,
+    spec: &Spec,
+    have: &[u8],
+    home: Option<&Home>,
+) -> Facts {
+    let mut files = (0_u32..).zip(torrent.files.iter()).filter(|(_, file)| !file.is_pad);
+    let first = files.next().map(|(at, file)| match home {
+        Some(home) => home.path_of(at, file.path),
+        None => file.path.to_owned(),
+    });
     let named = spec.extra_trackers.iter().map(|url| vec![url.clone()]);
     let servers = spec.web_seeds.iter().chain(&torrent.web_seeds);
     Facts {
@@ -181,6 +192,7 @@ pub(super) fn facts(torrent: &metainfo::Torrent, spec: &Spec, have: &[u8]) -> Fa
         created_at: torrent.creation_date,
         private: torrent.private,
         single: torrent.is_single_file(),
+        first_file: first.unwrap_or_default().to_string_lossy().into_owned(),
         trackers: named.chain(torrent.trackers.iter().cloned()).collect(),
         web_seeds: servers.cloned().collect(),
         magnet: torrent.magnet(),

@@ -217,6 +217,7 @@ impl Actor {
                 if let Some(before) = before {
                     self.set_goals(id, before.seeding_s, true);
                 }
+                self.told.touch(id);
             }
             Setting::Rank(rank) => {
                 for moved in self.wanted.rank(id, rank) {

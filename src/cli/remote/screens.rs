@@ -411,7 +411,13 @@ mod tests {
         (done.down_rate, done.up_rate, done.ratio) = (0, 320 << 10, 1.5);
         let mut lonely = torrent(3, "a name that is far longer than what is left of a line");
         (lonely.peers, lonely.down_rate, lonely.progress) = (0, 0, 0.619);
-        let sought = Search { hash: "a".into(), name: "sought".into(), peers: 1, since_s: 2 };
+        let sought = Search {
+            hash: "a".into(),
+            name: "sought".into(),
+            peers: 1,
+            since_s: 2,
+            ..Search::default()
+        };
         let rows = [&torrent(1, "debian"), &done, &lonely];
         let screen = |columns| list(&rows, std::slice::from_ref(&sought), columns);
         let expected = "  NO DONE      SIZE    DOWN/s      UP/s RATIO     ETA STATE    NAME
@@ -613,7 +619,13 @@ http://m.example/\\x1b
             dht_nodes: Some(1),
             dir: "/srv".into(),
             free_bytes: Some(5 << 30),
-            searches: vec![Search { hash: "a".into(), name: "x\x1b".into(), peers: 2, since_s: 3 }],
+            searches: vec![Search {
+                hash: "a".into(),
+                name: "x\x1b".into(),
+                peers: 2,
+                since_s: 3,
+                ..Search::default()
+            }],
             trouble: Some("no room".into()),
             lost: vec!["two torrents".into()],
             rows: "1-2".parse().unwrap(),

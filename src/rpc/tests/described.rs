@@ -358,7 +358,7 @@ fn answers_are_as_described() {
     let room =
         |bytes| Room { dir: String::new(), exists: true, free_bytes: bytes, total_bytes: bytes };
     holds(&schema("Room"), &room(Some(1)), &room(None));
-    let search = Search { hash: String::new(), name: String::new(), peers: 1, since_s: 1 };
+    let search = Search { peers: 1, ..Search::default() };
     holds(&schema("Search"), &search, &search);
     let events = |missed| Events { cursor: mark(), missed, has_gap: true, events: Vec::new() };
     holds(&schema("Events"), &events(Some(1)), &events(None));
@@ -446,6 +446,7 @@ fn what_is_asked_is_as_described() {
         limit_down: Some(1),
         limit_up: Some(1),
         labels: Some(Vec::new()),
+        name: Some(String::new()),
         seed_ratio: Some(1.0),
         seed_time_s: Some(1),
         place: Some(Place::Top),
