@@ -359,6 +359,8 @@ impl Api {
             None if listed.row.flags.has(Flags::ASLEEP) => view::all_pieces(torrent.num_pieces),
             None => Vec::new(),
         };
+        let len = torrent.num_pieces.div_ceil(8) as usize;
+        let have = Some(have).filter(|have| have.len() == len).unwrap_or_else(|| vec![0; len]);
         let home = listed.handle.as_ref().and_then(|it| it.look(|status| status.home.clone()));
         let facts = view::facts(&torrent, &listed.spec, &have, home.as_deref());
         Ok(Answer::Facts(Box::new(facts)))
@@ -500,7 +502,11 @@ impl Api {
                 self.relocate(key, Relocation::Dir(dir)).await
             }
             Deed::Rename { file: None, name } => {
-                self.relocate(key, Relocation::Torrent(name)).await
+                let done = self.relocate(key, Relocation::Torrent(name.clone())).await?;
+                // Lists call it as its files are called now.
+                let id = self.find(key).await?.spec.id;
+                self.session.set(id, Setting::ShownName(Some(name))).await?;
+                Ok(done)
             }
             Deed::Rename { file: Some(number), name } => {
                 let spec = self.find(key).await?.spec;

@@ -383,6 +383,22 @@ async fn how_much_room_there_is_is_told_of_where_files_may_go() {
     api.session().stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_torrent_that_gets_another_name_is_listed_by_it() {
+    let home = tempfile::tempdir().unwrap();
+    let api = api(home.path()).await;
+    add(&api, described(home.path())).await;
+    until(&api, 1, State::Seeding).await;
+    let rename =
+        |name: &str| Request::Do(Key::Id(1), Deed::Rename { file: None, name: name.into() });
+    api.answer(rename("ones")).await.unwrap();
+    assert_eq!(list(&api, None).await.torrents[0].name, "ones");
+    assert!(home.path().join("downloads/ones/a").exists());
+    assert!(api.answer(rename("a/b")).await.is_err());
+    assert_eq!(show(&api, 1).await.torrent.name, "ones", "it is as it was");
+    api.session().stop().await;
+}
+
 #[tokio::test]
 async fn how_many_run_and_whom_they_meet_is_set_and_lifted() {
     let home = tempfile::tempdir().unwrap();

@@ -244,7 +244,7 @@ pub struct Facts {
     /// Bytes of a piece, but for the last one.
     pub piece_length: u32,
     /// Which pieces are verified, a bit each, in base64: the first is the highest bit of the first
-    /// byte. Nothing of a torrent that is not here yet.
+    /// byte. None of a torrent that was not opened yet.
     pub have: String,
     /// What its maker says.
     pub comment: Option<String>,
