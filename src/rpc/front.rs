@@ -13,6 +13,7 @@ use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
+use tokio::sync::Notify;
 
 use crate::api::{Answer, Api, Kind, Mark, Refusal, Request};
 use crate::http::answer::{Refused, json_answer, protect};
@@ -23,6 +24,7 @@ use crate::http::token::Token;
 use super::call::{self, Media, Wrong};
 use super::gate::{Gate, Hosts, Verdict, sender, shown};
 use super::press::Press;
+use super::transmission::{self, Transmission};
 use super::{metrics, stream};
 
 /// The API as OpenAPI 3.1 has it.
@@ -39,12 +41,16 @@ pub(super) struct Front {
     api: Api,
     gate: Gate,
     press: Press,
+    transmission: Transmission,
 }
 
 impl Front {
-    pub fn new(api: Api, token: Token, hosts: Hosts) -> Self {
+    /// `closes` is told when somebody who may orders the end.
+    pub fn new(api: Api, token: Token, hosts: Hosts, closes: Arc<Notify>) -> Self {
         let press = Press::start(api.clone(), stream::written);
-        Self { api, gate: Gate::new(token, hosts), press }
+        let gate = Gate::new(token, hosts);
+        let transmission = Transmission::new(api.clone(), gate.clone(), closes);
+        Self { api, gate, press, transmission }
     }
 
     /// Whether whoever asks may.
@@ -67,6 +73,13 @@ impl Front {
 pub(super) fn router(front: Arc<Front>, local: bool) -> Router {
     let answer = move |request: HttpRequest| async move {
         let (parts, mut body) = request.into_parts();
+        // Dialects of other programs have refusals of their own.
+        match parts.uri.path() {
+            path if transmission::is_of(path) => {
+                return Box::pin(front.transmission.answer(&parts, body, local)).await;
+            }
+            _ => {}
+        }
         let answered = answer(&front, &parts, &mut body, local).await;
         answered.unwrap_or_else(|refused| {
             drain(body);
@@ -247,7 +260,7 @@ mod tests {
     async fn a_body_weighs_what_it_says_until_it_is_answered() {
         let home = tempfile::tempdir().unwrap();
         let (api, _) = api(&home).await;
-        let front = Arc::new(Front::new(api, Token::new("x"), Hosts::default()));
+        let front = Arc::new(Front::new(api, Token::new("x"), Hosts::default(), Arc::default()));
         // Somebody who is asked and never answers.
         let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/x.torrent", silent.local_addr().unwrap());

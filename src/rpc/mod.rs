@@ -10,6 +10,7 @@
 //! | `press` | answers that many ask for, made once |
 //! | `stream` | events as they happen (server-sent events) |
 //! | `metrics` | numbers for Prometheus |
+//! | `transmission` | the RPC of Transmission, for tools that speak it |
 //! | `secret` | the file that holds the token |
 //! | `client` | the other side |
 
@@ -23,12 +24,13 @@ mod secret;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod transmission;
 
 use std::future::Future;
 use std::sync::Arc;
 
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::api::Api;
 use crate::http::connections::{self, Counters};
@@ -60,12 +62,14 @@ pub struct Rpc {
 }
 
 impl Rpc {
-    /// Serves until `end` is ready. What is being answered then gets a second more.
+    /// Serves until `end` is ready, or somebody who may orders the end. What is being answered then
+    /// gets a second more.
     pub async fn run(self, end: impl Future<Output = ()>) {
         let Self { listeners, local, token, hosts, api } = self;
         let listening = listeners.iter().filter_map(|it| it.local_addr().ok());
         let hosts = Hosts::new(hosts, listening.map(|it| it.ip()));
-        let front = Arc::new(Front::new(api, token, hosts));
+        let closes = Arc::new(Notify::new());
+        let front = Arc::new(Front::new(api, token, hosts, closes.clone()));
         let (stop, stopped) = watch::channel(false);
         let until = |mut stopped: watch::Receiver<bool>| async move {
             // Whoever holds the other end is gone: that is the end, too.
@@ -81,7 +85,10 @@ impl Rpc {
         };
         let (router, told) = (front::router(front.clone(), false), counters.clone());
         let end_of_all = async {
-            end.await;
+            tokio::select! {
+                () = end => {}
+                () = closes.notified() => {}
+            }
             stop.send_replace(true);
         };
         let outside =

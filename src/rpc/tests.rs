@@ -25,6 +25,7 @@ mod described;
 mod doors;
 mod lists;
 mod streams;
+mod transmission;
 
 /// Longer than anything takes that works.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -252,6 +252,10 @@ fn greet(doors: &Doors, torrents: usize, dir: &Path) {
         let Ok(address) = listener.local_addr() else { continue };
         let token = shown(&doors.token_file);
         out::talk_wrapped(&format!("Asked at http://{address}/api/v1, with the token in {token}"));
+        out::talk_wrapped(&format!(
+            "Tools for Transmission sign in at http://{address}/transmission/rpc: any user, and \
+             that token as the password"
+        ));
         if !address.ip().is_loopback() {
             out::talk_wrapped(
                 "The token and all answers cross the network as they are: an HTTPS \

@@ -1,0 +1,181 @@
+//! Requests as HTTP has them, in the order in which the real server refuses them: who does not
+//! know the token hears nothing of a session id, and who has none of a method that is wrong. Tools
+//! find out by that whether anybody is here: a GET without an id is answered with 409.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use axum::body::Body;
+use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use tokio::sync::Notify;
+
+use crate::api::Api;
+use crate::http::body::{BodyError, drain};
+use crate::http::origin::is_foreign;
+use crate::rpc::gate::{Gate, Verdict, sender, shown_by_tool};
+
+use super::dialect;
+use super::methods::Desk;
+use super::passport::Passports;
+use super::whole::Whole;
+
+/// Below which all of it lies.
+const PREFIX: &str = "/transmission";
+/// The longest body: a torrent of 16 MiB in base64, in lines, with what is said about it.
+const BODY_LEN_MAX: usize = (16 << 20) / 3 * 4 + (16 << 20) / 48 + (64 << 10);
+/// The header that names a session id.
+const SESSION_ID: HeaderName = HeaderName::from_static("x-transmission-session-id");
+
+/// Is this path one of ours?
+pub(in crate::rpc) fn is_of(path: &str) -> bool {
+    let path = folded(path);
+    path == PREFIX || path.strip_prefix(PREFIX).is_some_and(|rest| rest.starts_with('/'))
+}
+
+/// A path with each row of slashes as one: some tools put one too many.
+fn folded(path: &str) -> String {
+    let mut folded = String::with_capacity(path.len());
+    for letter in path.chars() {
+        if letter != '/' || !folded.ends_with('/') {
+            folded.push(letter);
+        }
+    }
+    folded
+}
+
+/// Who answers there.
+pub(in crate::rpc) struct Transmission {
+    gate: Gate,
+    desk: Desk,
+}
+
+impl Transmission {
+    /// For this session. `closes` is told when somebody wants the daemon to end.
+    pub fn new(api: Api, gate: Gate, closes: Arc<Notify>) -> Self {
+        let whole = Whole::start(api.clone());
+        let passports = Passports::new();
+        let starts = AtomicBool::new(true);
+        Self { gate, desk: Desk { api, whole, passports, starts, closes } }
+    }
+
+    /// Answers a request; on a `local` socket whoever may open it needs no token.
+    pub async fn answer(&self, parts: &Parts, mut body: Body, local: bool) -> Response {
+        match self.meet(parts, &mut body, local).await {
+            Ok(answer) => answer,
+            Err(refusal) => {
+                drain(body);
+                refusal
+            }
+        }
+    }
+
+    async fn meet(
+        &self,
+        parts: &Parts,
+        body: &mut Body,
+        local: bool,
+    ) -> Result<Response, Response> {
+        let headers = &parts.headers;
+        if !local && !self.gate.is_for_us(headers) {
+            let why = "it does not know that name as its own: driver daemon --host NAME";
+            return Err(page(StatusCode::MISDIRECTED_REQUEST, why));
+        }
+        if is_foreign(headers) {
+            return Err(page(StatusCode::FORBIDDEN, "pages of other sites may not ask"));
+        }
+        if !local {
+            self.admit(parts).await?;
+        }
+        let path = folded(parts.uri.path());
+        if path.trim_end_matches('/') != format!("{PREFIX}/rpc") {
+            return Err(page(StatusCode::NOT_FOUND, "there is nothing here"));
+        }
+        let named = headers.get(SESSION_ID).and_then(|value| value.to_str().ok());
+        if !named.is_some_and(|id| self.desk.passports.knows(id)) {
+            return Err(self.without_id());
+        }
+        if parts.method != Method::POST {
+            let refusal = page(StatusCode::METHOD_NOT_ALLOWED, "this takes POST only");
+            return Err(with(refusal, ALLOW, "POST"));
+        }
+        let (bytes, _weight) = self.gate.receive(body, BODY_LEN_MAX).await.map_err(unread)?;
+        Ok(match Box::pin(dialect::answer(&self.desk, bytes)).await {
+            Some(text) => {
+                ([(CONTENT_TYPE, "application/json; charset=UTF-8")], text).into_response()
+            }
+            None => StatusCode::NO_CONTENT.into_response(),
+        })
+    }
+
+    async fn admit(&self, parts: &Parts) -> Result<(), Response> {
+        match self.gate.look(sender(parts), shown_by_tool(&parts.headers)).await {
+            Verdict::Welcome => Ok(()),
+            Verdict::Wrong => {
+                let why = "the password is the token of driver daemon; any user will do";
+                let refusal = page(StatusCode::UNAUTHORIZED, why);
+                Err(with(refusal, WWW_AUTHENTICATE, "Basic realm=\"Transmission\""))
+            }
+            Verdict::Unheard => {
+                let why = "too many wrong tokens: wait ten seconds";
+                Err(with(page(StatusCode::TOO_MANY_REQUESTS, why), RETRY_AFTER, "10"))
+            }
+        }
+    }
+
+    /// What tells the session id, in a header and in words.
+    fn without_id(&self) -> Response {
+        let id = self.desk.passports.now();
+        let header = format!("X-Transmission-Session-Id: {id}");
+        let why = format!("ask again with the header <code>{header}</code>");
+        let mut refusal = page(StatusCode::CONFLICT, &why);
+        if let Ok(id) = HeaderValue::from_str(&id) {
+            refusal.headers_mut().insert(SESSION_ID, id);
+        }
+        refusal
+    }
+}
+
+/// A page that says why, as the real server answers what is no RPC.
+fn page(status: StatusCode, why: &str) -> Response {
+    let title = status.canonical_reason().unwrap_or_default();
+    let text = format!("<!doctype html><title>{title}</title><h1>{title}</h1><p>{why}</p>\n");
+    (status, [(CONTENT_TYPE, "text/html; charset=UTF-8")], text).into_response()
+}
+
+fn with(mut answer: Response, name: HeaderName, value: &'static str) -> Response {
+    answer.headers_mut().insert(name, HeaderValue::from_static(value));
+    answer
+}
+
+fn unread(error: BodyError) -> Response {
+    match error {
+        BodyError::TooLong => {
+            page(StatusCode::PAYLOAD_TOO_LARGE, "the body is longer than a torrent may be")
+        }
+        BodyError::Busy => {
+            let why = "others send large bodies: again in ten seconds";
+            with(page(StatusCode::SERVICE_UNAVAILABLE, why), RETRY_AFTER, "10")
+        }
+        BodyError::Broken => page(StatusCode::BAD_REQUEST, "the body breaks off"),
+        BodyError::Late => page(StatusCode::REQUEST_TIMEOUT, "the body takes too long"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slashes_are_folded_and_nothing_else() {
+        for path in ["/transmission", "/transmission/rpc", "//transmission//rpc/", "/transmission/"]
+        {
+            assert!(is_of(path), "{path}");
+        }
+        for path in ["/", "/transmissions/rpc", "/x/transmission/rpc", "/Transmission/rpc", ""] {
+            assert!(!is_of(path), "{path}");
+        }
+    }
+}

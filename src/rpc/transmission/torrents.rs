@@ -1,0 +1,252 @@
+//! What is asked of torrents: which ones, which fields of them, and in which form.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use crate::api::{Answer, Api, Key, Request, Search, State, Torrent};
+
+use super::about::{About, Closely, DETAILS, FACTS, FILES, Needs, PEERS, SOURCES, TRACKERS, hash};
+use super::errors::Fault;
+use super::fields::{Field, find};
+use super::given::Given;
+use super::whole::{All, Link, Seen, Whole};
+use super::{mapping, names};
+
+/// A torrent that is meant.
+#[derive(Clone, Debug)]
+pub(super) enum Target {
+    /// It is here; with those before it in the queue.
+    Torrent(Arc<Seen>, usize),
+    /// Its metadata is sought.
+    Link(Link),
+}
+
+impl Target {
+    /// The number that it goes by.
+    pub fn number(&self) -> u32 {
+        match self {
+            Self::Torrent(seen, _) => seen.torrent.id,
+            Self::Link(link) => link.number,
+        }
+    }
+
+    /// How it is named where orders go.
+    pub fn key(&self) -> Key {
+        match self {
+            Self::Torrent(seen, _) => Key::Id(seen.torrent.id),
+            Self::Link(link) => Key::Hash(link.search.hash.clone()),
+        }
+    }
+}
+
+/// Those that are meant.
+pub(super) struct Meant {
+    pub targets: Vec<Target>,
+    /// Numbers that are gone, where what changed lately was asked for.
+    pub removed: Option<Vec<u32>>,
+}
+
+/// Finds whom `ids` means: all without any, and none of those that are not there.
+///
+/// # Errors
+/// The session has ended.
+pub(super) async fn meant(whole: &Whole, given: &Given) -> Result<Meant, Fault> {
+    let all = whole.all().await?;
+    let Some(ids) = given.value("ids") else {
+        return Ok(Meant { targets: everything(&all).collect(), removed: None });
+    };
+    let is_recent = |value: &Value| value.as_str().is_some_and(|it| names::are_one(it, RECENT));
+    if is_recent(ids) {
+        let recent = whole.recent().await?;
+        let changed = everything(&all).filter(|it| recent.changed.contains(&it.number()));
+        return Ok(Meant { targets: changed.collect(), removed: Some(recent.removed) });
+    }
+    let single = [ids.clone()];
+    let named = ids.as_array().map_or(&single[..], Vec::as_slice);
+    let mut targets = Vec::new();
+    for name in named {
+        match is_recent(name) {
+            true => {
+                let recent = whole.recent().await?;
+                targets.extend(everything(&all).filter(|it| recent.changed.contains(&it.number())));
+            }
+            false => targets.extend(one(&all, name)),
+        }
+    }
+    Ok(Meant { targets, removed: None })
+}
+
+const RECENT: &str = "recently-active";
+
+fn everything(all: &All) -> impl Iterator<Item = Target> {
+    let torrents = all.torrents.iter().enumerate();
+    let torrents = torrents.map(|(position, seen)| Target::Torrent(seen.clone(), position));
+    torrents.chain(all.links.iter().cloned().map(Target::Link))
+}
+
+/// The one of this number or hash. A number as text is none, as on the real server.
+fn one(all: &All, name: &Value) -> Option<Target> {
+    match name {
+        Value::Number(number) => {
+            let number = u32::try_from(number.as_i64()?).ok()?;
+            // What came of a link goes by both of its numbers.
+            let found = all.found.get(&number).map(String::as_str);
+            everything(all).find(|it| it.number() == number).or_else(|| by_hash(all, found?))
+        }
+        Value::String(hash) if hash.len() >= 40 => by_hash(all, &hash.to_ascii_lowercase()),
+        _ => None,
+    }
+}
+
+fn by_hash(all: &All, hash: &str) -> Option<Target> {
+    let is_it = |torrent: &Torrent| {
+        let hashes = [torrent.hash.as_deref(), torrent.hash_v2.as_deref()];
+        hashes.contains(&Some(hash)) || self::hash(torrent) == hash
+    };
+    let at = all.torrents.iter().position(|seen| is_it(&seen.torrent));
+    let torrent = at.and_then(|at| Some(Target::Torrent(all.torrents.get(at)?.clone(), at)));
+    let link = || all.links.iter().find(|link| link.search.hash == hash);
+    torrent.or_else(|| link().cloned().map(Target::Link))
+}
+
+/// The answer to `torrent-get`, as text.
+///
+/// # Errors
+/// No field is known, or the session has ended.
+pub(super) async fn get(
+    api: &Api,
+    whole: &Whole,
+    given: &Given,
+    is_snake: bool,
+) -> Result<Vec<u8>, Fault> {
+    let asked = given.texts("fields").unwrap_or_default();
+    let mut fields: Vec<&'static Field> = asked.into_iter().filter_map(find).collect();
+    fields.sort_by_key(|field| field.name);
+    fields.dedup_by_key(|field| field.name);
+    if fields.is_empty() {
+        return Err(Fault::invalid("no fields specified"));
+    }
+    let is_table = given.text("format") == Some("table");
+    let needs = fields.iter().fold(0, |needs, field| needs | field.needs);
+    let meant = meant(whole, given).await?;
+    let mut out = Vec::with_capacity(64 + meant.targets.len() * fields.len() * 24);
+    out.push(b'{');
+    if let Some(removed) = &meant.removed {
+        out.extend(format!("\"removed\":{},", json!(removed)).bytes());
+    }
+    let sheet = Sheet::new(fields, is_table, is_snake);
+    sheet.begin(&mut out);
+    let now = mapping::now();
+    for (nth, target) in meant.targets.iter().enumerate() {
+        let closely = match target {
+            Target::Torrent(..) if needs > 0 => look_closely(api, &target.key(), needs).await,
+            _ => Closely::default(),
+        };
+        if nth > 0 || is_table {
+            out.push(b',');
+        }
+        sheet.row(target, &closely, now, &mut out);
+    }
+    out.extend_from_slice(b"]}");
+    Ok(out)
+}
+
+/// Rows of the same fields.
+struct Sheet {
+    /// Each with its name as it is written, in quotes.
+    fields: Vec<(String, &'static Field)>,
+    is_table: bool,
+    is_snake: bool,
+}
+
+impl Sheet {
+    fn new(fields: Vec<&'static Field>, is_table: bool, is_snake: bool) -> Self {
+        let name = |field: &Field| match is_snake {
+            true => names::snake(field.name),
+            false => field.name.to_owned(),
+        };
+        let fields = fields.into_iter().map(|field| (format!("\"{}\"", name(field)), field));
+        Self { fields: fields.collect(), is_table, is_snake }
+    }
+
+    fn begin(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"\"torrents\":[");
+        if self.is_table {
+            let names: Vec<&str> = self.fields.iter().map(|(name, _)| name.as_str()).collect();
+            out.extend(format!("[{}]", names.join(",")).bytes());
+        }
+    }
+
+    fn row(&self, target: &Target, closely: &Closely, now: u64, out: &mut Vec<u8>) {
+        let bare;
+        let (torrent, position, age_s, is_link) = match target {
+            Target::Torrent(seen, position) => {
+                (&seen.torrent, *position, seen.at.elapsed().as_secs(), false)
+            }
+            Target::Link(link) => {
+                bare = of_link(&link.search);
+                (&bare, 0, 0, true)
+            }
+        };
+        let (number, is_snake) = (target.number(), self.is_snake);
+        let about = About { torrent, number, position, age_s, is_link, closely, now, is_snake };
+        out.push(if self.is_table { b'[' } else { b'{' });
+        for (nth, (name, field)) in self.fields.iter().enumerate() {
+            if nth > 0 {
+                out.push(b',');
+            }
+            if !self.is_table {
+                out.extend_from_slice(name.as_bytes());
+                out.push(b':');
+            }
+            (field.write)(&about, out);
+        }
+        out.push(if self.is_table { b']' } else { b'}' });
+    }
+}
+
+/// A link as the torrent that it is going to be: nothing of it is known but its name.
+fn of_link(search: &Search) -> Torrent {
+    let is_v1 = search.hash.len() == 40;
+    let hash = Some(search.hash.clone());
+    Torrent {
+        hash: hash.clone().filter(|_| is_v1),
+        hash_v2: hash.filter(|_| !is_v1),
+        name: search.name.clone(),
+        state: State::Downloading,
+        peers: u32::try_from(search.peers).unwrap_or(u32::MAX),
+        labels: search.labels.clone(),
+        dir: search.dir.clone(),
+        paused: search.paused,
+        added_at: search.added_at,
+        active_s: search.since_s,
+        ..Torrent::default()
+    }
+}
+
+/// What lists do not show of a torrent, as far as it can be told: one that leaves at this moment is
+/// told of all the same.
+async fn look_closely(api: &Api, key: &Key, needs: Needs) -> Closely {
+    let mut closely = Closely::default();
+    let asked = [
+        (DETAILS, Request::Show(key.clone())),
+        (FILES, Request::Files(key.clone())),
+        (FACTS, Request::Facts(key.clone())),
+        (TRACKERS, Request::Trackers(key.clone())),
+        (PEERS, Request::Peers(key.clone(), false)),
+        (SOURCES, Request::Sources(key.clone())),
+    ];
+    for (_, request) in asked.into_iter().filter(|(need, _)| needs & need != 0) {
+        match api.answer(request).await {
+            Ok(Answer::Torrent(details)) => closely.details = Some(details),
+            Ok(Answer::Files(files)) => closely.files = files,
+            Ok(Answer::Facts(facts)) => closely.facts = *facts,
+            Ok(Answer::Trackers(trackers)) => closely.trackers = trackers,
+            Ok(Answer::Peers(peers)) => closely.peers = peers,
+            Ok(Answer::Sources(sources)) => closely.sources = sources,
+            _ => {}
+        }
+    }
+    closely
+}
