@@ -46,4 +46,5 @@ mod seeding;
 mod serving;
 mod share;
 mod shared;
+mod tools;
 mod web;
