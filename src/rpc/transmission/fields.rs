@@ -49,6 +49,9 @@ fn value(about: &About<'_>, out: &mut Vec<u8>, value: Value) {
     let _ = serde_json::to_writer(out, &value);
 }
 
+/// Trackers as they stand, and those of a torrent of which none is asked.
+const TRACKERS_OF: Needs = TRACKERS | FACTS;
+
 macro_rules! fields {
     ($($name:literal $($needs:ident)? => |$it:ident, $out:ident| $write:expr;)*) => {
         &[$(Field {
@@ -142,7 +145,7 @@ pub(super) const FIELDS: &[Field] = fields! {
     "torrentFile" => |_it, out| text(out, "");
     "totalSize" => |it, out| whole(out, it.torrent.size);
     "trackerList" FACTS => |it, out| text(out, &parts::tracker_list(it));
-    "trackerStats" TRACKERS => |it, out| value(it, out, parts::tracker_stats(it));
+    "trackerStats" TRACKERS_OF => |it, out| value(it, out, parts::tracker_stats(it));
     "trackers" FACTS => |it, out| value(it, out, parts::trackers(it));
     "uploadLimit" => |it, out| whole(out, mapping::limit(it.torrent.limits.up).0);
     "uploadLimited" => |it, out| flag(out, it.torrent.limits.up.is_some());

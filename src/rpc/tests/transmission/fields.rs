@@ -145,3 +145,28 @@ async fn a_link_is_a_torrent_of_which_nothing_is_known() {
     let now = told(call(&served, "torrent-get", lately).await);
     assert_eq!(now, json!({ "removed": [number], "torrents": [] }));
 }
+
+#[tokio::test]
+async fn trackers_of_a_torrent_that_rests_are_told() {
+    let served = Served::start().await;
+    let bytes = String::from_utf8(torrent("one")).unwrap();
+    let tiers = "d13:announce-listll18:http://a.example/x19:udp://b.example:6/1el25:\
+                 http://c.example/announceee4";
+    let bytes = bytes.replacen("d4", tiers, 1);
+    let arguments = json!({ "metainfo": BASE64.encode(bytes.as_bytes()), "paused": true });
+    told(call(&served, "torrent-add", arguments).await);
+    let fields = ["trackers", "trackerStats", "trackerList"];
+    let it = get(&served, json!([1]), &fields).await.remove(0);
+    let urls = ["http://a.example/x", "udp://b.example:6/1", "http://c.example/announce"];
+    for list in ["trackers", "trackerStats"] {
+        let all = it[list].as_array().unwrap();
+        let told: Vec<_> =
+            all.iter().map(|it| (it["announce"].clone(), it["tier"].clone())).collect();
+        let tiers = urls.iter().zip([0, 0, 1]).map(|(url, tier)| (json!(url), json!(tier)));
+        assert_eq!(told, tiers.collect::<Vec<_>>(), "{list}");
+    }
+    let first = &it["trackerStats"][0];
+    assert_eq!((&first["hasAnnounced"], &first["seederCount"]), (&json!(false), &json!(-1)));
+    let blank = format!("{}\n{}\n\n{}\n", urls[0], urls[1], urls[2]);
+    assert_eq!(it["trackerList"], blank);
+}

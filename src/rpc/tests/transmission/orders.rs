@@ -21,7 +21,7 @@ async fn torrents_come_in_by_their_bytes_and_stay_as_they_were() {
         "peer-limit": 30, "status": 0,
     });
     assert_eq!(it, told_it);
-    let again = json!({ "metainfo": bytes, "labels": ["y"], "paused": false });
+    let again = json!({ "metainfo": &bytes, "labels": ["y"], "paused": false });
     let again = told(call(&served, "torrent-add", again).await);
     assert_eq!(again, json!({ "torrent-duplicate": added }), "that is a success");
     assert_eq!(first(&served, json!([1]), "labels").await, json!(["tv", "x"]));
