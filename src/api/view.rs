@@ -202,7 +202,7 @@ pub(super) fn facts(
 /// So many pieces, all of them here, in wire order.
 pub(super) fn all_pieces(count: u32) -> Vec<u8> {
     let mut bits = vec![0xff; count.div_ceil(8) as usize];
-    if let Some(last) = bits.last_mut().filter(|_| count % 8 != 0) {
+    if let Some(last) = bits.last_mut().filter(|_| !count.is_multiple_of(8)) {
         *last <<= 8 - count % 8;
     }
     bits

@@ -1,5 +1,5 @@
-//! What fields of a torrent are written of: its place in the list, and what is known closely, as far
-//! as that is asked for. Values only.
+//! What fields of a torrent are written of: its place in the list, and what is known closely, as
+//! far as that is asked for. Values only.
 
 use crate::api::{Details, Facts, File, Peer, Source, Torrent, Tracker};
 

@@ -50,7 +50,7 @@ mod tests {
         let mark = |number| Mark(Cursor { boot: 1, number });
         for second in (0..1000).step_by(5) {
             lately.note(mark(second), at(second));
-            let begins = if second < 60 { 0 } else { second - 60 };
+            let begins = second.saturating_sub(60);
             assert_eq!(lately.since(at(second)), Some(mark(begins)), "{second}");
             assert_eq!(lately.since(at(second + 4)), Some(mark(begins)));
         }
