@@ -73,6 +73,11 @@ pub enum What {
         /// Its name.
         name: String,
     },
+    /// Its metadata has come, which only its link told of before.
+    Metadata {
+        /// Its name.
+        name: String,
+    },
 }
 
 impl From<&Event> for Happened {
@@ -89,6 +94,7 @@ impl From<&Event> for Happened {
             EventKind::Recovered => What::Recovered,
             EventKind::Moved(dir) => What::Moved { dir: text(dir) },
             EventKind::Renamed(name) => What::Renamed { name: text(name) },
+            EventKind::Metadata(name) => What::Metadata { name: text(name) },
         };
         Self { number: event.id, at: event.at, id: event.torrent.0, what }
     }

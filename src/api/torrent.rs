@@ -17,6 +17,8 @@ pub enum State {
     Moving,
     /// Waiting for its turn.
     Queued,
+    /// Asking peers for its metadata, of which only the hash is known.
+    Seeking,
     /// Fetching.
     Downloading,
     /// Complete, and whoever wants it gets it.
@@ -35,10 +37,11 @@ pub enum State {
 
 impl State {
     /// All there are.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Checking,
         Self::Moving,
         Self::Queued,
+        Self::Seeking,
         Self::Downloading,
         Self::Seeding,
         Self::Finished,
@@ -54,6 +57,7 @@ impl State {
             Self::Checking => "checking",
             Self::Moving => "moving",
             Self::Queued => "queued",
+            Self::Seeking => "seeking",
             Self::Downloading => "downloading",
             Self::Seeding => "seeding",
             Self::Finished => "finished",
@@ -71,6 +75,7 @@ impl From<Phase> for State {
             Phase::Checking => Self::Checking,
             Phase::Moving => Self::Moving,
             Phase::Queued => Self::Queued,
+            Phase::Seeking => Self::Seeking,
             Phase::Downloading => Self::Downloading,
             Phase::Complete => Self::Seeding,
             Phase::Finished => Self::Finished,

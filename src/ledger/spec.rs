@@ -1,6 +1,7 @@
 //! What is wanted of a torrent, and what it has done so far, as values and as bytes. Pure. Not
 //! here: how a torrent stands, which is seen and not wanted.
 
+use std::borrow::Cow;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -30,11 +31,12 @@ pub struct Spec {
     pub info_hash: Option<InfoHash>,
     /// Its hash, where it has a v2 half (BEP 52).
     pub info_hash_v2: Option<InfoHashV2>,
-    /// What it is called.
+    /// What it calls itself; of a link whose metadata is not known what that says, if anything.
     pub name: String,
     /// Directory that its files go under.
     pub dir: PathBuf,
-    /// Which of its files are wanted; all when none.
+    /// Which of its files are wanted; all when none. Of a link whose metadata is not known they are
+    /// counted without pad files, and none behind the last one here is wanted.
     pub selection: Option<Selection>,
     /// Most that it may receive, bytes per second.
     pub download_limit: Option<u64>,
@@ -319,6 +321,17 @@ fn whole_number(number: u64) -> u64 {
 }
 
 impl Spec {
+    /// What people call it: by the name that its user gave it, else by its own, else by its hash in
+    /// hex.
+    pub fn called(&self) -> Cow<'_, str> {
+        match (&self.shown_name, self.info_hash, self.info_hash_v2) {
+            (Some(shown), ..) => shown.into(),
+            (None, Some(hash), _) if self.name.is_empty() => hash.to_string().into(),
+            (None, None, Some(hash)) if self.name.is_empty() => hash.to_string().into(),
+            _ => (&self.name).into(),
+        }
+    }
+
     fn flags(&self) -> u64 {
         let Ways { trackers, exchange, dht, lsd, web_seeds } = self.ways;
         let flags = [

@@ -37,6 +37,8 @@ pub enum EventKind {
     Moved(Arc<str>),
     /// It is called otherwise: its name.
     Renamed(Arc<str>),
+    /// Its metadata has come, which only its link told of before: its name.
+    Metadata(Arc<str>),
 }
 
 impl EventKind {

@@ -16,6 +16,8 @@ pub enum Phase {
     Moving,
     /// Waiting for its turn: nothing of it runs.
     Queued,
+    /// Asking peers for its metadata, of which only the hash is known.
+    Seeking,
     /// Fetching.
     Downloading,
     /// Everything wanted is verified and written, and whoever wants it gets it.

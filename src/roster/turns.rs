@@ -24,7 +24,7 @@ impl Claim {
     pub fn of(phase: Phase) -> Self {
         match phase {
             Phase::Queued => Self::Waits,
-            Phase::Checking | Phase::Downloading | Phase::Moving => Self::Holds,
+            Phase::Checking | Phase::Downloading | Phase::Moving | Phase::Seeking => Self::Holds,
             // Those on other disks would wait for a disk that is none of theirs.
             Phase::DiskTrouble
             | Phase::Complete
@@ -130,7 +130,7 @@ mod tests {
     use super::*;
     use Phase::{
         Checking, Complete, DiskTrouble, Downloading, Failed, Finished, Moving, Paused, Queued,
-        Stopping,
+        Seeking, Stopping,
     };
 
     /// Torrents in the order of the queue, all told.
@@ -168,7 +168,7 @@ mod tests {
             assert_eq!(due_of(&[phase, Queued], 1), [1], "{phase:?}");
             assert!(turns(&[phase], 1).has_place());
         }
-        for phase in [Checking, Downloading, Moving] {
+        for phase in [Checking, Downloading, Moving, Seeking] {
             assert_eq!(due_of(&[phase, Queued], 1), [0; 0], "{phase:?}");
             assert!(!turns(&[phase], 1).has_place());
         }

@@ -308,6 +308,7 @@ pub(super) fn needs_room(row: &Row) -> bool {
         Phase::Queued | Phase::Downloading | Phase::Paused | Phase::DiskTrouble => true,
         Phase::Checking
         | Phase::Moving
+        | Phase::Seeking
         | Phase::Complete
         | Phase::Finished
         | Phase::Stopping

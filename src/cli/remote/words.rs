@@ -12,7 +12,10 @@ pub(super) const ORDERS: [&str; 3] = ["rarest", "sequential", "ends-first"];
 
 /// The state for people.
 pub(super) fn state_words(state: State) -> String {
-    state.name().replace('_', " ")
+    match state {
+        State::Seeking => "seeking metadata".to_owned(),
+        state => state.name().replace('_', " "),
+    }
 }
 
 /// The limits that were typed.
@@ -128,6 +131,7 @@ pub(super) fn event_line(happened: &Happened, name: Option<&str>) -> String {
         What::Recovered => "recovered".to_owned(),
         What::Moved { dir } => format!("moved to {}", escape(dir)),
         What::Renamed { name } => format!("renamed to {}", escape(name)),
+        What::Metadata { name } => format!("its metadata is known: it is {}", escape(name)),
     };
     format!("{}  {}{name}: {what}", time_words(happened.at), happened.id)
 }
@@ -233,6 +237,11 @@ mod tests {
         assert_eq!(line(removed, None), format!("{at} x: removed"));
         let state = What::State { from: State::Downloading, to: State::DiskTrouble };
         assert_eq!(line(state, Some("x")), format!("{at} x: disk trouble"));
+        let state = What::State { from: State::Queued, to: State::Seeking };
+        assert_eq!(line(state, Some("x")), format!("{at} x: seeking metadata"));
+        let metadata = What::Metadata { name: "y\x1b".into() };
+        let known = "its metadata is known: it is y\\x1b";
+        assert_eq!(line(metadata, Some("x")), format!("{at} x: {known}"));
         let trouble = What::Trouble { why: "full\x1b".into() };
         assert_eq!(line(trouble, Some("x")), format!("{at} x: trouble: full\\x1b"));
         assert_eq!(gap_line(Some(7)), "(7 events were missed)");

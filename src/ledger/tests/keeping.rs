@@ -252,6 +252,25 @@ fn what_is_said_of_ways_and_bounds_is_off_in_what_was_written_before() {
 }
 
 #[test]
+fn a_link_is_called_by_what_is_known_of_it() {
+    let flags = [FilePriority::Normal; 3];
+    let link = Spec {
+        name: String::new(),
+        selection: Selection::of(&flags),
+        link: Some("magnet:?xt=urn:btih:77".to_owned()),
+        ..spec(1)
+    };
+    // Also that all files which are counted are wanted: those behind them are not.
+    assert_eq!(Spec::decode(TorrentId(1), &link.encode().unwrap()), Some(link.clone()));
+    assert_eq!(link.called(), link.info_hash.unwrap().to_string());
+    let v2 = Spec { info_hash: None, info_hash_v2: Some(InfoHashV2([7; 32])), ..link.clone() };
+    assert_eq!(v2.called(), "07".repeat(32));
+    let named = Spec { name: "its own".to_owned(), ..link };
+    assert_eq!(named.called(), "its own");
+    assert_eq!(Spec { shown_name: Some("mine".to_owned()), ..named }.called(), "mine");
+}
+
+#[test]
 fn what_was_seen_of_a_whole_torrent_is_there_with_all_its_words_or_not_at_all() {
     let whole = Whole { bytes: 9, files: 2, is_private: false, has_trackers: true };
     let kept = Spec { whole: Some(whole), ..spec(1) };

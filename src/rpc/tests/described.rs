@@ -233,9 +233,9 @@ fn no_state_is_forgotten() {
     let count = State::ALL.iter().filter(|state| match state {
         State::Checking | State::Moving | State::Queued | State::Downloading => true,
         State::Seeding | State::Finished | State::Paused | State::Stopping => true,
-        State::DiskTrouble | State::Failed => true,
+        State::DiskTrouble | State::Failed | State::Seeking => true,
     });
-    assert_eq!(count.count(), 10);
+    assert_eq!(count.count(), 11);
 }
 
 #[test]
@@ -394,6 +394,7 @@ fn events_are_as_described() {
         What::Recovered,
         What::Moved { dir: text() },
         What::Renamed { name: text() },
+        What::Metadata { name: text() },
     ];
     let mut schemas = alternatives("Happened", "event");
     for what in all {
@@ -401,6 +402,7 @@ fn events_are_as_described() {
         match &what {
             What::Added | What::Removed { .. } | What::State { .. } | What::Completed => {}
             What::Trouble { .. } | What::Recovered | What::Moved { .. } | What::Renamed { .. } => {}
+            What::Metadata { .. } => {}
         }
         let happened = Happened { number: 1, at: 1, id: 1, what };
         let word = json!(happened)["event"].clone();
