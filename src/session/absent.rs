@@ -1,5 +1,6 @@
-//! A torrent of an earlier run that is not here: how far it is on its way, how it is listed, and
-//! who waits for it. Values only.
+//! A torrent that is listed and not here, as those of earlier runs and [links](super::seeks) whose
+//! metadata is not known: how far it is on its way, how it is listed, and who waits for it. Values
+//! only.
 //!
 //! One of which everything was on its device, with nothing to do, is *latent*: a row by what was
 //! noted of it, without metadata, task or file, until somebody [calls](super::latent) it.
@@ -9,6 +10,7 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
+use crate::base::ids::TorrentId;
 use crate::ledger::{Spec, Tally};
 use crate::metainfo::Torrent;
 use crate::roster::{Flags, Phase, Row};
@@ -25,6 +27,8 @@ use super::member::{AddAnswer, Spent, row_of};
 pub(super) enum Stage {
     /// Nothing is to be done before it is called.
     Latent,
+    /// It is a link whose metadata is sought, or is to be.
+    Seeks,
     /// Its metadata is being read, or is to be.
     Read,
     /// Its files are being looked at.
@@ -45,6 +49,8 @@ pub(super) struct Absent {
     pub is_whole: bool,
     /// It has seeded enough, and is to come for that.
     pub is_over: bool,
+    /// It came by a link, and is sought by that.
+    pub is_link: bool,
 }
 
 /// Whoever waits for one.
@@ -63,13 +69,15 @@ pub(super) struct Addition {
     pub options: TorrentOptions,
     pub contacts: Option<Box<Contacts>>,
     pub answer: AddAnswer,
+    /// The link that it was found by, and that it is to become: it is none without that.
+    pub link: Option<TorrentId>,
 }
 
 impl Absent {
     /// One that was found like this, at `now`.
     pub fn new(before: Tally, stage: Stage, now: Instant) -> Self {
-        let is_whole = stage == Stage::Latent;
-        Self { before, spent: Spent::begin(now), stage, is_whole, is_over: false }
+        let (is_whole, is_link) = (stage == Stage::Latent, stage == Stage::Seeks);
+        Self { before, spent: Spent::begin(now), stage, is_whole, is_over: false, is_link }
     }
 
     /// Why it does not come.
@@ -85,6 +93,11 @@ impl Absent {
         !matches!(self.stage, Stage::Lost(_))
     }
 
+    /// Is it a link that has not become a torrent?
+    pub fn is_sought(&self) -> bool {
+        self.is_link && self.stage != Stage::Opens
+    }
+
     /// How it is listed.
     pub fn row(&self, spec: &Spec) -> Row {
         let (whole, is_lost) = (spec.whole.filter(|_| self.is_whole), self.trouble().is_some());
@@ -92,6 +105,7 @@ impl Absent {
             _ if is_lost => Phase::Failed,
             _ if spec.paused => Phase::Paused,
             Some(_) => Phase::Complete,
+            None if self.is_link && self.stage == Stage::Opens => Phase::Checking,
             None => Phase::Queued,
         };
         let row = row_of(spec, &self.before, phase);

@@ -19,10 +19,25 @@ impl Actor {
         torrent: &Arc<Torrent>,
         options: &TorrentOptions,
     ) -> Result<TorrentId, Error> {
+        let id = self.accept_hashes(torrent.swarm_hashes(), options)?;
+        let tops = tops(torrent);
+        if let Some(name) = self.doomed.meets(&options.dir, tops.iter().map(|top| &**top)) {
+            return Err(Error::Doomed { name: name.to_owned() });
+        }
+        self.claim(id, torrent, options)?;
+        Ok(id)
+    }
+
+    /// The same as far as it is known of one that has these hashes. It claims nothing.
+    pub(super) fn accept_hashes(
+        &self,
+        hashes: impl IntoIterator<Item = InfoHash>,
+        options: &TorrentOptions,
+    ) -> Result<TorrentId, Error> {
         if self.is_ending {
             return Err(Error::Ended);
         }
-        if let Some(name) = self.name_of(torrent.swarm_hashes()) {
+        if let Some(name) = self.name_of(hashes) {
             return Err(Error::Duplicate { name });
         }
         if options.extra_trackers.len() > MAX_TRACKERS {
@@ -32,13 +47,7 @@ impl Actor {
         }
         let names = check_name(options.shown_name.as_deref());
         check_labels(&options.labels).and(names).map_err(Error::Refused)?;
-        let tops = tops(torrent);
-        if let Some(name) = self.doomed.meets(&options.dir, tops.iter().map(|top| &**top)) {
-            return Err(Error::Doomed { name: name.to_owned() });
-        }
-        let id = self.wanted.next_id().ok_or(Error::NoNumber)?;
-        self.claim(id, torrent, options)?;
-        Ok(id)
+        self.wanted.next_id().ok_or(Error::NoNumber)
     }
 
     /// Claims the paths of a torrent, unless it only sends what is there.
@@ -59,6 +68,6 @@ impl Actor {
     /// The name of the torrent with one of these hashes, if it is there or on its way in.
     pub(super) fn name_of(&self, hashes: impl IntoIterator<Item = InfoHash>) -> Option<String> {
         let id = hashes.into_iter().find_map(|hash| self.hashes.get(&hash).copied())?;
-        Some(self.wanted.get(id).map(|spec| spec.name.clone()).unwrap_or_default())
+        Some(self.wanted.get(id).map(|spec| spec.called().into_owned()).unwrap_or_default())
     }
 }

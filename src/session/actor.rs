@@ -26,7 +26,6 @@ use crate::torrent::handle::TorrentHandle;
 use crate::torrent::options::TorrentOptions;
 use crate::torrent::places::Account;
 use crate::torrent::resources::{Resources, Turn};
-use crate::torrent::seeking::{self, SeekRequest, Seeking};
 use crate::torrent::share::Share;
 
 use super::absent::Addition;
@@ -37,6 +36,7 @@ use super::doomed::Doomed;
 use super::erasure::Step;
 use super::error::Error;
 use super::homes::Homes;
+use super::links::Links;
 use super::listener::{Notice, Registration};
 use super::local::Local;
 use super::member::{Arriving, Facts, Member, RemoveAnswer, Spent};
@@ -62,9 +62,6 @@ const RUNG_LEN: usize = 1 << 20;
 /// Torrents that are looked at together at most.
 const LOOK_BATCH: usize = 1024;
 
-/// Connections of a search for metadata: beside it torrents are to have theirs.
-const SEEK_LINKS_MAX: usize = 40;
-
 /// How many torrents do what at once.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Most {
@@ -83,7 +80,9 @@ pub(super) struct Actor {
     pub(super) outside: Outside,
     /// What holds before what is wanted.
     pub(super) ruling: Ruling,
-    searches: Searches,
+    pub(super) searches: Searches,
+    /// Links that are sought.
+    pub(super) links: Links,
     /// In boxes: a tree that grows at its end has as much free room as it holds.
     pub(super) members: BTreeMap<TorrentId, Box<Member>>,
     /// Torrents whose files are being opened, by who does that.
@@ -155,6 +154,7 @@ impl Actor {
             outside,
             ruling,
             searches: Searches::default(),
+            links: Links::new(),
             members: BTreeMap::new(),
             arriving: HashMap::new(),
             opening: JoinSet::new(),
@@ -226,6 +226,7 @@ impl Actor {
                 }
                 Some(peer) = self.returning.knocks.recv() => self.on_knock(peer).await,
                 Some(lost) = self.answers.next() => self.on_not_kept(lost).await,
+                heard = self.links.next() => self.on_link(heard),
                 Some(elsewhere) = self.homes.next() => self.on_elsewhere(elsewhere),
                 Some(_) = self.goodbyes.join_next() => {}
                 Some(opened) = self.opening.join_next_with_id(), if !self.opening.is_empty() => {
@@ -272,6 +273,7 @@ impl Actor {
             // The listener lives as long as the session.
             let _ = self.registrations.send(notice).await;
         }
+        self.seek_due().await;
         self.local.look_at_seeks();
         self.searches.share_out();
         if self.has_new_choice && !self.wanted.are_kept() {
@@ -287,10 +289,16 @@ impl Actor {
     async fn on_command(&mut self, command: Command) {
         match command {
             Command::Add(addition) => self.add_beside(*addition),
+            Command::AddLink { link, options, answer } => {
+                self.add_link(&link, &options, answer).await;
+            }
             Command::Reach(id, answer) => self.reach(id, answer),
             Command::Seek { request, answer } => self.seek(request, answer).await,
             Command::Remove { info_hash, answer } => self.remove(info_hash, answer).await,
             Command::RemoveNumber { id, answer } => self.remove_number(id, answer).await,
+            Command::Erase { id, answer } if self.is_sought(id) => {
+                self.remove_sought(id, answer).await;
+            }
             Command::Erase { id, answer } => self.erase(id, answer),
             Command::List(answer) => {
                 let queue = self.wanted.in_order().filter_map(|spec| self.members.get(&spec.id));
@@ -334,12 +342,22 @@ impl Actor {
 
     /// Has the torrent's files opened, aside: one disk that hangs holds up nobody else.
     pub(super) fn add(&mut self, addition: Addition) {
-        let Addition { torrent, options, contacts, answer } = addition;
+        let Addition { torrent, mut options, contacts, answer, link } = addition;
         // A search that found it is over, before it is announced as a torrent.
         self.local.look_at_seeks();
-        let id = match self.accept(&torrent, &options) {
+        let sought = self.link_of(&torrent);
+        let accepted = match (sought, link) {
+            (Some(id), _) => self.accept_found(id, &torrent, &mut options),
+            // It was removed, or its torrent came another way.
+            (None, Some(id)) => Err(Error::Unknown(id)),
+            (None, None) => self.accept(&torrent, &options),
+        };
+        let id = match accepted {
             Ok(id) => id,
             Err(refused) => {
+                if let Some(id) = sought {
+                    self.lost(id, refused.to_string());
+                }
                 let _ = answer.send(Err(refused));
                 if let Some(contacts) = contacts {
                     self.goodbyes.spawn(contacts.leave());
@@ -349,7 +367,9 @@ impl Actor {
         };
         // The hash of one whose pieces nothing judges is no name for it.
         let keeps_file = self.wanted.are_kept() && torrent.is_judged();
-        self.wanted.begin(id, &torrent, &options, unix_now());
+        if sought.is_none() {
+            self.wanted.begin(id, &torrent, &options, unix_now());
+        }
         let turn = match self.policy.has_place() {
             _ if options.paused => Turn::Waits,
             true if contacts.is_none() && self.slumber.is_full() => Turn::Sleeps,
@@ -438,37 +458,6 @@ impl Actor {
         }
     }
 
-    /// Searches for the metadata of a torrent, beside those that are there.
-    async fn seek(
-        &mut self,
-        request: SeekRequest,
-        answer: oneshot::Sender<Result<Seeking, Error>>,
-    ) {
-        if self.is_ending {
-            let _ = answer.send(Err(Error::Ended));
-            return;
-        }
-        if let Some(name) = self.name_of(request.target.swarm_hashes()) {
-            let _ = answer.send(Err(Error::Duplicate { name }));
-            return;
-        }
-        let places = self.resources.places.sibling();
-        places.allow(SEEK_LINKS_MAX);
-        let resources = Resources { places, ..(*self.resources).clone() };
-        let hashes = request.target.swarm_hashes();
-        let allowance = self.searches.begin();
-        let (seeking, info_hash, incoming) = seeking::start(resources, request, allowance);
-        self.local.seek(info_hash, seeking.watched());
-        // The listener lives as long as the session.
-        for info_hash in hashes {
-            let incoming = incoming.clone();
-            let registration = Registration { info_hash, incoming, status: None };
-            let _ = self.registrations.send(Notice::Takes(registration)).await;
-        }
-        // Whoever asked may have gone; the search ends with its handle.
-        let _ = answer.send(Ok(seeking));
-    }
-
     /// Somebody in the local network has a torrent.
     fn on_local_peer(&mut self, LocalPeer { info_hash, address }: LocalPeer) {
         if let Some(dht) = &self.resources.dht {
@@ -526,7 +515,7 @@ impl Actor {
             None => None,
         };
         // The one who asked may have gone; the torrent runs all the same.
-        self.answers.on_added(id, answer, handle, kept, imported);
+        self.answers.on_added((id, None), answer, handle, kept, imported);
         if let (Some(removal), Some(info_hash)) = (removal, info_hash) {
             self.remove(info_hash, removal).await;
         }

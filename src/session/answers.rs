@@ -10,6 +10,7 @@ use crate::base::ids::TorrentId;
 use crate::ledger::task::Answer;
 use crate::torrent::handle::TorrentHandle;
 
+use super::links::LinkAnswer;
 use super::member::{AddAnswer, RemoveAnswer};
 use super::persist::{self, Chosen};
 
@@ -17,17 +18,26 @@ use super::persist::{self, Chosen};
 #[derive(Debug, Default)]
 pub(super) struct Answers {
     /// Each ends with the torrent, if its addition is not kept.
-    waiting: JoinSet<Option<TorrentId>>,
+    waiting: JoinSet<Option<Lost>>,
     /// What the ledger says of torrents that are on their way out.
     removed: HashMap<TorrentId, Answer<()>>,
 }
 
+/// A torrent whose addition is not kept.
+#[derive(Debug)]
+pub(super) struct Lost {
+    pub id: TorrentId,
+    /// The link that it came by, which is kept.
+    pub link: Option<String>,
+}
+
 impl Answers {
     /// A torrent is here, and the ledger has been asked to keep it, if there is one, with what was
-    /// kept beside the `imported` record before: that is of no use then, but for these choices.
+    /// kept beside the `imported` record before: that is of no use then, but for these choices. It
+    /// may have come by a link, which was kept.
     pub fn on_added(
         &mut self,
-        id: TorrentId,
+        (id, link): (TorrentId, Option<String>),
         answer: AddAnswer,
         handle: TorrentHandle,
         kept: Option<Answer<()>>,
@@ -40,13 +50,28 @@ impl Answers {
         };
         self.waiting.spawn(async move {
             let kept = kept.wait().await;
-            let lost = kept.is_err().then_some(id);
+            let lost = kept.is_err().then_some(Lost { id, link });
             let kept = kept.map_err(|why| why.meaning("it cannot be kept"));
             let _ = answer.send(kept.map(|()| handle).map_err(Into::into));
             if let Some((record, others)) = imported.filter(|_| lost.is_none()) {
                 // A panic is told by the runtime.
                 let _ = spawn_blocking(move || persist::forget(&record, others)).await;
             }
+            lost
+        });
+    }
+
+    /// A link is listed, and the ledger was asked to keep it, if there is one.
+    pub fn on_link(&mut self, id: TorrentId, answer: LinkAnswer, kept: Option<Answer<()>>) {
+        self.waiting.spawn(async move {
+            let kept = match kept {
+                Some(kept) => kept.wait().await,
+                None => Ok(()),
+            };
+            let lost = kept.is_err().then_some(Lost { id, link: None });
+            let kept = kept.map_err(|why| why.meaning("it cannot be kept"));
+            // The one who asked may have gone.
+            let _ = answer.send(kept.map(|()| id).map_err(Into::into));
             lost
         });
     }
@@ -74,7 +99,7 @@ impl Answers {
 
     /// The next torrent whose addition is not kept; none when nobody waits. May be dropped without
     /// loss.
-    pub async fn next(&mut self) -> Option<TorrentId> {
+    pub async fn next(&mut self) -> Option<Lost> {
         while let Some(ended) = self.waiting.join_next().await {
             if let Ok(Some(lost)) = ended {
                 return Some(lost);

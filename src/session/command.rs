@@ -6,15 +6,17 @@ use tokio::sync::oneshot;
 
 use crate::base::ids::{InfoHash, TorrentId};
 use crate::ledger::{Limits, SessionSpec, task};
-use crate::metainfo::Torrent;
+use crate::metainfo::{Magnet, Torrent};
 use crate::roster::rules::Book;
 use crate::roster::{Changes, Cursor, Event, Lost};
 use crate::torrent::handle::TorrentHandle;
+use crate::torrent::options::TorrentOptions;
 use crate::torrent::seeking::{SeekRequest, Seeking};
 
 use super::absent::Addition;
 use super::erasure::EraseAnswer;
 use super::error::Error;
+use super::links::LinkAnswer;
 use super::listed::{Listed, Setting};
 use super::member::{AddAnswer, RemoveAnswer};
 use super::overlay::Ruled;
@@ -24,6 +26,8 @@ use super::together::SessionSetting;
 pub(super) enum Command {
     /// Take a torrent in.
     Add(Box<Addition>),
+    /// Take in a link whose metadata is to be sought.
+    AddLink { link: Box<Magnet>, options: Box<TorrentOptions>, answer: LinkAnswer },
     /// The handle of a torrent, which may have to come first.
     Reach(TorrentId, AddAnswer),
     /// Search for the metadata of a torrent.

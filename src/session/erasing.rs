@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::base::ids::TorrentId;
-use crate::disk::{Home, Relocation};
+use crate::disk::{Erased, Home, Relocation};
 use crate::ledger::Spec;
 use crate::torrent::status::State;
 
@@ -49,6 +49,18 @@ impl Actor {
         }
     }
 
+    /// Removes a link that never had any files.
+    pub(super) async fn remove_sought(&mut self, id: TorrentId, answer: EraseAnswer) {
+        let (leaves, left) = oneshot::channel();
+        self.remove_number(id, leaves).await;
+        tokio::spawn(async move {
+            let left = left.await.unwrap_or(Err(Error::Ended));
+            let gone = || Erasure::Gone(Erased::default());
+            // The one who asked may have gone.
+            let _ = answer.send(left.map(|is_gone| is_gone.then(gone)));
+        });
+    }
+
     /// Follows the notes of an earlier run.
     pub(super) fn erase_again(&mut self, specs: &[Spec]) {
         for spec in specs {
@@ -66,6 +78,7 @@ impl Actor {
         }
         // Also of those that come in or leave at this moment.
         let others = self.wanted.in_order().filter(|other| other.id != spec.id);
+        let others = others.filter(|other| !self.is_sought(other.id));
         let others: Vec<_> = others.map(|other| self.neighbour(other)).collect();
         let (next, keeping) = (self.wanted.next_id(), self.wanted.keeping());
         let (id, hashes) = (spec.id, swarm_hashes(spec).collect());

@@ -52,7 +52,9 @@ impl Actor {
             let Some(absent) = self.returning.absent.get(&spec.id) else { continue };
             let row = absent.row(spec);
             self.told.list(row);
-            if absent.is_coming() {
+            if absent.is_link {
+                self.links.judge(row);
+            } else if absent.is_coming() {
                 self.returning.tops.insert((top_bits(spec.name.as_bytes()), spec.id));
             }
             if absent.is_whole {
@@ -80,6 +82,9 @@ impl Actor {
         let found = self.returning.absent.get_mut(&id).zip(self.wanted.get(id));
         let Some((absent, spec)) = found else { return };
         let row = absent.row(spec);
+        if absent.is_link {
+            return self.list_link(id, row);
+        }
         if !absent.is_whole {
             return self.told.list(row);
         }
@@ -184,6 +189,10 @@ impl Actor {
         let member = self.members.get(&id).filter(|member| !member.is_leaving);
         let known = match (member, self.returning.absent.get(&id)) {
             (Some(member), _) => Ok(member.handle.clone()),
+            (None, Some(absent)) if absent.stage == Stage::Seeks => {
+                let why = "its metadata is not known yet: it is sought (why tells how far it is)";
+                Err(Error::Away(why.to_owned()))
+            }
             (None, Some(absent)) => match absent.trouble() {
                 None => return self.call(id, Some(Caller::Asks(answer))),
                 Some(why) => Err(Error::Away(why.to_string())),
@@ -205,10 +214,13 @@ impl Actor {
     /// A torrent that is not here, in the same directory, under a name at its top that this one
     /// has, too: what paths it has is known when it is here.
     fn in_the_way(&self, Addition { torrent, options, .. }: &Addition) -> Option<TorrentId> {
-        if options.seed_only || self.name_of(torrent.swarm_hashes()).is_some() {
+        let link = self.link_of(torrent);
+        let is_there = link.is_none() && self.name_of(torrent.swarm_hashes()).is_some();
+        if options.seed_only || is_there {
             return None;
         }
-        let dir = std::path::absolute(&options.dir).unwrap_or_else(|_| options.dir.clone());
+        let dir = link.and_then(|id| self.wanted.get(id)).map_or(&options.dir, |spec| &spec.dir);
+        let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.clone());
         let of_name = |top: &std::ffi::OsString| {
             let bits = top_bits(top.as_encoded_bytes());
             let all = (bits, TorrentId(0))..=(bits, TorrentId(u32::MAX));

@@ -13,6 +13,7 @@ use crate::roster::{Flags, Phase, Row};
 
 use super::absent::Caller;
 use super::actor::{Actor, unix_now};
+use super::answers::Lost;
 use super::error::Error;
 use super::homes::Elsewhere;
 use super::member::{Arriving, RemoveAnswer};
@@ -115,19 +116,21 @@ impl Actor {
         self.answers.on_left(id, answer);
     }
 
-    /// A torrent whose addition is not kept leaves again.
-    pub(super) async fn on_not_kept(&mut self, id: TorrentId) {
-        let hash = self.members.get(&id).map(|member| member.info_hash);
-        if let Some(hash) = hash.filter(|_| !self.is_ending) {
+    /// A torrent whose addition is not kept leaves again, but for one whose link is.
+    pub(super) async fn on_not_kept(&mut self, Lost { id, link }: Lost) {
+        match link {
+            Some(link) => self.wanted.change(id, |spec| spec.link = Some(link)),
             // Whoever added it has heard why.
-            self.remove(hash, oneshot::channel().0).await;
+            None if !self.is_ending => self.remove_number(id, oneshot::channel().0).await,
+            None => {}
         }
     }
 
     /// Nothing is known of the torrent with these hashes any more.
     pub(super) fn forget(&mut self, id: TorrentId, hashes: [Option<InfoHash>; 2]) {
         self.members.remove(&id);
-        let name = self.wanted.get(id).map(|spec| spec.name.clone()).unwrap_or_default();
+        let called = self.wanted.get(id).map(|spec| spec.called().into_owned());
+        self.links.forget(id);
         self.wanted.forget(id);
         self.returning.twins.remove(&id);
         for hash in hashes.into_iter().flatten() {
@@ -144,7 +147,7 @@ impl Actor {
             self.hashes.extend(twins.copied().find(|id| has_it(&id)).map(|id| (hash, id)));
         }
         self.claims.release(id);
-        self.told.remove(id, unix_now(), &name);
+        self.told.remove(id, unix_now(), &called.unwrap_or_default());
         self.slumber.note(id, slumber::Standing::Other, std::time::Instant::now());
         self.linked.remove(&id);
         self.downloading.remove(&id);
@@ -226,6 +229,12 @@ impl Actor {
         let mut ends = JoinSet::new();
         if let Some(portmap) = self.outside.portmap().cloned() {
             ends.spawn(async move { portmap.stop().await });
+        }
+        for desk in self.links.take() {
+            ends.spawn(async move {
+                desk.stop().await;
+                desk.ended().await;
+            });
         }
         let seeds = self.awake_seeds();
         for member in self.members.values() {

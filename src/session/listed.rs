@@ -9,6 +9,7 @@ use crate::roster::Row;
 use crate::roster::rules::Overlay;
 use crate::torrent::handle::TorrentHandle;
 use crate::torrent::options::SeedLimits;
+use crate::torrent::seeking::SeekDesk;
 
 use super::wanted::Rank;
 
@@ -104,6 +105,8 @@ pub struct Listed {
     /// To ask and to tell it more; none of one of an earlier run that is not here yet, and of a
     /// latent one until it is [reached](super::Session::reach).
     pub handle: Option<TorrentHandle>,
+    /// The search for its metadata, while that is sought: it goes on for as long as this is held.
+    pub search: Option<SeekDesk>,
     /// Why it cannot be here, or is held back for want of room.
     pub trouble: Option<Arc<str>>,
     /// What holds of it by rules, before what is wanted.

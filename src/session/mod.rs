@@ -20,6 +20,7 @@ mod homes;
 mod keeping;
 mod latent;
 mod leaving;
+mod links;
 mod listed;
 mod listener;
 mod local;
@@ -37,6 +38,7 @@ mod restoring;
 mod returning;
 mod ruling;
 mod searches;
+mod seeks;
 mod settings;
 mod shares;
 mod slumber;
@@ -60,7 +62,7 @@ use crate::dht::task::{Dht, DhtConfig};
 use crate::disk::{Disk, DiskConfig, SyncPolicy};
 use crate::link::Secrecy;
 use crate::link::web::{Policy, Tls};
-use crate::metainfo::Torrent;
+use crate::metainfo::{Magnet, Torrent};
 use crate::net::blocklist::{self, Keeper};
 use crate::net::egress::{Egress, Purpose};
 use crate::net::limiter::Limiter;
@@ -269,14 +271,33 @@ impl Session {
     ) -> Opening {
         let (answer, opened) = oneshot::channel();
         let contacts = contacts.map(Box::new);
-        let addition = Box::new(Addition { torrent, options, contacts, answer });
+        let addition = Box::new(Addition { torrent, options, contacts, answer, link: None });
         // Whether anybody heard it is seen by the answer.
         let _ = self.commands.send(Command::Add(addition)).await;
         Opening { opened }
     }
 
-    /// Searches for the metadata of a torrent of which only a hash is known (BEP 9). The search
-    /// ends when it is found, or with its handle.
+    /// Takes a link in, behind the torrents that are there, and gives its number at once. Its
+    /// metadata is sought as soon as it is its turn, and then it is a torrent of this number, with
+    /// what was set of it meanwhile; beside that it is run as [`SessionConfig::restored`] says,
+    /// and not by the rest of `options`. Of its files those are wanted that `options` name,
+    /// counted without pad files, or else those of the link (BEP 53).
+    ///
+    /// # Errors
+    /// `Duplicate` when it, or its torrent, is there; `Refused`. `NotKept` when the ledger does not
+    /// take it; it is not added then.
+    pub async fn add_link(
+        &self,
+        link: Magnet,
+        options: TorrentOptions,
+    ) -> Result<TorrentId, Error> {
+        let (link, options) = (Box::new(link), Box::new(options));
+        let added = self.ask(|answer| Command::AddLink { link, options, answer }).await;
+        added.unwrap_or(Err(Error::Ended))
+    }
+
+    /// Searches for the metadata of a torrent of which only a hash is known (BEP 9), which the
+    /// session does not list. The search ends when it is found, or with its handle.
     ///
     /// # Errors
     /// `Duplicate` when the torrent is there; `Ended`.

@@ -2,7 +2,8 @@
 //! were whole and at rest are latent: nothing of them is read before they are called. Of the others
 //! the metadata is read, one after the other in the order of the queue, and each sleeps if it has
 //! nothing to do, or waits for its turn as if it had been added. Nobody looks at the disk of one
-//! that was never complete before that. One that cannot be read is listed with the reason.
+//! that was never complete before that. One that cannot be read is listed with the reason, and
+//! links go on to be sought.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -161,8 +162,10 @@ impl Returning {
         if self.twins.contains(&spec.id) {
             return Stage::Lost("it is there twice, and was added again later".into());
         }
-        if !has_metadata {
-            return Stage::Lost(UNKNOWN.into());
+        match (has_metadata, &spec.link) {
+            (false, Some(_)) => return Stage::Seeks,
+            (false, None) => return Stage::Lost(UNKNOWN.into()),
+            (true, _) => {}
         }
         let TorrentOptions { check, found, peers, .. } = &self.rest;
         let nothing_is_asked = *check == CheckMode::Resume && found.is_empty() && peers.is_empty();

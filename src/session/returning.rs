@@ -14,6 +14,7 @@ use crate::torrent::resources::Turn;
 use super::absent::{Caller, Stage};
 use super::actor::Actor;
 use super::error::Error;
+use super::links::Arrival;
 use super::listener::Notice;
 use super::member::{Arriving, RemoveAnswer};
 use super::opening::{Coming, Opened, in_turn, open};
@@ -71,10 +72,16 @@ impl Actor {
 
     /// It is here, or will not be.
     pub(super) async fn come_back(&mut self, arriving: Arriving, opened: Option<Opened>) {
-        let Arriving { facts, takes_peers, removal, .. } = arriving;
-        let id = facts.id;
+        let Arriving { facts, takes_peers, removal, answer, .. } = arriving;
+        let (id, is_link) = (facts.id, self.is_link(facts.id));
+        let mut sought = None;
         let come = match opened {
-            Some(opened) => {
+            Some(mut opened) => {
+                if is_link {
+                    let imported = opened.to_import();
+                    let (file, wanted) = (opened.file.take(), opened.wanted.take());
+                    sought = Some(Arrival { file, wanted, imported });
+                }
                 let come = self.let_in(facts, opened, takes_peers).await;
                 come.map_err(|error| error.to_string())
             }
@@ -89,12 +96,19 @@ impl Actor {
                 self.end(id, removal.unwrap_or_else(|| oneshot::channel().0));
             }
             Ok(handle) => {
+                if let Some(found) = sought {
+                    self.keep_found(id, found, (handle.clone(), answer)).await;
+                }
                 self.tell_callers(id, &handle).await;
                 if let Some(removal) = removal {
                     self.remove_number(id, removal).await;
                 }
             }
-            Err(why) => self.lose(id, why, removal).await,
+            Err(why) => {
+                // Nobody waits but for a link whose torrent was given.
+                let _ = answer.send(Err(Error::Away(why.clone())));
+                self.lose(id, why, removal).await;
+            }
         }
     }
 
@@ -115,15 +129,20 @@ impl Actor {
 
     /// It does not come: that is listed, unless it is to be removed.
     async fn lose(&mut self, id: TorrentId, why: String, removal: Option<RemoveAnswer>) {
+        match removal {
+            Some(removal) => self.remove_number(id, removal).await,
+            None => self.lost(id, why),
+        }
+    }
+
+    /// The same of one that is to stay.
+    pub(super) fn lost(&mut self, id: TorrentId, why: String) {
         let Some(absent) = self.returning.absent.get_mut(&id) else { return };
-        tracing::warn!(id = id.0, why, "a torrent does not come back");
+        tracing::warn!(id = id.0, why, "a torrent does not come");
         (absent.stage, absent.is_whole) = (Stage::Lost(why.clone().into()), false);
         self.claims.release(id);
         self.judge(Input::Removed(id));
         self.part_with(id);
-        if let Some(removal) = removal {
-            return self.remove_number(id, removal).await;
-        }
         self.list_absent(id);
         for caller in self.returning.callers.remove(&id).unwrap_or_default() {
             match caller {

@@ -11,13 +11,14 @@ use crate::base::file_priority::FilePriority;
 use crate::base::ids::{InfoHash, TorrentId};
 use crate::ledger::{Selection, Spec, Tally};
 use crate::metainfo::Torrent;
+use crate::roster::EventKind;
 use crate::roster::policy::{Goals, Input};
 use crate::roster::rules::{Overlay, Switch};
 use crate::torrent::command::{Choice, Command, MoveOrder, Order};
 use crate::torrent::options::SeedLimits;
 
 use super::absent::{Absent, Stage};
-use super::actor::Actor;
+use super::actor::{Actor, unix_now};
 use super::error::Error;
 use super::listed::{Figures, FileWish, Listed, Setting, check_labels, check_name};
 use super::member::Member;
@@ -66,6 +67,7 @@ impl Actor {
     fn files_of(&self, id: TorrentId) -> Result<usize, String> {
         let count = match (self.members.get(&id), self.wanted.get(id)) {
             (Some(member), _) => Some(member.facts.files),
+            _ if self.is_sought(id) => None,
             (None, spec) => spec.and_then(|spec| match (&spec.selection, spec.whole) {
                 (Some(selection), _) => Some(selection.wanted().count()),
                 (None, whole) => usize::try_from(whole?.files).ok(),
@@ -134,6 +136,9 @@ impl Actor {
             }
             None => {
                 self.note(id, &order).map_err(Error::Refused)?;
+                if matches!(order, Command::Unpause) {
+                    self.seek_again(id);
+                }
                 self.list_absent(id);
                 if matches!(order, Command::SelectFiles(_)) {
                     // What is here of them, and what is to be done, is not known from here.
@@ -165,6 +170,8 @@ impl Actor {
         if matches!(setting, Setting::Ways(_)) {
             self.tell_network(id);
             self.call_by_ways(id);
+            // By these from now on.
+            self.links.end(id);
         }
         self.look_at(id);
         self.list_absent(id);
@@ -198,8 +205,12 @@ impl Actor {
             }
             Setting::ShownName(name) => {
                 check_name(name.as_deref())?;
+                let called = self.wanted.get(id).map(|spec| spec.called().into_owned());
                 self.wanted.lengthen(id, |spec| spec.shown_name = name)?;
-                self.told.touch(id);
+                let now = self.wanted.get(id).map(Spec::called);
+                if let Some(now) = now.filter(|now| called.as_deref() != Some(now)) {
+                    self.told.note(id, unix_now(), EventKind::Renamed((*now).into()));
+                }
             }
             Setting::Seeding(_) | Setting::SeedRatio(_) | Setting::SeedTime(_) => {
                 self.wanted.change(id, |spec| match setting {
@@ -320,6 +331,7 @@ impl Actor {
                 spec: self.wanted.shared(id)?,
                 row: self.told.row(id),
                 handle: Some(member.handle.clone()),
+                search: None,
                 trouble: None,
                 ruled: Overlay::default(),
                 figures: figures(member),
@@ -332,15 +344,16 @@ impl Actor {
     pub(super) fn listing(&self, spec: &Spec) -> Option<Listed> {
         let (row, spec) = (self.told.row(spec.id), self.wanted.shared(spec.id)?);
         if let Some(absent) = self.returning.absent.get(&spec.id) {
+            let search = self.links.desk(spec.id).cloned();
             let (trouble, ruled) = (absent.trouble(), Overlay::default());
             let figures = absent_figures(absent, &spec);
-            return Some(Listed { spec, row, handle: None, trouble, ruled, figures });
+            return Some(Listed { spec, row, handle: None, search, trouble, ruled, figures });
         }
         let member = self.members.get(&spec.id).filter(|member| !member.is_leaving)?;
         let ruled = self.ruling.of(spec.id).cloned().unwrap_or_default();
         let trouble = self.ruling.want_of_room(&spec).map(Arc::from);
         let (handle, figures) = (Some(member.handle.clone()), figures(member));
-        Some(Listed { spec, row, handle, trouble, ruled, figures })
+        Some(Listed { spec, row, handle, search: None, trouble, ruled, figures })
     }
 }
 

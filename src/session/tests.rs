@@ -7,6 +7,7 @@ mod erased;
 mod kept;
 mod killed;
 mod latent;
+mod links;
 mod records;
 mod rules;
 mod searches;

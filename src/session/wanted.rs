@@ -10,7 +10,7 @@ use crate::base::file_priority::FilePriority;
 use crate::base::ids::{InfoHash, TorrentId};
 use crate::ledger::task::{Answer, Keeping};
 use crate::ledger::{Goals, Place, Selection, SessionSpec, Spec, Tally, Ways};
-use crate::metainfo::{Torrent, WEB_SEEDS_MAX};
+use crate::metainfo::{Magnet, Torrent, WEB_SEEDS_MAX};
 use crate::torrent::command::{Choice, Command};
 use crate::torrent::options::{Conduct, NamedBy, SeedLimits, TorrentOptions, WebSeed};
 
@@ -102,11 +102,42 @@ impl Wanted {
     /// A new torrent of this number at the end of the queue, added at this second since 1970. The
     /// ledger has it when it is [added](Self::add).
     pub fn begin(&mut self, id: TorrentId, torrent: &Torrent, options: &TorrentOptions, now: u64) {
+        self.enter(Spec {
+            info_hash: torrent.info_hash_v1,
+            info_hash_v2: torrent.info_hash_v2,
+            name: torrent.name.clone(),
+            selection: match &options.file_priorities {
+                Some(priorities) => uneven(priorities),
+                None => options.wanted_files.as_deref().and_then(selection),
+            },
+            ..spec(id, options, now)
+        });
+    }
+
+    /// The same of a link whose metadata is not known: the ledger has it when it is
+    /// [added](Self::add_link).
+    pub fn begin_link(&mut self, id: TorrentId, link: &Magnet, options: &TorrentOptions, now: u64) {
+        let flag = |wanted: &bool| FilePriority::Normal.chosen(*wanted);
+        let chosen = options.wanted_files.as_ref();
+        self.enter(Spec {
+            info_hash: link.info_hash_v1,
+            info_hash_v2: link.info_hash_v2,
+            name: link.name.clone().unwrap_or_default(),
+            // Those behind the last one are not wanted, though all that are named are.
+            selection: chosen
+                .and_then(|files| Selection::of(&files.iter().map(flag).collect::<Vec<_>>())),
+            link: Some(link.to_string()),
+            ..spec(id, options, now)
+        });
+    }
+
+    fn enter(&mut self, spec: Spec) {
+        let id = spec.id;
         (self.next, self.given) = (id.0.checked_add(1).map(TorrentId), Some(id));
         // Where there is no room it goes in front, and is moved at once.
         let last = self.queue.last().map(|(place, _)| *place);
         let behind = Place::between(last, None);
-        let spec = spec(id, behind.unwrap_or(Place(0)), torrent, options, now);
+        let spec = Spec { place: behind.unwrap_or(Place(0)), ..spec };
         self.queue.insert((spec.place, id));
         self.specs.insert(id, Arc::new(spec));
         if behind.is_none() {
@@ -253,6 +284,20 @@ impl Wanted {
         order.into_iter().map(|(_, id)| id).collect()
     }
 
+    /// Has a new link kept; none where nobody does.
+    pub async fn add_link(&mut self, id: TorrentId) -> Option<Answer<()>> {
+        let (keeping, spec) = self.keeping.as_ref().zip(self.specs.get(&id))?;
+        self.kept.insert(id);
+        Some(keeping.add(Spec::clone(spec), None).await)
+    }
+
+    /// The metadata of a link is known, and to be [added](Self::add) if it is kept; the link, which
+    /// nobody needs then. Until that is done the ledger has to have it.
+    pub fn unlink(&mut self, id: TorrentId) -> Option<String> {
+        self.changed.remove(&id);
+        Arc::make_mut(self.specs.get_mut(&id)?).link.take()
+    }
+
     /// Has a new torrent kept, with the bytes of its `.torrent` and what it has done before; none
     /// where nobody does.
     pub async fn add(
@@ -332,24 +377,15 @@ impl Wanted {
     }
 }
 
-/// What these options want of a torrent.
-fn spec(
-    id: TorrentId,
-    place: Place,
-    torrent: &Torrent,
-    options: &TorrentOptions,
-    now: u64,
-) -> Spec {
+/// What these options want of a torrent, whatever it is.
+fn spec(id: TorrentId, options: &TorrentOptions, now: u64) -> Spec {
     Spec {
         id,
-        info_hash: torrent.info_hash_v1,
-        info_hash_v2: torrent.info_hash_v2,
-        name: torrent.name.clone(),
+        info_hash: None,
+        info_hash_v2: None,
+        name: String::new(),
         dir: std::path::absolute(&options.dir).unwrap_or_else(|_| options.dir.clone()),
-        selection: match &options.file_priorities {
-            Some(priorities) => uneven(priorities),
-            None => options.wanted_files.as_deref().and_then(selection),
-        },
+        selection: None,
         download_limit: options.download_limit,
         upload_limit: options.upload_limit,
         peers_max: as_bound(options.max_peers, TorrentOptions::MAX_PEERS),
@@ -368,7 +404,7 @@ fn spec(
         },
         paused: options.paused,
         seed_only: options.seed_only,
-        place,
+        place: Place(0),
         added_s: now,
         completed_s: None,
         extra_trackers: options.extra_trackers.clone(),

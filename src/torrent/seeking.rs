@@ -174,7 +174,7 @@ impl Seeking {
 
     /// Orders and questions, apart from the handle that is waited on.
     pub fn desk(&self) -> SeekDesk {
-        SeekDesk(self.orders.clone())
+        SeekDesk { orders: self.orders.clone(), status: self.status.clone() }
     }
 
     /// What its session keeps of it.
@@ -217,35 +217,48 @@ impl SeekWatch {
 
 /// Where a search takes orders.
 #[derive(Clone, Debug)]
-pub struct SeekDesk(mpsc::Sender<Order>);
+pub struct SeekDesk {
+    orders: mpsc::Sender<Order>,
+    status: watch::Receiver<SeekStatus>,
+}
 
 impl SeekDesk {
+    /// How far it is.
+    pub fn status(&self) -> SeekStatus {
+        self.status.borrow().clone()
+    }
+
+    /// To how many peers it is connected.
+    pub fn connected(&self) -> usize {
+        self.status.borrow().connected
+    }
+
     /// Asks another peer.
     pub async fn add_peer(&self, address: SocketAddr) {
-        let _ = self.0.send(Order::AddPeer(address)).await;
+        let _ = self.orders.send(Order::AddPeer(address)).await;
     }
 
     /// Ends the search, for its metadata came another way: `info` is that. What has not the hash
     /// that is sought is ignored. What the search has found then is this and all whom it met.
     pub async fn know(&self, info: Box<[u8]>) {
-        let _ = self.0.send(Order::Known(info)).await;
+        let _ = self.orders.send(Order::Known(info)).await;
     }
 
     /// Who is connected, and who is known.
     pub async fn peers(&self) -> (Vec<SeekerLink>, Vec<KnownAddress>) {
         let (answer, answered) = oneshot::channel();
-        let _ = self.0.send(Order::Peers(answer)).await;
+        let _ = self.orders.send(Order::Peers(answer)).await;
         answered.await.unwrap_or_default()
     }
 
     /// Waits until it has ended, one way or another, and its trackers are told.
     pub async fn ended(&self) {
-        self.0.closed().await;
+        self.orders.closed().await;
     }
 
     /// Ends the search.
     pub async fn stop(&self) {
-        let _ = self.0.send(Order::Stop).await;
+        let _ = self.orders.send(Order::Stop).await;
     }
 }
 
