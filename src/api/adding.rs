@@ -11,9 +11,7 @@ use crate::base::addr::{Locality, Teller};
 use crate::metainfo::{Magnet, Torrent};
 use crate::net::egress::Egress;
 use crate::net::reach;
-use crate::seek::Target;
 use crate::session::{SeedLimits, TorrentOptions, WebSeed};
-use crate::torrent::seeking::SeekRequest;
 use crate::web::{self, Fetched};
 
 use super::answer::{Kind, Refusal};
@@ -22,6 +20,9 @@ use super::view::seen_files;
 
 /// Base64 of the largest `.torrent` that is taken.
 const TORRENT_TEXT_MAX: usize = (16 << 20) / 3 * 4 + 4;
+
+/// The largest number of a file of a torrent whose files are not known.
+const CHOSEN_MAX: usize = 100_000;
 
 /// What an addition came to.
 pub(super) enum Given {
@@ -149,22 +150,28 @@ pub(super) fn no_file(number: u32, count: usize) -> Refusal {
     Refusal::invalid(format!("there is no file {number}: they are numbered from 1 to {count}"))
 }
 
-/// Whom to ask for the metadata of a link.
+/// The files of these numbers, of a torrent whose files are not known; all when none are named.
 ///
 /// # Errors
-/// It has no hash.
-pub(super) fn request(link: &Magnet, options: &TorrentOptions) -> Result<SeekRequest, Refusal> {
-    let target = Target::new(link.info_hash_v1, link.info_hash_v2);
-    let target = target.ok_or_else(|| Refusal::invalid("the link names no info hash"))?;
-    let mut request = SeekRequest::of(target, link);
-    let named = options.extra_trackers.iter().map(|url| vec![url.clone()]);
-    request.trackers.extend(named);
-    Ok(request)
+/// There is no file 0, nor one of a number that no torrent has.
+pub(super) fn choose_unseen(
+    options: TorrentOptions,
+    numbers: Option<&[u32]>,
+) -> Result<TorrentOptions, Refusal> {
+    let Some(numbers) = numbers else { return Ok(options) };
+    let last = numbers.iter().max().map_or(0, |last| *last as usize);
+    if last > CHOSEN_MAX || numbers.contains(&0) {
+        let words = format!("files that are not known yet are numbered from 1 to {CHOSEN_MAX}");
+        return Err(Refusal::invalid(words));
+    }
+    let mut wanted = vec![false; last];
+    let positions = numbers.iter().filter_map(|number| (*number as usize).checked_sub(1));
+    positions.for_each(|at| wanted[at] = true);
+    Ok(options.wanted_files(wanted))
 }
 
-/// The hash of a link in hex.
-pub(super) fn hash_of(link: &Magnet) -> String {
+/// The hashes of a link in hex, the one that it is known by first.
+pub(super) fn hashes_of(link: &Magnet) -> Vec<String> {
     let v1 = link.info_hash_v1.map(|hash| HEXLOWER.encode(&hash.0));
-    let v2 = || link.info_hash_v2.map(|hash| HEXLOWER.encode(&hash.0));
-    v1.or_else(v2).unwrap_or_default()
+    v1.into_iter().chain(link.info_hash_v2.map(|hash| HEXLOWER.encode(&hash.0))).collect()
 }

@@ -64,7 +64,7 @@ pub struct List {
 /// A torrent that was taken in.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Added {
-    /// Its number; none while its metadata is sought.
+    /// Its number; none of one that was there, and comes in or leaves at this moment.
     pub id: Option<u32>,
     /// Its hash in hex.
     pub hash: String,
@@ -113,6 +113,8 @@ pub struct Standing {
     pub downloading: u32,
     /// Those of them that seed.
     pub seeding: u32,
+    /// Links among them whose metadata is sought.
+    pub seeking: u32,
     /// Those of them that something is wrong with.
     pub in_trouble: u32,
     /// What all receive.
@@ -135,8 +137,6 @@ pub struct Standing {
     pub dir: String,
     /// Bytes that are free there; none when that cannot be said.
     pub free_bytes: Option<u64>,
-    /// Links whose metadata is sought.
-    pub searches: Vec<Search>,
     /// Why changes cannot be kept, while that is so.
     pub trouble: Option<String>,
     /// What of earlier sessions could not be read.
@@ -145,27 +145,6 @@ pub struct Standing {
     pub rows: Mark,
     /// The same of events.
     pub events: Mark,
-}
-
-/// A link whose metadata is sought. Removed by its hash, it is given up.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub struct Search {
-    /// Its hash in hex.
-    pub hash: String,
-    /// What it is called, as far as that is known.
-    pub name: String,
-    /// Peers that it is connected to.
-    pub peers: usize,
-    /// Seconds that it has taken.
-    pub since_s: u64,
-    /// When it was added, in seconds since 1970.
-    pub added_at: u64,
-    /// Directory that its files will go under.
-    pub dir: String,
-    /// What it will be sorted under.
-    pub labels: Vec<String>,
-    /// It is to rest when its metadata is here.
-    pub paused: bool,
 }
 
 /// Which kind of refusal.

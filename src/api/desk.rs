@@ -21,6 +21,7 @@ use crate::session::{
     Error, FileWish, Heads, Listed, Rank, Session, SessionSetting, Setting, TorrentOptions, WebSeed,
 };
 use crate::torrent::handle::TorrentHandle;
+use crate::torrent::seeking::{SeekDesk, SeekStatus};
 use crate::torrent::status::{State, WhyReport};
 
 use super::adding::{self, Given};
@@ -30,7 +31,6 @@ use super::removing;
 use super::request::{Addition, Deed, FilePatch, Key, Mark, Patch, Place, Request, SessionPatch};
 use super::roots::Roots;
 use super::ruled;
-use super::seeking::Searches;
 use super::torrent::Limits;
 use super::view;
 
@@ -57,6 +57,8 @@ pub struct Waiting {
     pub is_private: bool,
     /// The download limit of all torrents together.
     pub limit_of_all: Option<u64>,
+    /// How far the search for its metadata is, while that is sought.
+    pub search: Option<SeekStatus>,
 }
 
 /// Words that.
@@ -89,20 +91,13 @@ pub struct Api {
     began: Instant,
     /// Who looks how much room there is: a disk that hangs has one of them.
     looking: Arc<Semaphore>,
-    searches: Searches,
 }
 
 impl Api {
     /// For this session.
     pub fn new(session: Session, config: ApiConfig) -> Self {
-        let (config, searches) = (Arc::new(config), Searches::start(session.clone()));
-        Self {
-            session,
-            config,
-            began: Instant::now(),
-            looking: Arc::new(Semaphore::new(1)),
-            searches,
-        }
+        let (config, looking) = (Arc::new(config), Arc::new(Semaphore::new(1)));
+        Self { session, config, began: Instant::now(), looking }
     }
 
     /// The session itself.
@@ -155,10 +150,7 @@ impl Api {
             Request::Show(key) => self.show(&key).await,
             Request::Files(key) => self.files(&key).await,
             Request::Facts(key) => self.facts(&key).await,
-            Request::Peers(key, all) => {
-                let peers = self.handle(&key).await?.peers(all).await;
-                Ok(Answer::Peers(peers.iter().map(view::peer).collect()))
-            }
+            Request::Peers(key, all) => self.peers(&key, all).await,
             Request::Trackers(key) => {
                 let now = Instant::now();
                 let trackers = self.handle(&key).await?.look(|status| {
@@ -199,6 +191,7 @@ impl Api {
             torrents: rows.len() as u32,
             downloading: count(|row| row.phase == Phase::Downloading),
             seeding: count(|row| row.phase == Phase::Complete),
+            seeking: count(|row| row.phase == Phase::Seeking),
             in_trouble: count(|row| row.flags.has(Flags::IN_TROUBLE)),
             down_rate: sum(|row| row.down_rate),
             up_rate: sum(|row| row.up_rate),
@@ -210,7 +203,6 @@ impl Api {
             dht_nodes,
             dir: self.config.dir.display().to_string(),
             free_bytes: free,
-            searches: self.searches.list().await,
             trouble: self.session.trouble().map(|trouble| trouble.to_string()),
             lost: self.session.troubles().iter().map(ToString::to_string).collect(),
             rows: Mark(changes.cursor),
@@ -340,7 +332,26 @@ impl Api {
         let listed = self.find_here(key).await?;
         let status = listed.handle.as_ref().map(TorrentHandle::status).unwrap_or_default();
         let torrent = view::torrent(&listed.row, &listed);
-        Ok(Answer::Torrent(Box::new(view::details(torrent, &listed.spec, &status))))
+        let mut details = view::details(torrent, &listed.spec, &status);
+        if let Some(search) = listed.search.as_ref().map(SeekDesk::status) {
+            details.peers_known = (search.connected + search.dialling + search.candidates) as u32;
+            let text = (self.config.speaker)(&seeking(&listed));
+            details.search = text.lines().next().map(str::to_owned);
+        }
+        Ok(Answer::Torrent(Box::new(details)))
+    }
+
+    async fn peers(&self, key: &Key, all: bool) -> Outcome {
+        let listed = self.find(key).await?;
+        let peers = match &listed.search {
+            Some(search) => {
+                let (links, known) = search.peers().await;
+                let known = known.iter().filter(|_| all).map(view::known);
+                links.iter().map(view::asked).chain(known).collect()
+            }
+            None => self.handle(key).await?.peers(all).await.iter().map(view::peer).collect(),
+        };
+        Ok(Answer::Peers(peers))
     }
 
     async fn files(&self, key: &Key) -> Outcome {
@@ -387,6 +398,12 @@ impl Api {
     }
 
     async fn why(&self, key: &Key) -> Outcome {
+        let listed = self.find(key).await?;
+        if view::is_sought(&listed) {
+            let waiting = seeking(&listed);
+            let text = (self.config.speaker)(&waiting);
+            return Ok(Answer::Why(Box::new(view::why(&waiting.report, text))));
+        }
         let handle = self.handle(key).await?;
         let is_private = self.find(key).await?.row.flags.has(Flags::PRIVATE);
         // One that rests is not asked what it waits for.
@@ -394,7 +411,7 @@ impl Api {
         let (limits, _) = self.session.limits_now().await.ok_or_else(Refusal::ended)?;
         let limit_of_all = limits.down;
         let (state, id) = (handle.state(), handle.id());
-        let waiting = Waiting { report, state, id, is_private, limit_of_all };
+        let waiting = Waiting { report, state, id, is_private, limit_of_all, search: None };
         let rest = self.session.ruled(id).await.and_then(|ruled| ruled.rest);
         let text = rest.unwrap_or_else(|| (self.config.speaker)(&waiting));
         Ok(Answer::Why(Box::new(view::why(&waiting.report, text))))
@@ -476,8 +493,9 @@ impl Api {
             }
             Deed::Resume => {
                 let listed = self.find(key).await?;
-                if listed.handle.is_none() && listed.row.flags.has(Flags::ASLEEP) {
-                    // It seeds on as it is.
+                let is_asleep = listed.handle.is_none() && listed.row.flags.has(Flags::ASLEEP);
+                if is_asleep || view::is_sought(&listed) {
+                    // It seeds on as it is, or is sought when it is its turn.
                     let id = listed.spec.id;
                     self.session.set(id, Setting::Paused(false)).await.map_err(Refusal::from)?;
                     return Ok(done(id, None));
@@ -521,9 +539,12 @@ impl Api {
                 let address: SocketAddr = address.parse().map_err(|_| {
                     Refusal::invalid("a peer is an address and a port, as 192.0.2.1:6881")
                 })?;
-                let handle = self.handle(key).await?;
-                handle.add_peer(address).await;
-                Ok(done(handle.id(), None))
+                let listed = self.find(key).await?;
+                match &listed.search {
+                    Some(search) => search.add_peer(address).await,
+                    None => self.handle(key).await?.add_peer(address).await,
+                }
+                Ok(done(listed.spec.id, None))
             }
             Deed::AddSource { url } => {
                 let handle = self.handle(key).await?;
@@ -547,13 +568,7 @@ impl Api {
     }
 
     async fn remove(&self, key: &Key, data: bool) -> Result<Done, Refusal> {
-        let found = self.find(key).await;
-        if let (Key::Hash(hash), Err(_)) = (key, &found)
-            && self.searches.end(hash).await
-        {
-            return Ok(Done::default());
-        }
-        let listed = found?;
+        let listed = self.find(key).await?;
         if data {
             let home = listed.handle.as_ref().and_then(|it| it.look(|status| status.home.clone()));
             let dir = home.map_or_else(|| listed.spec.dir.clone(), |home| home.dir.clone());
@@ -596,20 +611,26 @@ impl Api {
                 let added = self.session.add(torrent.clone(), options).await;
                 match added {
                     Ok(handle) => Ok(self.added(handle.id(), &torrent, false)),
-                    Err(Error::Duplicate { .. }) => self.known(&torrent).await,
+                    Err(Error::Duplicate { .. }) => {
+                        let added = self.added(TorrentId(0), &torrent, true);
+                        let hashes = vec![added.hash.clone()];
+                        Ok(self.known(hashes, Added { id: None, ..added }).await)
+                    }
                     Err(error) => Err(error.into()),
                 }
             }
             Given::Link(link) => {
                 let options = adding::options(&self.config.rest, &addition, dir)?;
-                let (hash, name) = (adding::hash_of(&link), link.name.clone());
-                if let Ok(listed) = self.find(&Key::Hash(hash.clone())).await {
-                    let (id, name) = (Some(listed.spec.id.0), listed.spec.name.clone());
-                    return Ok(Added { id, hash, name, was_there: true });
+                let options = adding::choose_unseen(options, addition.files.as_deref())?;
+                let hashes = adding::hashes_of(&link);
+                let hash = hashes.first().cloned().unwrap_or_default();
+                let name = link.name.clone().unwrap_or_else(|| hash.clone());
+                let added = Added { id: None, hash, name, was_there: true };
+                match self.session.add_link(*link, options).await {
+                    Ok(id) => Ok(Added { id: Some(id.0), was_there: false, ..added }),
+                    Err(Error::Duplicate { .. }) => Ok(self.known(hashes, added).await),
+                    Err(error) => Err(error.into()),
                 }
-                let was_there = !self.searches.begin(*link, options, addition.files).await?;
-                let name = name.unwrap_or_else(|| hash.clone());
-                Ok(Added { id: None, hash, name, was_there })
             }
         }
     }
@@ -621,16 +642,30 @@ impl Api {
         Added { id: Some(id.0), hash, name: torrent.name.clone(), was_there }
     }
 
-    /// A torrent that is there already.
-    async fn known(&self, torrent: &Torrent) -> Result<Added, Refusal> {
-        let hash = self.added(TorrentId(0), torrent, true).hash;
-        let was_there = self.added(TorrentId(0), torrent, true);
-        // One that comes in or leaves at this moment is not listed.
-        let Ok(listed) = self.find(&Key::Hash(hash)).await else {
-            return Ok(Added { id: None, ..was_there });
-        };
-        Ok(Added { id: Some(listed.spec.id.0), name: listed.spec.name.clone(), ..was_there })
+    /// What was to be added, with the number and name of the torrent of one of these hashes that is
+    /// there. One that comes in or leaves at this moment is not listed.
+    async fn known(&self, hashes: Vec<String>, added: Added) -> Added {
+        for hash in hashes {
+            if let Ok(listed) = self.find(&Key::Hash(hash)).await {
+                let name = listed.spec.called().into_owned();
+                return Added { id: Some(listed.spec.id.0), name, ..added };
+            }
+        }
+        added
     }
+}
+
+/// What a link waits for.
+fn seeking(listed: &Listed) -> Waiting {
+    let trouble = || listed.trouble.as_deref().unwrap_or_default().to_owned();
+    let state = match listed.row.phase {
+        Phase::Failed => State::Failed(trouble()),
+        Phase::Paused => State::Paused,
+        _ => State::Queued,
+    };
+    let search = listed.search.as_ref().map(SeekDesk::status);
+    let (report, id) = (WhyReport::default(), listed.spec.id);
+    Waiting { report, state, id, is_private: false, limit_of_all: None, search }
 }
 
 fn no_torrent(key: &Key) -> Refusal {

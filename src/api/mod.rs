@@ -12,7 +12,6 @@
 //! | `view` | how those are made of what the session tells |
 //! | `adding` | how a torrent comes in: bytes, URLs, links |
 //! | `removing` | a torrent's files, when they go with it |
-//! | `seeking` | links whose metadata is sought |
 //! | `roots` | which directories may be written to |
 //! | `whole` | whole numbers, however they are written |
 //! | `desk` | who answers: [`Api`] |
@@ -25,7 +24,6 @@ mod removing;
 mod request;
 mod roots;
 mod ruled;
-mod seeking;
 #[cfg(test)]
 mod tests;
 mod torrent;
@@ -33,7 +31,7 @@ mod view;
 mod whole;
 
 pub use crate::session::Heads;
-pub use answer::{Added, Answer, Done, Kind, List, Outcome, Refusal, Room, Search, Standing};
+pub use answer::{Added, Answer, Done, Kind, List, Outcome, Refusal, Room, Standing};
 pub use desk::{Api, ApiConfig, Speaker, Waiting};
 pub use happened::{Events, Happened, What};
 pub use request::{Addition, Deed, FilePatch, Key, Mark, Patch, Place, Request, SessionPatch};

@@ -170,25 +170,61 @@ async fn a_torrent_lives_by_values_alone_and_outlives_its_session() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_link_is_sought_once_and_can_be_given_up() {
+async fn a_link_is_a_torrent_with_a_number_while_it_is_sought() {
     let home = tempfile::tempdir().unwrap();
     let api = api(home.path()).await;
     let hash = "ab".repeat(20);
     let link = format!("magnet:?xt=urn:btih:{hash}&dn=film");
-    let link = || Addition { link: Some(link.clone()), ..Addition::default() };
-    let added = add(&api, link()).await;
-    assert_eq!((added.id, &*added.hash, &*added.name), (None, &*hash, "film"));
-    assert!(!added.was_there && add(&api, link()).await.was_there);
-    let searches = async || match api.answer(Request::Session).await {
-        Ok(Answer::Session(standing)) => standing.searches,
+    let link = |labels: &[&str]| Addition {
+        link: Some(link.clone()),
+        labels: labels.iter().map(|label| (*label).to_owned()).collect(),
+        ..Addition::default()
+    };
+    let added = add(&api, link(&["a"])).await;
+    let expected = Added { id: Some(1), hash, name: "film".into(), was_there: false };
+    assert_eq!(added, expected);
+    assert_eq!(add(&api, link(&["b"])).await, Added { was_there: true, ..expected });
+    until(&api, 1, State::Seeking).await;
+    let details = show(&api, 1).await;
+    assert_eq!(
+        (details.search.as_deref(), details.torrent.labels),
+        (Some("it is torrent 1"), vec!["a".into()])
+    );
+    assert!(details.torrent.progress < 1.0 && details.torrent.wanted_bytes == 0);
+    let Ok(Answer::Session(standing)) = api.answer(Request::Session).await else { panic!() };
+    assert_eq!((standing.torrents, standing.seeking, standing.downloading), (1, 1, 0));
+    let key = || Key::Id(1);
+    let Ok(Answer::Why(why)) = api.answer(Request::Why(key())).await else { panic!() };
+    assert_eq!(why.text, "it is torrent 1");
+    // Nobody listens there.
+    let deed = Deed::AddPeer { address: "127.0.0.1:9".into() };
+    api.answer(Request::Do(key(), deed)).await.unwrap();
+    let known = async || match api.answer(Request::Peers(key(), true)).await {
+        Ok(Answer::Peers(peers)) => peers.len(),
         other => panic!("{other:?}"),
     };
-    assert_eq!(searches().await.iter().map(|it| &*it.name).collect::<Vec<_>>(), ["film"]);
-    api.answer(Request::Remove(Key::Hash(hash.clone()), false)).await.unwrap();
-    assert!(searches().await.is_empty());
-    let gone = api.answer(Request::Remove(Key::Hash(hash), false)).await;
-    assert_eq!(kind(gone), Kind::NotFound);
-    assert!(!add(&api, link()).await.was_there, "it can be sought again");
+    assert_eq!(known().await, 1);
+    for request in [Request::Files(key()), Request::Do(key(), Deed::Verify), Request::Rules(key())]
+    {
+        let refused = api.answer(request.clone()).await.unwrap_err();
+        assert!(
+            refused.error.contains("not known") || refused.error.contains("not here"),
+            "{request:?}: {refused}"
+        );
+    }
+    let patch = Patch { limit_down: Some(9), place: Some(Place::Top), ..Patch::default() };
+    api.answer(Request::Set(key(), Box::new(patch))).await.unwrap();
+    api.answer(Request::Do(key(), Deed::Pause)).await.unwrap();
+    until(&api, 1, State::Paused).await;
+    let details = show(&api, 1).await;
+    assert_eq!((details.search, details.torrent.limits.down), (None, Some(9)));
+    api.answer(Request::Do(key(), Deed::Resume)).await.unwrap();
+    until(&api, 1, State::Seeking).await;
+    api.answer(Request::Remove(key(), true)).await.unwrap();
+    assert_eq!(kind(api.answer(Request::Show(key())).await), Kind::NotFound);
+    assert_eq!(add(&api, link(&[])).await.id, Some(2), "it can be sought again");
+    let wrong = Addition { files: Some(vec![0]), ..link(&[]) };
+    assert_eq!(kind(api.answer(Request::Add(Box::new(wrong))).await), Kind::Invalid);
     api.session().stop().await;
 }
 

@@ -111,13 +111,13 @@ pub struct Torrent {
     pub hash: Option<String>,
     /// Its other hash in hex (BEP 52), where it has one.
     pub hash_v2: Option<String>,
-    /// What it is called.
+    /// What it is called: by its user, or else by itself; its hash where neither is known.
     pub name: String,
     /// What it is doing.
     pub state: State,
     /// What is wrong with it, if anything is.
     pub trouble: Option<String>,
-    /// Bytes of the files that are wanted.
+    /// Bytes of the files that are wanted; 0 as long as its metadata is not known.
     pub wanted_bytes: u64,
     /// Those of them that are verified and written.
     pub done_bytes: u64,
@@ -218,6 +218,8 @@ pub struct Details {
     pub moved_bytes: u64,
     /// Bytes to copy.
     pub to_move_bytes: u64,
+    /// How far the search for its metadata is, in words, while that is sought.
+    pub search: Option<String>,
 }
 
 /// A file of a torrent; pad files are none.

@@ -11,7 +11,9 @@ use crate::ledger::Spec;
 use crate::metainfo;
 use crate::roster::{Flags, Row};
 use crate::session::Listed;
+use crate::swarm::SeekerLink;
 use crate::swarm::event::Source as Namer;
+use crate::swarm::report::Known;
 use crate::swarm::waits::Cause;
 use crate::torrent::status::{PeerStatus, SourceStatus, State, Status, WhyReport};
 use crate::tracker::tiers::status::TrackerStatus;
@@ -23,6 +25,8 @@ pub(super) fn torrent(row: &Row, listed: &Listed) -> Torrent {
     let (spec, figures, moving) = (&listed.spec, &listed.figures, moving(listed));
     let has = |flag| row.flags.has(flag);
     let progress = match row.wanted_bytes {
+        // What there is to want is not known.
+        0 if is_sought(listed) => 0.0,
         0 => 1.0,
         wanted => row.done_bytes as f64 / wanted as f64,
     };
@@ -31,7 +35,7 @@ pub(super) fn torrent(row: &Row, listed: &Listed) -> Torrent {
         id: spec.id.0,
         hash: spec.info_hash.map(|hash| HEXLOWER.encode(&hash.0)),
         hash_v2: spec.info_hash_v2.map(|hash| HEXLOWER.encode(&hash.0)),
-        name: spec.shown_name.clone().unwrap_or_else(|| spec.name.clone()),
+        name: spec.called().into_owned(),
         state: row.phase.into(),
         trouble: moving.trouble,
         wanted_bytes: row.wanted_bytes,
@@ -68,6 +72,11 @@ pub(super) fn torrent(row: &Row, listed: &Listed) -> Torrent {
         sequential: spec.sequential,
         ends_first: spec.ends_first,
     }
+}
+
+/// Is it a link whose metadata is not known?
+pub(super) fn is_sought(listed: &Listed) -> bool {
+    listed.handle.is_none() && listed.spec.link.is_some()
 }
 
 /// What it is sorted under, by its user first and then by rules.
@@ -122,6 +131,7 @@ pub(super) fn details(torrent: Torrent, spec: &Spec, status: &Status) -> Details
         to_check_bytes: status.checked_bytes.1,
         moved_bytes: status.moved_bytes.0,
         to_move_bytes: status.moved_bytes.1,
+        search: None,
     }
 }
 
@@ -242,6 +252,22 @@ fn named_by(source: Namer) -> &'static str {
         Namer::Dht => "dht",
         Namer::Pex => "exchange",
     }
+}
+
+/// A peer that is asked for metadata.
+pub(super) fn asked(link: &SeekerLink) -> Peer {
+    peer(&PeerStatus {
+        client: link.client.clone(),
+        connected: true,
+        incoming: link.incoming,
+        ..PeerStatus::unconnected(link.address)
+    })
+}
+
+/// One that is known, and not connected.
+pub(super) fn known(known: &Known) -> Peer {
+    let last_error = known.last_error.clone();
+    peer(&PeerStatus { last_error, ..PeerStatus::unconnected(known.address) })
 }
 
 /// A tracker at `now`.

@@ -501,6 +501,24 @@ fn failed_words(known: &[Known]) -> Option<String> {
 
 /// What a search waits for, and what to do about it, in lines.
 fn why(status: &SeekStatus, is_lonely: bool) -> String {
+    let add_peer = "add-peer ADDR";
+    let lonely = format!("{add_peer} names a peer; or start with --tracker URL or --peer ADDR");
+    why_by(status, is_lonely.then_some(&*lonely), add_peer)
+}
+
+/// The same of a link of this number that a daemon seeks, for whoever asks it from elsewhere.
+pub fn remote_why(status: &SeekStatus, number: u32) -> String {
+    let SeekStatus { connected, dialling, candidates, tracker, dht, .. } = status;
+    let knows_nobody = *connected + *dialling + *candidates == 0;
+    let is_lonely = knows_nobody && tracker.is_none() && dht.is_none();
+    let add_peer = format!("driver remote add-peer {number} ADDR");
+    let lonely = format!("{add_peer} names a peer that has it");
+    why_by(status, is_lonely.then_some(&*lonely), &add_peer)
+}
+
+/// What `lonely` ones are to do is said there; others may `add_peer`.
+fn why_by(status: &SeekStatus, lonely: Option<&str>, add_peer: &str) -> String {
+    let is_lonely = lonely.is_some();
     let SeekStatus { progress, connected, dialling, candidates, tracker, dht, .. } = status;
     let waits = match (progress.pieces, progress.holders) {
         (1.., 1..) => "for the rest of the metadata: peers that have it send it".to_owned(),
@@ -521,10 +539,10 @@ fn why(status: &SeekStatus, is_lonely: bool) -> String {
             (None, None) => "for a peer: none known, and there is no tracker to ask".to_owned(),
         },
     };
-    let advice = match (progress.holders, is_lonely) {
-        (1.., _) => "nothing, it goes on by itself",
-        (0, true) => "add-peer ADDR names a peer; or start with --tracker URL or --peer ADDR",
-        (0, false) => "wait for others, or name a peer that has it: add-peer ADDR",
+    let advice = match (progress.holders, lonely) {
+        (1.., _) => "nothing, it goes on by itself".to_owned(),
+        (0, Some(lonely)) => lonely.to_owned(),
+        (0, None) => format!("wait for others, or name a peer that has it: {add_peer}"),
     };
     let blocked = match status.blocked {
         0 => String::new(),

@@ -202,7 +202,6 @@ fn healthy(front: &Front) -> Response {
 fn answered(answer: Answer) -> Response {
     let status = match &answer {
         Answer::Added(added) if added.was_there => StatusCode::OK,
-        Answer::Added(added) if added.id.is_none() => StatusCode::ACCEPTED,
         Answer::Added(_) => StatusCode::CREATED,
         _ => StatusCode::OK,
     };

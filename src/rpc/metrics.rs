@@ -29,7 +29,7 @@ fn write(standing: &Standing) -> String {
     gauge("pigeon_torrents_in_trouble", "Those in trouble.", standing.in_trouble.into());
     gauge("pigeon_down_bytes_per_second", "Payload received.", standing.down_rate);
     gauge("pigeon_up_bytes_per_second", "Payload sent.", standing.up_rate);
-    gauge("pigeon_searches", "Links whose metadata is sought.", standing.searches.len() as u64);
+    gauge("pigeon_searches", "Links whose metadata is sought.", standing.seeking.into());
     let dht = standing.dht_nodes.map(u64::from);
     for (name, help, value) in [
         ("pigeon_dht_nodes", "Nodes of the DHT that answer.", dht),

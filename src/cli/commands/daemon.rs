@@ -21,6 +21,7 @@ use crate::cli::job::in_runtime;
 use crate::cli::live::End;
 use crate::cli::out;
 use crate::cli::repl::Talk;
+use crate::cli::search::remote_why;
 use crate::cli::values::Listen;
 use crate::cli::why::{Around, why_screen};
 use crate::http::token::Token;
@@ -129,6 +130,9 @@ fn refuse_others(options: &Options) -> Result<(), Failure> {
 
 /// What a torrent waits for, in words.
 fn speak(waiting: &Waiting) -> String {
+    if let Some(search) = &waiting.search {
+        return remote_why(search, waiting.id.0);
+    }
     let around = Around {
         state: waiting.state.clone(),
         number: waiting.id.0 as usize,

@@ -65,8 +65,7 @@ async fn add_one(remote: &mut Remote, added: &Added, word: &str) -> Result<(), F
         match (added.id, added.was_there) {
             (Some(id), false) => format!("{id} {name}: added\n"),
             (Some(id), true) => format!("{id} {name}: it is there already\n"),
-            (None, false) => format!("{name}: its metadata is sought\n"),
-            (None, true) => format!("{name}: its metadata is sought already\n"),
+            (None, _) => format!("{name}: it comes or leaves at this moment\n"),
         }
     })
 }

@@ -25,16 +25,11 @@ pub(super) async fn list(remote: &mut Remote, filters: &Filters) -> Outcome {
             torrents.retain(is_fit);
         }
     }
-    // Links whose metadata is sought are in no list, and have neither label nor tracker here.
-    let searches = match remote.voice.json || is_filtered {
-        true => Vec::new(),
-        false => remote.ask::<Standing>(&Request::Session).await?.searches,
-    };
     remote.show::<List>(answer, |list, voice| {
         let torrents: Vec<&Torrent> = list.torrents.iter().collect();
         match torrents.is_empty() && is_filtered {
             true => "no torrent fits\n".to_owned(),
-            false => screens::list(&torrents, &searches, voice.columns),
+            false => screens::list(&torrents, voice.columns),
         }
     })?;
     Ok(Exit::Done)

@@ -64,5 +64,6 @@ pub fn details(id: u32, name: &str) -> Details {
         to_check_bytes: 0,
         moved_bytes: 0,
         to_move_bytes: 0,
+        search: None,
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use unicode_width::UnicodeWidthStr as _;
 
 use crate::api::{
-    Details, File, Limits, Peer, Priority, Search, Source, Standing, State, Torrent, Tracker,
+    Details, File, Limits, Peer, Priority, Source, Standing, State, Torrent, Tracker,
 };
 use crate::base::units::{duration, rate, size};
 use crate::cli::escape::{escape, shorten, shorten_path};
@@ -41,14 +41,13 @@ const BAR: (usize, usize) = (24, 8);
 /// Columns of what stands before and behind it.
 const BESIDE_BAR: usize = 15;
 
-/// The list, and links whose metadata is sought.
-pub(super) fn list(torrents: &[&Torrent], searches: &[Search], columns: usize) -> String {
-    if torrents.is_empty() && searches.is_empty() {
+/// The list.
+pub(super) fn list(torrents: &[&Torrent], columns: usize) -> String {
+    if torrents.is_empty() {
         return "no torrents: driver remote add FILE takes one in\n".to_owned();
     }
-    let named = torrents.iter().map(|torrent| torrent.name.as_str());
-    let named = named.chain(searches.iter().map(|search| search.name.as_str()));
-    let longest = named.map(|name| escape(name).width()).max().unwrap_or_default();
+    let named = torrents.iter().map(|torrent| escape(&torrent.name).width());
+    let longest = named.max().unwrap_or_default();
     let wanted = longest.clamp(NAME.0, NAME.1);
     let mut shown = COLUMNS.len();
     let width = |shown: usize| {
@@ -75,12 +74,6 @@ pub(super) fn list(torrents: &[&Torrent], searches: &[Search], columns: usize) -
     for torrent in torrents {
         screen += &line(&cells(torrent), &torrent.name);
     }
-    let none = || "-".to_owned();
-    for search in searches {
-        let state = "metadata".to_owned();
-        let cells = [none(), none(), none(), none(), none(), none(), none(), state];
-        screen += &line(&cells, &search.name);
-    }
     screen
 }
 
@@ -92,16 +85,20 @@ fn cells(torrent: &Torrent) -> [String; 8] {
     let state = match torrent.state {
         State::Downloading if torrent.peers == 0 => "no peers".to_owned(),
         State::Downloading => "download".to_owned(),
+        State::Seeking => "metadata".to_owned(),
         State::DiskTrouble => "disk".to_owned(),
         state => state_words(state),
     };
+    // Of a link whose metadata is not known nothing can be said.
+    let is_link = torrent.wanted_bytes == 0 && torrent.progress < 1.0;
+    let known = |words: String| if is_link { "-".to_owned() } else { words };
     [
         torrent.id.to_string(),
-        format!("{:.0}%", (torrent.progress * 100.0).floor()),
-        tight(torrent.wanted_bytes),
+        known(format!("{:.0}%", (torrent.progress * 100.0).floor())),
+        known(tight(torrent.wanted_bytes)),
         speed(torrent.down_rate),
         speed(torrent.up_rate),
-        format!("{:.2}", torrent.ratio),
+        known(format!("{:.2}", torrent.ratio)),
         left.unwrap_or_else(|| "-".to_owned()),
         state,
     ]
@@ -128,6 +125,11 @@ pub(super) fn status(details: &Details, columns: usize) -> String {
     let mut add = |name: &str, value: &str| screen += &row(name, value, columns);
     add("Torrent", &format!("{}  {}", it.id, escape(&it.name)));
     add("State", &state_words(it.state));
+    if let Some(search) = &details.search {
+        // What else there is to tell is known with the metadata.
+        add("Search", &escape(search));
+        return screen;
+    }
     if let Some(trouble) = &it.trouble {
         add("Trouble", &escape(trouble));
     }
@@ -177,6 +179,7 @@ pub(super) fn show(details: &Details, columns: usize) -> String {
     it.hash.iter().for_each(|hash| add("Info hash", hash));
     it.hash_v2.iter().for_each(|hash| add("Hash v2", hash));
     add("State", &state_words(it.state));
+    details.search.iter().for_each(|search| add("Search", &escape(search)));
     it.trouble.iter().for_each(|trouble| add("Trouble", &escape(trouble)));
     add("Wanted", &exact(it.wanted_bytes));
     add("Done", &format!("{}   {}", per_cent(it.progress.clamp(0.0, 1.0)), exact(it.done_bytes)));
@@ -365,7 +368,11 @@ pub(super) fn session(standing: &Standing, columns: usize) -> String {
     let running = duration(Duration::from_secs(standing.uptime_s));
     add("Version", &format!("{}   running {running}", escape(&standing.version)));
     let (down, seed) = (standing.downloading, standing.seeding);
-    let torrents = format!("{}   {down} downloading   {seed} seeding", standing.torrents);
+    let seek = match standing.seeking {
+        0 => String::new(),
+        seek => format!("   {seek} seeking metadata"),
+    };
+    let torrents = format!("{}   {down} downloading   {seed} seeding{seek}", standing.torrents);
     add(
         "Torrents",
         &match standing.in_trouble {
@@ -387,11 +394,6 @@ pub(super) fn session(standing: &Standing, columns: usize) -> String {
     }
     let free = standing.free_bytes.map(|free| format!("   {} free", size(free)));
     add("Directory", &format!("{}{}", escape(&standing.dir), free.unwrap_or_default()));
-    for search in &standing.searches {
-        let since = duration(Duration::from_secs(search.since_s));
-        let peers = counted(search.peers as u64, "peer");
-        add("Sought", &format!("{}   {peers}   for {since}", escape(&search.name)));
-    }
     for trouble in standing.trouble.iter().chain(&standing.lost) {
         add("Trouble", &escape(trouble));
     }
@@ -411,33 +413,29 @@ mod tests {
         (done.down_rate, done.up_rate, done.ratio) = (0, 320 << 10, 1.5);
         let mut lonely = torrent(3, "a name that is far longer than what is left of a line");
         (lonely.peers, lonely.down_rate, lonely.progress) = (0, 0, 0.619);
-        let sought = Search {
-            hash: "a".into(),
-            name: "sought".into(),
-            peers: 1,
-            since_s: 2,
-            ..Search::default()
-        };
-        let rows = [&torrent(1, "debian"), &done, &lonely];
-        let screen = |columns| list(&rows, std::slice::from_ref(&sought), columns);
+        let mut sought = torrent(4, "sought");
+        (sought.state, sought.progress, sought.left_s) = (State::Seeking, 0.0, None);
+        (sought.wanted_bytes, sought.down_rate) = (0, 0);
+        let rows = [&torrent(1, "debian"), &done, &lonely, &sought];
+        let screen = |columns| list(&rows, columns);
         let expected = "  NO DONE      SIZE    DOWN/s      UP/s RATIO     ETA STATE    NAME
    1  61%  100.0MiB    2.0MiB         -  0.06     19s download debian
   12 100%  100.0MiB         -  320.0KiB  1.50       - seeding  evil\\u{202e}\\nname
    3  61%  100.0MiB         -         -  0.06     19s no peers a name that is far longer than w…
-   -    -         -         -         -     -       - metadata sought
+   4    -         -         -         -     -       - metadata sought
 ";
         assert_eq!(screen(96), expected);
         let expected = "  NO DONE    DOWN/s STATE    NAME
    1  61%    2.0MiB download debian
   12 100%         - seeding  evil\\u{202e}\\nname
    3  61%         - no peers a name that is far longer t…
-   -    -         - metadata sought
+   4    -         - metadata sought
 ";
         assert_eq!(screen(57), expected);
         for columns in [80, 60, 40, 20] {
             assert!(screen(columns).lines().all(|line| line.width() <= columns), "{columns}");
         }
-        assert!(list(&[], &[], 80).starts_with("no torrents"));
+        assert!(list(&[], 80).starts_with("no torrents"));
     }
 
     #[test]
@@ -609,6 +607,7 @@ http://m.example/\\x1b
             torrents: 3,
             downloading: 1,
             seeding: 2,
+            seeking: 3,
             in_trouble: 1,
             down_rate: 1 << 20,
             up_rate: 0,
@@ -619,13 +618,6 @@ http://m.example/\\x1b
             dht_nodes: Some(1),
             dir: "/srv".into(),
             free_bytes: Some(5 << 30),
-            searches: vec![Search {
-                hash: "a".into(),
-                name: "x\x1b".into(),
-                peers: 2,
-                since_s: 3,
-                ..Search::default()
-            }],
             trouble: Some("no room".into()),
             lost: vec!["two torrents".into()],
             rows: "1-2".parse().unwrap(),
@@ -633,13 +625,12 @@ http://m.example/\\x1b
         };
         let expected = "\
 Version    0.1.0   running 1m 40s
-Torrents   3   1 downloading   2 seeding   1 in trouble
+Torrents   3   1 downloading   2 seeding   3 seeking metadata   1 in trouble
 Speed      down 1.0 MiB/s   up 0 B/s
 Limits     down 2.0 MiB/s   up unlimited
 Port       6881
 DHT        1 node
 Directory  /srv   5.0 GiB free
-Sought     x\\x1b   2 peers   for 3s
 Trouble    no room
 Trouble    two torrents
 ";

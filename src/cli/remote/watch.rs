@@ -116,7 +116,7 @@ fn screen(rows: &[Torrent], trouble: Option<&str>, columns: usize, lines: usize)
         Some(trouble) => crate::cli::escape::shorten(trouble, columns) + "\n",
         None => screens::glance(&rows),
     };
-    format!("{}{more}{last}(q ends)\n", screens::list(&rows[..shown], &[], columns))
+    format!("{}{more}{last}(q ends)\n", screens::list(&rows[..shown], columns))
 }
 
 #[cfg(test)]

@@ -177,12 +177,12 @@ async fn a_torrent_is_added_by_its_bytes_alone() {
     }
     let link = format!("magnet:?xt=urn:btih:{}", "ab".repeat(20));
     let sought = served.say("POST /api/v1/torrents", &json!({ "link": link })).await;
-    assert_eq!((sought.status(), &sought.json()["id"]), (202, &Value::Null));
+    assert_eq!((sought.status(), &sought.json()["id"]), (201, &json!(2)));
     let again = served.say("POST /api/v1/torrents", &json!({ "link": link })).await;
     assert_eq!((again.status(), &again.json()["was_there"]), (200, &json!(true)));
-    let standing = served.get("/api/v1/session").await.json();
-    assert_eq!(standing["searches"][0]["hash"], json!("ab".repeat(20)));
+    let listed = served.get("/api/v1/torrents/2").await.json();
+    assert_eq!((&listed["name"], &listed["progress"]), (&json!("ab".repeat(20)), &json!(0.0)));
     let ended = served.ask(&format!("DELETE /api/v1/torrents/{}", "AB".repeat(20)), "").await;
-    assert_eq!((ended.status(), ended.json()), (200, json!({})));
-    assert_eq!(served.get("/api/v1/session").await.json()["searches"], json!([]));
+    assert_eq!((ended.status(), ended.json()), (200, json!({ "id": 2 })));
+    assert_eq!(served.get("/api/v1/torrents/2").await.status(), 404);
 }

@@ -9,8 +9,8 @@ use super::super::front::OPENAPI;
 use super::*;
 use crate::api::{
     Added, Addition, Deed, Details, Done, Events, Facts, Fate, File, FilePatch, Happened, List,
-    Mark, Patch, Peer, Place, Priority, Room, RuleFacts, RuleFate, Ruled, Search, SessionPatch,
-    Share, Source, Standing, State, Torrent, Tracker, What, Why,
+    Mark, Patch, Peer, Place, Priority, Room, RuleFacts, RuleFate, Ruled, SessionPatch, Share,
+    Source, Standing, State, Torrent, Tracker, What, Why,
 };
 
 fn description() -> Value {
@@ -348,7 +348,6 @@ fn answers_are_as_described() {
         dht_nodes: number.map(|_| 1),
         dir: String::new(),
         free_bytes: number,
-        searches: Vec::new(),
         trouble,
         lost: Vec::new(),
         rows: mark(),
@@ -358,8 +357,6 @@ fn answers_are_as_described() {
     let room =
         |bytes| Room { dir: String::new(), exists: true, free_bytes: bytes, total_bytes: bytes };
     holds(&schema("Room"), &room(Some(1)), &room(None));
-    let search = Search { peers: 1, ..Search::default() };
-    holds(&schema("Search"), &search, &search);
     let events = |missed| Events { cursor: mark(), missed, has_gap: true, events: Vec::new() };
     holds(&schema("Events"), &events(Some(1)), &events(None));
     let (error, health) = (json!({ "error": "x" }), json!({ "ok": true, "trouble": false }));
