@@ -89,9 +89,13 @@ fn until(home: &Path, line: &str, what: &str, is_so: impl Fn(&Value) -> bool) ->
     }
 }
 
+fn film() -> Payload {
+    Payload::new(7, "film", 1 << 16, &[("a.bin", 300_000), ("b.bin", 50_000)])
+}
+
 /// A payload that another daemon seeds, the home of that one, and its port.
 fn seeded(home: &Path) -> (Payload, Process, Value) {
-    let payload = Payload::new(7, "film", 1 << 16, &[("a.bin", 300_000), ("b.bin", 50_000)]);
+    let payload = film();
     std::fs::create_dir_all(home.join("out")).expect("make a folder");
     payload.write_to(&home.join("out"));
     let path = home.join("film.torrent");
@@ -137,6 +141,47 @@ fn a_damaged_byte_is_found_when_all_is_verified_and_fetched_again() {
     until(home, "show 1 --json", "whole", whole);
     let log = says(home, "log");
     assert!(log.contains("1 film: checking\n"), "{log}");
+}
+
+#[test]
+fn a_link_is_a_torrent_from_the_first_and_complete_under_its_number_after_a_kill() {
+    let (theirs, dir) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("one"));
+    let home = dir.path();
+    let mut first = daemon(home);
+    let hash: String = film().info_hash().iter().map(|byte| format!("{byte:02x}")).collect();
+    let link = format!("magnet:?xt=urn:btih:{hash}&dn=told&so=1");
+    assert_eq!(says(home, &format!("add {link} --label linux")), "1 told: added\n");
+    assert_eq!(says(home, &format!("add {link}")), "1 told: it is there already\n");
+    until(home, "show 1 --json", "sought", |it| it["state"] == "seeking");
+    let list = says(home, "list --state seeking");
+    assert!(list.contains("   1    -         -") && list.contains(" metadata told\n"), "{list}");
+    let show = says(home, "show 1");
+    assert!(show.contains("seeking metadata\nSearch     looking for peers"), "{show}");
+    let why = says(home, "why told");
+    assert!(why.contains("Waits for a peer") && why.contains("add-peer 1 ADDR"), "{why}");
+    assert_eq!(says(home, "limit 1 up 123K"), "1 told: up 120.1 KiB/s\n");
+    first.kill();
+
+    let mut second = daemon(home);
+    let it = until(home, "show 1 --json", "sought on", |it| it["state"] == "seeking");
+    assert_eq!(
+        (&it["labels"], &it["limits"]["up"]),
+        (&serde_json::json!(["linux"]), &123_000.into())
+    );
+    let (payload, _seed, port) = seeded(theirs.path());
+    says(home, &format!("add-peer 1 127.0.0.1:{port}"));
+    let it = until(home, "show 1 --json", "complete", |it| it["state"] == "seeding");
+    assert_eq!((&it["name"], &it["labels"]), (&"film".into(), &serde_json::json!(["linux"])));
+    let log = says(home, "log");
+    assert!(log.contains("1 film: its metadata is known: it is film\n"), "{log}");
+    assert!(says(home, "files 1").contains("   skip"), "the link chose the other one");
+    second.kill();
+
+    let _third = daemon(home);
+    let it = until(home, "show 1 --json", "there", |it| it["state"] == "seeding");
+    assert_eq!((&it["hash"], &it["done_bytes"]), (&hash.into(), &50_000.into()));
+    let path = home.join("out/film/b.bin");
+    assert_eq!(std::fs::read(path).ok().as_ref(), Some(&payload.contents()[1].1));
 }
 
 #[test]
