@@ -10,7 +10,6 @@ use pigeon_ledger::ledger;
 use pigeon_metainfo::metainfo;
 use pigeon_net::net;
 use pigeon_roster::roster;
-use pigeon_seek::seek;
 use pigeon_session::session;
 use pigeon_swarm::swarm;
 use pigeon_torrent::torrent;

@@ -21,7 +21,7 @@ use crate::session::{
     Error, FileWish, Heads, Listed, Rank, Session, SessionSetting, Setting, TorrentOptions, WebSeed,
 };
 use crate::torrent::handle::TorrentHandle;
-use crate::torrent::seeking::{SeekDesk, SeekStatus};
+use crate::torrent::seeking::SeekStatus;
 use crate::torrent::status::{State, WhyReport};
 
 use super::adding::{self, Given};
@@ -333,10 +333,10 @@ impl Api {
         let status = listed.handle.as_ref().map(TorrentHandle::status).unwrap_or_default();
         let torrent = view::torrent(&listed.row, &listed);
         let mut details = view::details(torrent, &listed.spec, &status);
-        if let Some(search) = listed.search.as_ref().map(SeekDesk::status) {
+        if let Some(waiting) = seeking(&listed) {
+            let search = waiting.search.clone().unwrap_or_default();
             details.peers_known = (search.connected + search.dialling + search.candidates) as u32;
-            let text = (self.config.speaker)(&seeking(&listed));
-            details.search = text.lines().next().map(str::to_owned);
+            details.search = (self.config.speaker)(&waiting).lines().next().map(str::to_owned);
         }
         Ok(Answer::Torrent(Box::new(details)))
     }
@@ -400,9 +400,9 @@ impl Api {
     async fn why(&self, key: &Key) -> Outcome {
         let listed = self.find(key).await?;
         if view::is_sought(&listed) {
-            let waiting = seeking(&listed);
-            let text = (self.config.speaker)(&waiting);
-            return Ok(Answer::Why(Box::new(view::why(&waiting.report, text))));
+            let text = seeking(&listed).map(|waiting| (self.config.speaker)(&waiting));
+            let text = text.unwrap_or_else(|| unsought(&listed));
+            return Ok(Answer::Why(Box::new(view::why(&WhyReport::default(), text))));
         }
         let handle = self.handle(key).await?;
         let is_private = self.find(key).await?.row.flags.has(Flags::PRIVATE);
@@ -655,17 +655,20 @@ impl Api {
     }
 }
 
-/// What a link waits for.
-fn seeking(listed: &Listed) -> Waiting {
-    let trouble = || listed.trouble.as_deref().unwrap_or_default().to_owned();
-    let state = match listed.row.phase {
-        Phase::Failed => State::Failed(trouble()),
-        Phase::Paused => State::Paused,
-        _ => State::Queued,
-    };
-    let search = listed.search.as_ref().map(SeekDesk::status);
-    let (report, id) = (WhyReport::default(), listed.spec.id);
-    Waiting { report, state, id, is_private: false, limit_of_all: None, search }
+/// What a link waits for that is sought.
+fn seeking(listed: &Listed) -> Option<Waiting> {
+    let search = Some(listed.search.as_ref()?.status());
+    let (report, state, id) = (WhyReport::default(), State::Queued, listed.spec.id);
+    Some(Waiting { report, state, id, is_private: false, limit_of_all: None, search })
+}
+
+/// Why one is not sought.
+fn unsought(listed: &Listed) -> String {
+    match (listed.row.phase, &listed.trouble) {
+        (_, Some(trouble)) => format!("{trouble}\nWhat to do: resume it when that is mended\n"),
+        (Phase::Paused, None) => "it rests: its metadata is sought when it is resumed\n".to_owned(),
+        (_, None) => "so many links are sought already: it waits for its turn\n".to_owned(),
+    }
 }
 
 fn no_torrent(key: &Key) -> Refusal {

@@ -199,11 +199,16 @@ async fn a_link_is_a_torrent_with_a_number_while_it_is_sought() {
     // Nobody listens there.
     let deed = Deed::AddPeer { address: "127.0.0.1:9".into() };
     api.answer(Request::Do(key(), deed)).await.unwrap();
-    let known = async || match api.answer(Request::Peers(key(), true)).await {
-        Ok(Answer::Peers(peers)) => peers.len(),
-        other => panic!("{other:?}"),
+    let refused = async {
+        loop {
+            match api.answer(Request::Peers(key(), true)).await {
+                Ok(Answer::Peers(peers)) if peers.iter().any(|it| it.error.is_some()) => break,
+                Ok(Answer::Peers(_)) => tokio::time::sleep(Duration::from_millis(10)).await,
+                other => panic!("{other:?}"),
+            }
+        }
     };
-    assert_eq!(known().await, 1);
+    tokio::time::timeout(LIMIT, refused).await.expect("it is dialled");
     for request in [Request::Files(key()), Request::Do(key(), Deed::Verify), Request::Rules(key())]
     {
         let refused = api.answer(request.clone()).await.unwrap_err();
@@ -218,6 +223,8 @@ async fn a_link_is_a_torrent_with_a_number_while_it_is_sought() {
     until(&api, 1, State::Paused).await;
     let details = show(&api, 1).await;
     assert_eq!((details.search, details.torrent.limits.down), (None, Some(9)));
+    let Ok(Answer::Why(why)) = api.answer(Request::Why(key())).await else { panic!() };
+    assert_eq!(why.text, "it rests: its metadata is sought when it is resumed\n");
     api.answer(Request::Do(key(), Deed::Resume)).await.unwrap();
     until(&api, 1, State::Seeking).await;
     api.answer(Request::Remove(key(), true)).await.unwrap();

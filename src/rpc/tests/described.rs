@@ -192,7 +192,7 @@ fn bare() -> Torrent {
 #[test]
 fn torrents_are_as_described() {
     holds(&schema("Torrent"), &torrent(), &bare());
-    let closely = |torrent, peers_max| Details {
+    let closely = |torrent, peers_max, search| Details {
         torrent,
         pieces: 1,
         pieces_done: 1,
@@ -207,8 +207,13 @@ fn torrents_are_as_described() {
         to_check_bytes: 1,
         moved_bytes: 1,
         to_move_bytes: 1,
+        search,
     };
-    holds(&schema("Details"), &closely(torrent(), Some(1)), &closely(bare(), None));
+    holds(
+        &schema("Details"),
+        &closely(torrent(), Some(1), Some(String::new())),
+        &closely(bare(), None, None),
+    );
     let limits = Limits { down: Some(1), up: Some(1) };
     holds(&schema("Limits"), &limits, &Limits::default());
     let file = File {
@@ -337,6 +342,7 @@ fn answers_are_as_described() {
         torrents: 1,
         downloading: 1,
         seeding: 1,
+        seeking: 1,
         in_trouble: 1,
         down_rate: 1,
         up_rate: 1,
