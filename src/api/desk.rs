@@ -25,7 +25,7 @@ use crate::torrent::seeking::SeekStatus;
 use crate::torrent::status::{State, WhyReport};
 
 use super::adding::{self, Given};
-use super::answer::{Added, Answer, Done, Kind, List, Outcome, Refusal, Room, Search, Standing};
+use super::answer::{Added, Answer, Done, Kind, List, Outcome, Refusal, Room, Standing};
 use super::happened::{Events, Happened};
 use super::removing;
 use super::request::{Addition, Deed, FilePatch, Key, Mark, Patch, Place, Request, SessionPatch};
@@ -103,11 +103,6 @@ impl Api {
     /// The session itself.
     pub fn session(&self) -> &Session {
         &self.session
-    }
-
-    /// Links whose metadata is sought, by their hashes.
-    pub async fn searches(&self) -> Vec<Search> {
-        self.searches.list().await
     }
 
     /// How far lists and events can be read, to wait for more.

@@ -32,8 +32,6 @@ pub(super) struct About<'a> {
     pub position: usize,
     /// Seconds since it was told.
     pub age_s: u64,
-    /// Its metadata is sought still.
-    pub is_link: bool,
     pub closely: &'a Closely,
     /// Seconds since 1970.
     pub now: u64,

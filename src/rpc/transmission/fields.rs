@@ -105,7 +105,7 @@ pub(super) const FIELDS: &[Field] = fields! {
     "magnetLink" FACTS => |it, out| text(out, &parts::magnet(it));
     "manualAnnounceTime" => |_it, out| whole(out, -1);
     "maxConnectedPeers" DETAILS => |it, out| whole(out, parts::peers_max(it));
-    "metadataPercentComplete" => |it, out| whole(out, u8::from(!it.is_link));
+    "metadataPercentComplete" => |it, out| whole(out, u8::from(!mapping::is_link(it.torrent)));
     "name" => |it, out| text(out, &it.torrent.name);
     "peer-limit" DETAILS => |it, out| whole(out, parts::peers_max(it));
     "peers" PEERS => |it, out| value(it, out, parts::peers(it));
@@ -160,7 +160,7 @@ pub(super) const FIELDS: &[Field] = fields! {
 };
 
 fn status(about: &About<'_>) -> u8 {
-    if about.is_link { DOWNLOADS } else { mapping::status(about.torrent) }
+    mapping::status(about.torrent)
 }
 
 #[cfg(test)]

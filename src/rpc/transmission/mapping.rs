@@ -39,7 +39,7 @@ pub(super) fn status(torrent: &Torrent) -> u8 {
         State::Checking | State::Moving => CHECKS,
         State::Queued if is_known && left(torrent) == 0 => WAITS_TO_SEED,
         State::Queued => WAITS,
-        State::Downloading => DOWNLOADS,
+        State::Seeking | State::Downloading => DOWNLOADS,
         // Nothing of it was ever wanted: it is no download that is done.
         State::Seeding if torrent.wanted_bytes == 0 && is_known => STOPPED,
         State::Seeding => SEEDS,
@@ -47,6 +47,11 @@ pub(super) fn status(torrent: &Torrent) -> u8 {
             STOPPED
         }
     }
+}
+
+/// Is it a link of which nothing is known yet?
+pub(super) fn is_link(torrent: &Torrent) -> bool {
+    torrent.state == State::Seeking || torrent.files == 0 && torrent.size == 0
 }
 
 /// Bytes of wanted files that are missing.

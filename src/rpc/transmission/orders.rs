@@ -14,9 +14,8 @@ use super::torrents::Target;
 /// Has all of them go on, when their turn comes or at once.
 pub(super) async fn start(api: &Api, targets: &[Target], at_once: bool) -> Result<Value, Fault> {
     for target in targets {
-        let Target::Torrent(seen, _) = target else { continue };
         // One that has seeded enough is started by somebody who wants it to seed on.
-        let resumes = at_once || seen.torrent.state == State::Finished;
+        let resumes = at_once || target.seen.torrent.state == State::Finished;
         let deed = if resumes { Deed::Resume } else { Deed::Unpause };
         one(api, target, deed).await?;
     }
@@ -32,10 +31,7 @@ pub(super) async fn each(api: &Api, targets: &[Target], deed: Deed) -> Result<Va
 }
 
 async fn one(api: &Api, target: &Target, deed: Deed) -> Result<(), Fault> {
-    match target {
-        Target::Torrent(..) => gone_is_fine(api.answer(Request::Do(target.key(), deed)).await),
-        Target::Link(_) => Ok(()),
-    }
+    gone_is_fine(api.answer(Request::Do(target.key(), deed)).await)
 }
 
 /// One that has left meanwhile needs nothing.
@@ -50,7 +46,6 @@ fn gone_is_fine(outcome: Result<Answer, Refusal>) -> Result<(), Fault> {
 /// Takes them out, with their data or without.
 pub(super) async fn remove(api: &Api, targets: &[Target], data: bool) -> Result<Value, Fault> {
     for target in targets {
-        let data = data && matches!(target, Target::Torrent(..));
         gone_is_fine(api.answer(Request::Remove(target.key(), data)).await)?;
     }
     Ok(json!({}))
@@ -58,15 +53,12 @@ pub(super) async fn remove(api: &Api, targets: &[Target], data: bool) -> Result<
 
 /// Moves all of them in the queue, so that they stay in order among themselves.
 pub(super) async fn queue(api: &Api, mut targets: Vec<Target>, to: Place) -> Result<Value, Fault> {
-    targets.sort_by_key(|target| match target {
-        Target::Torrent(_, position) => *position,
-        Target::Link(_) => usize::MAX,
-    });
+    targets.sort_by_key(|target| target.position);
     if matches!(to, Place::Top | Place::Down) {
         targets.reverse();
     }
     let patch = Patch { place: Some(to), ..Patch::default() };
-    for target in targets.iter().filter(|it| matches!(it, Target::Torrent(..))) {
+    for target in &targets {
         let request = Request::Set(target.key(), Box::new(patch.clone()));
         gone_is_fine(api.answer(request).await)?;
     }
@@ -86,7 +78,7 @@ pub(super) async fn relocate(api: &Api, targets: &[Target], given: &Given) -> Re
 pub(super) async fn rename(api: &Api, targets: &[Target], given: &Given) -> Result<Value, Fault> {
     let path = given.text("path").unwrap_or_default().trim_matches('/');
     let name = given.text("name").unwrap_or_default();
-    let [target @ Target::Torrent(seen, _)] = targets else {
+    let [target @ Target { seen, .. }] = targets else {
         return Err(Fault::invalid("torrent-rename-path requires 1 torrent"));
     };
     let told = json!({ "id": target.number(), "name": name, "path": path });
@@ -125,8 +117,7 @@ pub(super) async fn set(api: &Api, targets: &[Target], given: &Given) -> Result<
     };
     let files = file_patch(given);
     for target in targets {
-        let Target::Torrent(seen, _) = target else { continue };
-        let patch = Patch { labels: labels.clone(), ..patch(&seen.torrent, given) };
+        let patch = Patch { labels: labels.clone(), ..patch(&target.seen.torrent, given) };
         if patch != Patch::default() {
             gone_is_fine(api.answer(Request::Set(target.key(), Box::new(patch))).await)?;
         }

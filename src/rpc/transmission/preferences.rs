@@ -196,9 +196,7 @@ pub(super) fn stats(standing: &Standing, all: &All) -> Value {
         down = down.saturating_add(seen.torrent.down_rate);
         up = up.saturating_add(seen.torrent.up_rate);
     }
-    let links = u32::try_from(all.links.len()).unwrap_or(u32::MAX);
-    let count = u32::try_from(all.torrents.len()).unwrap_or(u32::MAX).saturating_add(links);
-    let active = active.saturating_add(links);
+    let count = u32::try_from(all.torrents.len()).unwrap_or(u32::MAX);
     let moved = |Moved { down, up }: Moved| {
         json!({
             "downloadedBytes": down,

@@ -4,39 +4,32 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::api::{Answer, Api, Key, Request, Search, State, Torrent};
+use crate::api::{Answer, Api, Key, Request, Torrent};
 
 use super::about::{About, Closely, DETAILS, FACTS, FILES, Needs, PEERS, SOURCES, TRACKERS, hash};
 use super::errors::Fault;
 use super::fields::{Field, find};
 use super::given::Given;
-use super::whole::{All, Link, Seen, Whole};
+use super::whole::{All, Seen, Whole};
 use super::{mapping, names};
 
 /// A torrent that is meant.
 #[derive(Clone, Debug)]
-pub(super) enum Target {
-    /// It is here; with those before it in the queue.
-    Torrent(Arc<Seen>, usize),
-    /// Its metadata is sought.
-    Link(Link),
+pub(super) struct Target {
+    pub seen: Arc<Seen>,
+    /// How many stand before it in the queue.
+    pub position: usize,
 }
 
 impl Target {
     /// The number that it goes by.
     pub fn number(&self) -> u32 {
-        match self {
-            Self::Torrent(seen, _) => seen.torrent.id,
-            Self::Link(link) => link.number,
-        }
+        self.seen.torrent.id
     }
 
     /// How it is named where orders go.
     pub fn key(&self) -> Key {
-        match self {
-            Self::Torrent(seen, _) => Key::Id(seen.torrent.id),
-            Self::Link(link) => Key::Hash(link.search.hash.clone()),
-        }
+        Key::Id(self.number())
     }
 }
 
@@ -81,8 +74,7 @@ const RECENT: &str = "recently-active";
 
 fn everything(all: &All) -> impl Iterator<Item = Target> {
     let torrents = all.torrents.iter().enumerate();
-    let torrents = torrents.map(|(position, seen)| Target::Torrent(seen.clone(), position));
-    torrents.chain(all.links.iter().cloned().map(Target::Link))
+    torrents.map(|(position, seen)| Target { seen: seen.clone(), position })
 }
 
 /// The one of this number or hash. A number as text is none, as on the real server.
@@ -90,9 +82,7 @@ fn one(all: &All, name: &Value) -> Option<Target> {
     match name {
         Value::Number(number) => {
             let number = u32::try_from(number.as_i64()?).ok()?;
-            // What came of a link goes by both of its numbers.
-            let found = all.found.get(&number).map(String::as_str);
-            everything(all).find(|it| it.number() == number).or_else(|| by_hash(all, found?))
+            everything(all).find(|it| it.number() == number)
         }
         Value::String(hash) if hash.len() >= 40 => by_hash(all, &hash.to_ascii_lowercase()),
         _ => None,
@@ -104,10 +94,7 @@ fn by_hash(all: &All, hash: &str) -> Option<Target> {
         let hashes = [torrent.hash.as_deref(), torrent.hash_v2.as_deref()];
         hashes.contains(&Some(hash)) || self::hash(torrent) == hash
     };
-    let at = all.torrents.iter().position(|seen| is_it(&seen.torrent));
-    let torrent = at.and_then(|at| Some(Target::Torrent(all.torrents.get(at)?.clone(), at)));
-    let link = || all.links.iter().find(|link| link.search.hash == hash);
-    torrent.or_else(|| link().cloned().map(Target::Link))
+    everything(all).find(|target| is_it(&target.seen.torrent))
 }
 
 /// The answer to `torrent-get`, as text.
@@ -139,9 +126,9 @@ pub(super) async fn get(
     sheet.begin(&mut out);
     let now = mapping::now();
     for (nth, target) in meant.targets.iter().enumerate() {
-        let closely = match target {
-            Target::Torrent(..) if needs > 0 => look_closely(api, &target.key(), needs).await,
-            _ => Closely::default(),
+        let closely = match needs {
+            0 => Closely::default(),
+            _ => look_closely(api, &target.key(), needs).await,
         };
         if nth > 0 || is_table {
             out.push(b',');
@@ -179,18 +166,16 @@ impl Sheet {
     }
 
     fn row(&self, target: &Target, closely: &Closely, now: u64, out: &mut Vec<u8>) {
-        let bare;
-        let (torrent, position, age_s, is_link) = match target {
-            Target::Torrent(seen, position) => {
-                (&seen.torrent, *position, seen.at.elapsed().as_secs(), false)
-            }
-            Target::Link(link) => {
-                bare = of_link(&link.search);
-                (&bare, 0, 0, true)
-            }
+        let Target { seen, position } = target;
+        let about = About {
+            torrent: &seen.torrent,
+            number: target.number(),
+            position: *position,
+            age_s: seen.at.elapsed().as_secs(),
+            closely,
+            now,
+            is_snake: self.is_snake,
         };
-        let (number, is_snake) = (target.number(), self.is_snake);
-        let about = About { torrent, number, position, age_s, is_link, closely, now, is_snake };
         out.push(if self.is_table { b'[' } else { b'{' });
         for (nth, (name, field)) in self.fields.iter().enumerate() {
             if nth > 0 {
@@ -203,25 +188,6 @@ impl Sheet {
             (field.write)(&about, out);
         }
         out.push(if self.is_table { b']' } else { b'}' });
-    }
-}
-
-/// A link as the torrent that it is going to be: nothing of it is known but its name.
-fn of_link(search: &Search) -> Torrent {
-    let is_v1 = search.hash.len() == 40;
-    let hash = Some(search.hash.clone());
-    Torrent {
-        hash: hash.clone().filter(|_| is_v1),
-        hash_v2: hash.filter(|_| !is_v1),
-        name: search.name.clone(),
-        state: State::Downloading,
-        peers: u32::try_from(search.peers).unwrap_or(u32::MAX),
-        labels: search.labels.clone(),
-        dir: search.dir.clone(),
-        paused: search.paused,
-        added_at: search.added_at,
-        active_s: search.since_s,
-        ..Torrent::default()
     }
 }
 

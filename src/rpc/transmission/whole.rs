@@ -1,7 +1,6 @@
 //! All torrents as they are, for whoever asks for them: its owner hears only of what changed since
-//! somebody asked last. Beside them stand links whose metadata is sought, which have no number of
-//! their own and get one here, and what was in the last minute. No truth of its own: what is lost
-//! with it is read again.
+//! somebody asked last. Beside them stands what was in the last minute. No truth of its own: what
+//! is lost with it is read again.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -10,7 +9,7 @@ use std::time::Instant;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::api::{Answer, Api, List, Mark, Refusal, Request, Search, Torrent};
+use crate::api::{Answer, Api, List, Mark, Refusal, Request, Torrent};
 
 use crate::roster::Cursor;
 
@@ -18,10 +17,6 @@ use super::lately::{LATELY, Lately, STEP};
 
 /// Questions that wait; whoever asks more waits, too.
 const QUESTIONS_LEN: usize = 64;
-/// Numbers of links begin here: torrents are counted from 1, and nobody adds so many.
-const LINKS_FROM: u32 = 1 << 30;
-/// Numbers of links that are known at once, found ones included.
-const LINKS_MAX: usize = 1024;
 
 /// A torrent as it was told.
 #[derive(Clone, Debug)]
@@ -29,13 +24,6 @@ pub(super) struct Seen {
     pub torrent: Torrent,
     /// When that was: times go on since then.
     pub at: Instant,
-}
-
-/// A link whose metadata is sought.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Link {
-    pub number: u32,
-    pub search: Search,
 }
 
 /// Bytes that all torrents received and sent.
@@ -50,9 +38,6 @@ pub(super) struct Moved {
 pub(super) struct All {
     /// In the order of the queue.
     pub torrents: Vec<Arc<Seen>>,
-    pub links: Vec<Link>,
-    /// Hashes of links that were sought under these numbers.
-    pub found: Arc<HashMap<u32, String>>,
     /// In the lives of those that are or were here.
     pub ever: Moved,
     /// The same in this run.
@@ -85,7 +70,7 @@ impl Whole {
         Self { questions }
     }
 
-    /// All torrents and links.
+    /// All torrents.
     ///
     /// # Errors
     /// As the API refuses it.
@@ -151,9 +136,8 @@ struct Desk {
     /// By their place in the queue.
     torrents: BTreeMap<(String, u32), Arc<Seen>>,
     places: HashMap<u32, String>,
-    links: Links,
     tally: Tally,
-    /// Numbers of torrents and links that left in the last minute, and when that was seen.
+    /// Numbers of torrents that left in the last minute, and when that was seen.
     gone: VecDeque<(Instant, u32)>,
     lately: Lately,
     made: Option<Arc<All>>,
@@ -167,13 +151,11 @@ impl Desk {
             self.take(list);
         }
         let now = Instant::now();
-        let (changed, given_up) = self.links.take(api.searches().await);
-        self.gone.extend(given_up.into_iter().map(|number| (now, number)));
         while self.gone.front().is_some_and(|(at, _)| now.duration_since(*at) > LATELY) {
             self.gone.pop_front();
         }
         match &self.made {
-            Some(made) if is_same && !changed => Ok(made.clone()),
+            Some(made) if is_same => Ok(made.clone()),
             _ => Ok(self.made.insert(Arc::new(self.all())).clone()),
         }
     }
@@ -209,21 +191,14 @@ impl Desk {
 
     fn all(&self) -> All {
         let (ever, now) = self.tally.sums();
-        All {
-            torrents: self.torrents.values().cloned().collect(),
-            links: self.links.now.clone(),
-            found: self.links.known.clone(),
-            ever,
-            now,
-        }
+        All { torrents: self.torrents.values().cloned().collect(), ever, now }
     }
 
     async fn recent(&mut self, api: &Api) -> Result<Recent, Refusal> {
         let now = Instant::now();
-        let all = self.look(api).await?;
+        self.look(api).await?;
         let list = list(api, self.lately.since(now)).await?;
-        let links = all.links.iter().map(|link| link.number);
-        let changed = list.torrents.iter().map(|it| it.id).chain(links).collect();
+        let changed = list.torrents.iter().map(|it| it.id).collect();
         let removed = self.gone.iter().map(|(_, number)| *number).collect();
         Ok(Recent { changed, removed })
     }
@@ -271,72 +246,9 @@ impl Moved {
     }
 }
 
-/// Numbers of links.
-#[derive(Default)]
-struct Links {
-    now: Vec<Link>,
-    /// Hashes by number, also of those that are sought no more.
-    known: Arc<HashMap<u32, String>>,
-    count: u32,
-}
-
-impl Links {
-    /// Takes in what is sought now: whether something of that is new, and the numbers of those that
-    /// are sought no more.
-    fn take(&mut self, searches: Vec<Search>) -> (bool, Vec<u32>) {
-        if searches.is_empty() && self.now.is_empty() {
-            return (false, Vec::new());
-        }
-        let before = std::mem::take(&mut self.now);
-        for search in searches {
-            let known = before.iter().find(|link| link.search.hash == search.hash);
-            let number = known.map_or_else(|| self.number(&search.hash), |link| link.number);
-            self.now.push(Link { number, search });
-        }
-        let is_sought = |link: &&Link| self.now.iter().any(|it| it.number == link.number);
-        let gone = before.iter().filter(|link| !is_sought(link)).map(|link| link.number).collect();
-        (before != self.now, gone)
-    }
-
-    fn number(&mut self, hash: &str) -> u32 {
-        let number = LINKS_FROM.saturating_add(self.count);
-        self.count = self.count.saturating_add(1);
-        let known = Arc::make_mut(&mut self.known);
-        while known.len() >= LINKS_MAX {
-            let oldest = known.keys().min().copied();
-            oldest.and_then(|oldest| known.remove(&oldest));
-        }
-        known.insert(number, hash.to_owned());
-        number
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn search(hash: &str) -> Search {
-        Search { hash: hash.to_owned(), name: hash.to_owned(), ..Search::default() }
-    }
-
-    #[test]
-    fn links_have_numbers_that_none_gets_again() {
-        let mut links = Links::default();
-        let none = Vec::new;
-        assert_eq!(links.take(Vec::new()), (false, none()));
-        assert_eq!(links.take(vec![search("a"), search("b")]), (true, none()));
-        assert_eq!(links.take(vec![search("a"), search("b")]), (false, none()));
-        let numbers = |links: &Links| links.now.iter().map(|it| it.number).collect::<Vec<_>>();
-        assert_eq!(numbers(&links), [LINKS_FROM, LINKS_FROM + 1]);
-        assert_eq!(links.take(vec![search("b")]), (true, vec![LINKS_FROM]));
-        assert_eq!(links.take(vec![search("a"), search("b")]), (true, none()));
-        assert_eq!(numbers(&links), [LINKS_FROM + 2, LINKS_FROM + 1]);
-        assert_eq!(links.known[&LINKS_FROM], "a", "whoever has the number finds what came of it");
-        for number in 0..LINKS_MAX {
-            links.take(vec![search(&number.to_string())]);
-        }
-        assert_eq!(links.known.len(), LINKS_MAX);
-    }
 
     #[test]
     fn bytes_of_those_that_left_count_on() {
