@@ -7,6 +7,7 @@ pub mod rpc;
 use pigeon_api::api;
 use pigeon_http::http;
 use pigeon_net::net;
+use pigeon_os::os;
 use pigeon_roster::roster;
 #[cfg(test)]
 use pigeon_session::session;

@@ -24,6 +24,7 @@ use crate::http::token::Token;
 use super::call::{self, Media, Wrong};
 use super::gate::{Gate, Hosts, Verdict, sender, shown};
 use super::press::Press;
+use super::qbittorrent::{self, Qbittorrent};
 use super::transmission::{self, Transmission};
 use super::{metrics, stream};
 
@@ -42,6 +43,7 @@ pub(super) struct Front {
     gate: Gate,
     press: Press,
     transmission: Transmission,
+    qbittorrent: Qbittorrent,
 }
 
 impl Front {
@@ -49,8 +51,9 @@ impl Front {
     pub fn new(api: Api, token: Token, hosts: Hosts, closes: Arc<Notify>) -> Self {
         let press = Press::start(api.clone(), stream::written);
         let gate = Gate::new(token, hosts);
-        let transmission = Transmission::new(api.clone(), gate.clone(), closes);
-        Self { api, gate, press, transmission }
+        let transmission = Transmission::new(api.clone(), gate.clone(), closes.clone());
+        let qbittorrent = Qbittorrent::start(api.clone(), gate.clone(), closes);
+        Self { api, gate, press, transmission, qbittorrent }
     }
 
     /// Whether whoever asks may.
@@ -77,6 +80,9 @@ pub(super) fn router(front: Arc<Front>, local: bool) -> Router {
         match parts.uri.path() {
             path if transmission::is_of(path) => {
                 return Box::pin(front.transmission.answer(&parts, body, local)).await;
+            }
+            path if path.starts_with(qbittorrent::BASE) => {
+                return Box::pin(front.qbittorrent.answer(&parts, body, local)).await;
             }
             _ => {}
         }

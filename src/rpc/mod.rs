@@ -8,6 +8,7 @@
 //! | `front` | each request in the order of what it costs to refuse it; the answers |
 //! | `gate` | who may ask: hosts, tokens, how much may be sent |
 //! | `press` | answers that many ask for, made once |
+//! | `qbittorrent` | the WebAPI of qBittorrent |
 //! | `stream` | events as they happen (server-sent events) |
 //! | `metrics` | numbers for Prometheus |
 //! | `transmission` | the RPC of Transmission, for tools that speak it |
@@ -20,6 +21,7 @@ mod front;
 mod gate;
 mod metrics;
 mod press;
+mod qbittorrent;
 mod secret;
 mod stream;
 #[cfg(test)]

@@ -257,8 +257,8 @@ fn greet(doors: &Doors, torrents: usize, dir: &Path) {
         let token = shown(&doors.token_file);
         out::talk_wrapped(&format!("Asked at http://{address}/api/v1, with the token in {token}"));
         out::talk_wrapped(&format!(
-            "Tools for Transmission sign in at http://{address}/transmission/rpc: any user, and \
-             that token as the password"
+            "Tools for Transmission sign in at http://{address}/transmission/rpc, those for \
+             qBittorrent at http://{address}: any user, and that token as the password"
         ));
         if !address.ip().is_loopback() {
             out::talk_wrapped(

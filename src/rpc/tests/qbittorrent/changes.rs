@@ -1,0 +1,105 @@
+//! What changed, as pages ask for it again and again.
+
+use super::*;
+
+/// What is new since an answer.
+async fn news(program: &Program<'_>, since: &Value) -> Value {
+    let rid = since.get("rid").cloned().unwrap_or_default();
+    program.json(&format!("sync/maindata?rid={rid}")).await
+}
+
+/// The changes of one torrent from `since` on, until one of `key` is told; all of them together.
+async fn until(program: &Program<'_>, since: &Value, hash: &str, key: &str) -> (Value, Value) {
+    let until = Instant::now() + PATIENCE;
+    let (mut last, mut all) = (since.clone(), json!({}));
+    loop {
+        last = news(program, &last).await;
+        assert_eq!(last.get("full_update"), None, "{last}");
+        for (key, value) in last["torrents"][hash].as_object().into_iter().flatten() {
+            all[key] = value.clone();
+        }
+        if all.get(key).is_some() {
+            return (last, all);
+        }
+        assert!(Instant::now() < until, "never {key}: {all}");
+    }
+}
+
+#[tokio::test]
+async fn only_what_changed_is_told_to_each_reader() {
+    let served = Served::start().await;
+    let program = served.qbittorrent().await;
+    let hash = program.add("one", &[]).await;
+    program.until(&hash, "state", json!("stoppedDL")).await;
+    let full = news(&program, &json!({})).await;
+    assert_eq!(full["full_update"], json!(true));
+    let it = full["torrents"][&hash].as_object().unwrap();
+    assert_eq!((it.len(), it.get("hash")), (56, None), "its hash stands before it");
+    for key in ["categories", "tags", "trackers", "server_state"] {
+        assert!(full.get(key).is_some(), "{key}: {full}");
+    }
+    let state = &full["server_state"];
+    assert_eq!((state.as_object().unwrap().len(), &state["queueing"]), (27, &json!(true)));
+    assert!(state["global_ratio"].is_string() && state["read_cache_hits"].is_string());
+
+    let limit = format!("hashes={hash}&limit=10000");
+    program.does("torrents/setDownloadLimit", &limit).await;
+    let (told, changed) = until(&program, &full, &hash, "dl_limit").await;
+    assert_eq!(changed["dl_limit"], json!(10_000));
+    assert_eq!((changed.get("name"), told.get("categories")), (None, None), "{told}");
+    // Another page that began later, and the same answer asked for again, disturb nobody.
+    let other = news(&program, &json!({})).await;
+    assert_eq!(other["full_update"], json!(true));
+    let again = news(&program, &full).await;
+    assert_eq!(again["torrents"][&hash]["dl_limit"], json!(10_000));
+    assert!(again["rid"].as_u64() > other["rid"].as_u64() && again.get("full_update").is_none());
+
+    let quiet = news(&program, &again).await;
+    assert_eq!(quiet.get("torrents"), None, "{quiet}");
+    for unknown in ["", "?rid=0", "?rid=-1", "?rid=x", "?rid=99999999999", "?rid=1"] {
+        let told = program.json(&format!("sync/maindata{unknown}")).await;
+        assert_eq!(told["full_update"], json!(true), "{unknown}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_gone_is_told_and_what_comes_back_is_whole() {
+    let served = Served::start().await;
+    let program = served.qbittorrent().await;
+    let torrent = folder("one", &["a", "b"]);
+    let told = program.send("torrents/add", &[("stopped", "true")], &[("f", &torrent)]).await;
+    assert_eq!(told.text(), "Ok.");
+    program.does("torrents/createCategory", "category=tv&savePath=").await;
+    program.does("torrents/createTags", "tags=a,b").await;
+    let full = news(&program, &json!({})).await;
+    let (hash, _) = full["torrents"].as_object().unwrap().iter().next().unwrap();
+    assert_eq!(full["categories"], json!({ "tv": { "name": "tv", "savePath": "" } }));
+    assert_eq!(full["tags"], json!(["a", "b"]));
+    assert_eq!(full["trackers"], json!({ "http://127.0.0.1:1/a": [hash] }));
+
+    let both = format!("hashes={hash}&category=tv");
+    program.does("torrents/setCategory", &both).await;
+    program.does("torrents/addTags", &format!("hashes={hash}&tags=a,c")).await;
+    program.does("torrents/editCategory", "category=tv&savePath=/x").await;
+    let (told, changed) = until(&program, &full, hash, "category").await;
+    assert_eq!((&changed["category"], &changed["tags"]), (&json!("tv"), &json!("a, c")));
+    assert_eq!(told["categories"]["tv"]["savePath"], json!("/x"), "it comes whole");
+    assert_eq!(told["tags"], json!(["c"]), "only new ones");
+
+    program.does("torrents/removeCategories", "categories=tv%0Anone").await;
+    program.does("torrents/deleteTags", "tags=a,b").await;
+    let (gone, changed) = until(&program, &told, hash, "category").await;
+    assert_eq!((&changed["category"], &changed["tags"]), (&json!(""), &json!("c")));
+    assert_eq!(gone["categories_removed"], json!(["tv"]));
+    assert_eq!(gone["tags_removed"], json!(["a", "b"]));
+
+    program.does("torrents/delete", &format!("hashes={hash}&deleteFiles=true")).await;
+    let left = news(&program, &gone).await;
+    assert_eq!(left["torrents_removed"], json!([hash]));
+    assert_eq!(left["trackers_removed"], json!(["http://127.0.0.1:1/a"]));
+    let again = program.send("torrents/add", &[("stopped", "true")], &[("f", &torrent)]).await;
+    assert_eq!(again.text(), "Ok.");
+    let back = news(&program, &gone).await;
+    assert_eq!(back.get("torrents_removed"), None, "it is there: {back}");
+    assert_eq!(back["torrents"][hash].as_object().unwrap().len(), 56);
+}
