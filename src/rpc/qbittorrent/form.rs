@@ -326,6 +326,34 @@ mod tests {
     }
 
     #[test]
+    fn no_bytes_are_too_strange() {
+        let good = b"--b\r\nContent-Disposition: form-data; name=\"a\"; filename=\"x\"\r\n\r\n\
+            \r\n--b\r\n\r\nc\r\n--b--";
+        // Each cut and each changed byte, and some of both together.
+        for at in 0..good.len() {
+            let cut = [&good[..at], &good[good.len() - at.min(9)..]].concat();
+            for bytes in [&good[..at], &good[at..], &cut] {
+                check(Form::of_parts("b", bytes), bytes.len());
+            }
+            for byte in [0, b'\r', b'\n', b'-', b'"', b';', b'=', b'\\', 0xff] {
+                let mut bytes = good.to_vec();
+                bytes[at] = byte;
+                check(Form::of_parts("b", &bytes), bytes.len());
+                check(Form::of_fields(&bytes), bytes.len());
+                _ = Media::of(std::str::from_utf8(&bytes).ok());
+            }
+        }
+        assert!(Form::of_fields(b"%&%%&%4&=%zz&+=+").is_ok());
+    }
+
+    /// Files lie within the body.
+    fn check(form: Result<Form, Wrong>, len: usize) {
+        for file in form.iter().flat_map(Form::files) {
+            assert!(file.at.start <= file.at.end && file.at.end <= len, "{file:?}");
+        }
+    }
+
+    #[test]
     fn kinds_of_bodies_are_told_apart() {
         let of = |text| Media::of(Some(text));
         assert_eq!(of("application/x-www-form-urlencoded; charset=UTF-8"), Ok(Media::Fields));

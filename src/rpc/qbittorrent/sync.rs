@@ -196,3 +196,42 @@ fn peer(peer: &Peer) -> Option<(String, Value)> {
     });
     Some((address.to_string(), value))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer_at(address: &str, down_rate: u64) -> Peer {
+        let peer = json!({
+            "address": address, "client": "x", "connected": true, "incoming": true,
+            "encrypted": false, "progress": 0.5, "down_rate": down_rate, "up_rate": 0,
+            "received_bytes": 1, "sent_bytes": 2, "choking": false, "choked": true,
+            "interesting": true, "interested": true, "source": null, "banned": false, "error": null,
+        });
+        serde_json::from_value(peer).unwrap()
+    }
+
+    #[tokio::test]
+    async fn peers_that_change_are_told_and_those_that_go() {
+        let crowds = Crowds::start();
+        let hash: Arc<str> = "a".into();
+        let news =
+            async |since, peers: &[Peer]| crowds.news(hash.clone(), since, peers).await.unwrap();
+        let (one, two) = (peer_at("192.0.2.1:6881", 5), peer_at("[2001:db8::1]:7", 0));
+        let full = news(0, &[one.clone(), two]).await;
+        assert_eq!(full["full_update"], json!(true));
+        let it = &full["peers"]["192.0.2.1:6881"];
+        assert_eq!((&it["ip"], &it["port"]), (&json!("192.0.2.1"), &json!(6881)));
+        assert_eq!((&it["flags"], &it["progress"]), (&json!("D u I"), &json!(0.5)));
+        assert_eq!(full["peers"]["[2001:db8::1]:7"]["ip"], json!("2001:db8::1"));
+
+        let since = full["rid"].as_u64().unwrap();
+        let told = news(since, &[peer_at("192.0.2.1:6881", 6)]).await;
+        let changed = json!({ "192.0.2.1:6881": { "dl_speed": 6 } });
+        assert_eq!((&told["peers"], told.get("full_update")), (&changed, None));
+        assert_eq!(told["peers_removed"], json!(["[2001:db8::1]:7"]));
+        // Of another torrent that number says nothing.
+        let other = crowds.news("b".into(), since, &[one]).await.unwrap();
+        assert_eq!(other["full_update"], json!(true));
+    }
+}
