@@ -111,6 +111,8 @@ pub struct Torrent {
     pub hash: Option<String>,
     /// Its other hash in hex (BEP 52), where it has one.
     pub hash_v2: Option<String>,
+    /// Its metadata is known: not of a link, before peers have given it.
+    pub metadata: bool,
     /// What it is called: by its user, or else by itself; its hash where neither is known.
     pub name: String,
     /// What it is doing.

@@ -60,6 +60,7 @@ pub(super) fn torrent(row: &Row, listed: &Listed) -> Torrent {
         dir: spec.dir.to_string_lossy().into_owned(),
         paused: spec.paused,
         private: has(Flags::PRIVATE),
+        metadata: !is_sought(listed),
         asleep: has(Flags::ASLEEP),
         place: format!("{:016x}", row.queue_place),
         added_at: row.added_at,

@@ -33,6 +33,7 @@ pub fn torrent(id: u32, name: &str) -> Torrent {
         dir: "/srv".to_owned(),
         paused: false,
         private: false,
+        metadata: true,
         asleep: false,
         place: format!("{id:016x}"),
         added_at: 1_700_000_000,

@@ -97,12 +97,12 @@ impl Desk {
         }
     }
 
-    /// Sets something of each of these; of links that are sought nothing can be set.
+    /// Sets something of each of these.
     ///
     /// # Errors
     /// As the first one is refused that did not just leave.
     pub async fn set(&self, these: &[Arc<Seen>], patch: &Patch) -> Result<(), Fault> {
-        for seen in these.iter().filter(|seen| !seen.is_link()) {
+        for seen in these {
             let set = Request::Set(key_of(seen), Box::new(patch.clone()));
             unless_gone(self.order(set).await)?;
         }
@@ -135,11 +135,7 @@ impl Desk {
 
 /// How the API names a torrent.
 pub(super) fn key_of(seen: &Seen) -> Key {
-    let hash = || seen.torrent.hash.clone().or_else(|| seen.torrent.hash_v2.clone());
-    match seen.is_link() {
-        true => Key::Hash(hash().unwrap_or_default()),
-        false => Key::Id(seen.torrent.id),
-    }
+    Key::Id(seen.torrent.id)
 }
 
 /// What came of an order; that its torrent has left meanwhile is no fault.

@@ -16,7 +16,6 @@ use tokio::time::{Instant, timeout};
 use crate::api::{Answer, Api, Key, Mark, Refusal, Request, Standing, Torrent};
 
 use super::book::{Book, Shelf};
-use super::links::{name_of_link, sought};
 use super::mapping::{Extras, Seen, difference, name_of};
 use super::notes::{Notes, What};
 use super::standing::{self, Sums};
@@ -90,7 +89,7 @@ impl Journal {
         Self { questions }
     }
 
-    /// All torrents, links whose metadata is sought among them, in the order of the queue.
+    /// All torrents in the order of the queue.
     ///
     /// # Errors
     /// As the session refuses it, here and below.
@@ -188,8 +187,6 @@ struct Keeper {
     labels: BTreeMap<String, usize>,
     tags: BTreeSet<String>,
     trackers: BTreeMap<Arc<str>, BTreeSet<Arc<str>>>,
-    /// Those of them that are links.
-    links: BTreeSet<Arc<str>>,
     /// Those whose metadata was not looked at.
     unread: BTreeSet<Arc<str>>,
     read_after: Instant,
@@ -218,7 +215,6 @@ impl Keeper {
             labels: BTreeMap::new(),
             tags: BTreeSet::new(),
             trackers: BTreeMap::new(),
-            links: BTreeSet::new(),
             unread: BTreeSet::new(),
             read_after: Instant::now(),
             sums: Sums::default(),
@@ -247,7 +243,6 @@ impl Keeper {
             self.take_torrent(torrent);
         }
         self.cursor = Some(list.cursor);
-        self.take_links().await;
         self.restate().await?;
         self.read_extras().await;
         self.order_queue();
@@ -282,14 +277,16 @@ impl Keeper {
         for alias in aliases_of(&torrent) {
             self.aliases.insert(alias, hash.clone());
         }
-        let before = self.torrents.get(&hash).filter(|seen| !seen.is_link());
+        let before = self.torrents.get(&hash);
         let begun = before.map_or((torrent.received_bytes, torrent.sent_bytes), |it| it.begun);
         let is_same = |it: &&Arc<Seen>| {
-            (it.torrent.files, &it.torrent.name) == (torrent.files, &torrent.name)
+            let of = |it: &Torrent| (it.metadata, it.files, it.name.clone());
+            of(&it.torrent) == of(&torrent)
         };
         let extras = before.filter(is_same).and_then(|it| it.extras.clone());
         let queue = before.map_or(0, |it| it.queue);
-        if extras.is_none() {
+        // Of a link there is nothing to read.
+        if extras.is_none() && torrent.metadata {
             self.unread.insert(hash.clone());
         }
         self.put(Seen { hash, torrent, extras, queue, begun });
@@ -394,29 +391,6 @@ impl Keeper {
         let until = Instant::now() + STANDING_AGE.max(now.elapsed() * SLOWNESS);
         self.standing = Some((until, *standing));
         Ok(())
-    }
-
-    /// Hears which links are sought.
-    async fn take_links(&mut self) {
-        let searches = self.api.searches().await;
-        let now: BTreeSet<Arc<str>> = searches.iter().map(name_of_link).collect();
-        let before = std::mem::replace(&mut self.links, now);
-        let over: Vec<Arc<str>> = before.difference(&self.links).cloned().collect();
-        for hash in over {
-            // By now it may be a torrent.
-            if self.torrents.get(&hash).is_some_and(|seen| seen.is_link()) {
-                self.drop_seen(&hash);
-            }
-        }
-        for search in &searches {
-            let hash = name_of_link(search);
-            if self.torrents.get(&hash).is_none_or(|seen| seen.is_link()) {
-                self.aliases.insert(search.hash.clone(), hash.clone());
-                let torrent = sought(search);
-                let extras = Some(Arc::default());
-                self.put(Seen { hash, torrent, extras, queue: 0, begun: (0, 0) });
-            }
-        }
     }
 
     /// Reads what lists do not tell of some that it was not read of yet.

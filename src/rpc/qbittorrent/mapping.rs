@@ -192,7 +192,7 @@ pub(super) struct Seen {
 impl Seen {
     /// Is its metadata sought?
     pub fn is_link(&self) -> bool {
-        self.torrent.id == 0
+        !self.torrent.metadata
     }
 
     /// Is everything wanted here? Nobody knows before it was looked at.
@@ -225,6 +225,8 @@ impl Seen {
                 }
             }
             State::Checking => by("checkingUP", "checkingDL"),
+            // One that is sought is a link.
+            State::Seeking => "metaDL",
             State::Moving => "moving",
             State::Queued => by("queuedUP", "queuedDL"),
             State::Downloading if it.down_rate > 0 => "downloading",

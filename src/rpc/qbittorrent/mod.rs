@@ -10,7 +10,6 @@
 //! | `form` | what a form says |
 //! | `said` | answers, and their types |
 //! | `mapping` | a torrent of ours as this dialect has it |
-//! | `links` | a link whose metadata is sought, likewise |
 //! | `standing` | the session, likewise |
 //! | `preferences` | preferences, likewise |
 //! | `filter` | which torrents a list is of |
@@ -30,7 +29,6 @@ mod desk;
 mod filter;
 mod form;
 mod journal;
-mod links;
 mod mapping;
 mod notes;
 mod orders;

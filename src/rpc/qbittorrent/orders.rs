@@ -74,9 +74,9 @@ pub(super) async fn answer(desk: &Desk, action: &str, form: &Form) -> Reply {
     }
 }
 
-/// Does the same to each. A link that is sought can only be given up.
+/// Does the same to each.
 async fn deed(desk: &Desk, form: &Form, deed: Deed) -> Reply {
-    for seen in desk.several(form, "hashes").await?.iter().filter(|seen| !seen.is_link()) {
+    for seen in &desk.several(form, "hashes").await? {
         unless_gone(desk.order(Request::Do(key_of(seen), deed.clone())).await)?;
     }
     Ok(Said::DONE)
@@ -87,7 +87,6 @@ async fn delete(desk: &Desk, form: &Form) -> Reply {
     let with_files = form.flag("deleteFiles") == Some(true);
     let mut refused = None;
     for seen in desk.several(form, "hashes").await? {
-        let with_files = with_files && !seen.is_link();
         let gone = desk.order(Request::Remove(key_of(&seen), with_files)).await;
         // What can go goes.
         refused = refused.or(unless_gone(gone).err());
@@ -167,7 +166,7 @@ async fn relocate(desk: &Desk, form: &Form, these: &str, path: &str) -> Reply {
     let book = desk.shelf.book().await;
     let dir = desk.folder(named, &book).await?;
     let dir = dir.trim_end_matches('/');
-    let is_elsewhere = |seen: &&Arc<Seen>| !seen.is_link() && seen.torrent.dir != dir;
+    let is_elsewhere = |seen: &&Arc<Seen>| seen.torrent.dir != dir;
     for seen in these.iter().filter(is_elsewhere) {
         let order = Request::Do(key_of(seen), Deed::Move { dir: dir.to_owned() });
         if let Err(refusal) = desk.order(order).await
@@ -278,7 +277,7 @@ async fn add_peers(desk: &Desk, form: &Form) -> Reply {
         return Err(Fault::bad("No valid peers were specified"));
     }
     let mut told = Map::new();
-    for seen in these.iter().filter(|seen| !seen.is_link()) {
+    for seen in &these {
         let (mut added, mut failed) = (0, 0);
         for peer in &peers {
             let deed = Deed::AddPeer { address: (*peer).to_owned() };

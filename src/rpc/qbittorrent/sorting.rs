@@ -204,9 +204,6 @@ async fn label(
     category: Option<&str>,
     tags: Vec<String>,
 ) -> Result<(), Fault> {
-    if seen.is_link() {
-        return Ok(());
-    }
     let ruled = match desk.api.answer(Request::Rules(key_of(seen))).await {
         Ok(Answer::Rules(ruled)) => ruled.labels,
         _ => Vec::new(),

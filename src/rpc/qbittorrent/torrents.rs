@@ -51,7 +51,7 @@ pub(super) async fn sync(desk: &Desk, action: &str, form: &Form) -> Reply {
         "torrentPeers" => {
             let seen = desk.one(form).await?;
             // One that sleeps has no peers, and is not woken for that.
-            let peers = match seen.is_link() || seen.torrent.asleep {
+            let peers = match seen.torrent.asleep {
                 true => Vec::new(),
                 false => match desk.api.answer(Request::Peers(key_of(&seen), false)).await? {
                     Answer::Peers(peers) => peers,

@@ -160,6 +160,7 @@ fn torrent() -> Torrent {
         dir: String::new(),
         paused: false,
         private: false,
+        metadata: true,
         asleep: false,
         place: String::new(),
         added_at: 1,

@@ -49,11 +49,6 @@ pub(super) fn status(torrent: &Torrent) -> u8 {
     }
 }
 
-/// Is it a link of which nothing is known yet?
-pub(super) fn is_link(torrent: &Torrent) -> bool {
-    torrent.state == State::Seeking || torrent.files == 0 && torrent.size == 0
-}
-
 /// Bytes of wanted files that are missing.
 pub(super) fn left(torrent: &Torrent) -> u64 {
     torrent.wanted_bytes.saturating_sub(torrent.done_bytes)
