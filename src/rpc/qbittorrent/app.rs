@@ -64,7 +64,7 @@ async fn set_preferences(desk: &Desk, form: &Form) -> Reply {
     let set = preferences::set(given, &book);
     if !set.idle.is_empty() {
         let keys = set.idle.join(", ");
-        info!(%keys, "preferences are kept that nothing here has a counterpart for");
+        info!(%keys, "preferences are of no effect here");
     }
     if !set.kept.is_empty() {
         desk.shelf.change(move |book| preferences::keep(set.kept, book)).await?;

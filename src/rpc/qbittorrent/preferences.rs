@@ -8,7 +8,7 @@ use crate::api::{SessionPatch, Standing};
 use super::book::Book;
 use super::mapping::whole;
 
-/// Keys that are ours, and stand in no book.
+/// Keys that are ours, and stand in no book. Some can only be told.
 const OURS: &[&str] = &[
     "dl_limit",
     "up_limit",
@@ -45,7 +45,7 @@ pub(super) struct Set {
     pub patch: SessionPatch,
     /// What of it is kept.
     pub kept: Map<String, Value>,
-    /// Which of those nothing is done with.
+    /// What nothing is done with, whether it is kept or not.
     pub idle: Vec<String>,
 }
 
@@ -106,7 +106,7 @@ pub(super) fn set(given: Map<String, Value>, book: &Book) -> Set {
                 set.patch.active_max = value.as_i64().and_then(|it| u32::try_from(it).ok());
             }
             "max_ratio" if !has_switch => {}
-            key if OURS.contains(&key) => {}
+            key if OURS.contains(&key) => set.idle.push(key.to_owned()),
             _ => {
                 let is_new = book.preferences.get(&key) != Some(&value);
                 if is_new && !OF_ADDITIONS.contains(&key.as_str()) {
@@ -175,7 +175,7 @@ mod tests {
         assert_eq!((set.patch.alternative_down, set.patch.alternative_up), (Some(1024), None));
         let kept = json!({ "max_connec": 7, "pex": false, "scan_dirs": { "/a": 1 }, "mine": [1] });
         assert_eq!(Value::Object(set.kept.clone()), kept, "no password is kept");
-        assert_eq!(set.idle, ["max_connec", "mine", "pex", "scan_dirs"]);
+        assert_eq!(set.idle, ["max_connec", "mine", "pex", "scan_dirs", "web_ui_password"]);
         let mut after = book;
         keep(set.kept, &mut after).unwrap();
         let again = super::set(given(json!({ "max_connec": 7 })), &after);
