@@ -159,7 +159,7 @@ fn a_link_is_a_torrent_from_the_first_and_complete_under_its_number_after_a_kill
     assert!(show.contains("seeking metadata\nSearch     looking for peers"), "{show}");
     let why = says(home, "why told");
     assert!(why.contains("Waits for a peer") && why.contains("add-peer 1 ADDR"), "{why}");
-    assert_eq!(says(home, "limit 1 up 123K"), "1 told: up 120.1 KiB/s\n");
+    assert_eq!(says(home, "limit 1 up 123K"), "1 told: limited\n");
     first.kill();
 
     let mut second = daemon(home);
