@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::task::{AbortHandle, Id, JoinError, JoinSet, spawn_blocking};
+use tokio::task::{AbortHandle, Id, JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep_until};
 
 use crate::base::ids::TorrentId;
@@ -50,7 +50,7 @@ struct Running {
 pub(super) struct Found {
     pub torrent: Arc<Torrent>,
     pub file: Arc<[u8]>,
-    pub contacts: Option<Contacts>,
+    pub contacts: Option<Box<Contacts>>,
 }
 
 /// What is to be kept of a torrent that a link has become.
@@ -65,8 +65,10 @@ pub(super) struct Arrival {
 
 /// What happens by itself.
 pub(super) enum Heard {
-    /// A search has ended.
-    Ended(Result<(Id, (TorrentId, Result<Found, String>)), JoinError>),
+    /// The search that this task followed has ended, and what it found for which link.
+    Ended(Id, TorrentId, Result<Found, String>),
+    /// Nobody follows a search any more.
+    Over,
     /// Some time has passed.
     Time,
 }
@@ -85,7 +87,10 @@ impl Links {
     /// Waits for what happens. Dropped, it loses nothing.
     pub async fn next(&mut self) -> Heard {
         tokio::select! {
-            Some(ended) = self.ending.join_next_with_id() => Heard::Ended(ended),
+            Some(ended) = self.ending.join_next_with_id() => match ended {
+                Ok((task, (id, found))) => Heard::Ended(task, id, found),
+                Err(_) => Heard::Over,
+            },
             () = sleep_until(self.look_at), if !self.running.is_empty() => {
                 self.look_at = Instant::now() + LOOK_EVERY;
                 Heard::Time
@@ -159,7 +164,9 @@ async fn find(seeking: Seeking, link: Magnet) -> Result<Found, String> {
         Torrent::parse(&file).map(|torrent| (Arc::new(torrent), file))
     });
     let why = match read.await {
-        Ok(Ok((torrent, file))) => return Ok(Found { torrent, file, contacts }),
+        Ok(Ok((torrent, file))) => {
+            return Ok(Found { torrent, file, contacts: contacts.map(Box::new) });
+        }
         Ok(Err(error)) => error.to_string(),
         // It panicked.
         Err(_) => "its metadata cannot be read".to_owned(),

@@ -173,10 +173,9 @@ impl Actor {
 
     /// Something happened to a search, or some time has passed.
     pub(super) fn on_link(&mut self, heard: Heard) {
-        let (task, (id, found)) = match heard {
-            Heard::Ended(Ok(ended)) => ended,
-            // It was ended.
-            Heard::Ended(Err(_)) => return,
+        let (task, id, found) = match heard {
+            Heard::Ended(task, id, found) => (task, id, found),
+            Heard::Over => return,
             Heard::Time => {
                 return self.links.ids().into_iter().for_each(|id| self.list_absent(id));
             }
@@ -187,7 +186,7 @@ impl Actor {
             Ok(Found { torrent, file, contacts }) if is_wanted => self.add_beside(Addition {
                 torrent,
                 options: TorrentOptions::default().file(file),
-                contacts: contacts.map(Box::new),
+                contacts,
                 answer: oneshot::channel().0,
                 link: Some(id),
             }),
