@@ -72,7 +72,7 @@ impl Desk {
         } else if ORDERS.contains(&method) {
             self.order(method, &given).await
         } else {
-            self.ask(method, &given, is_snake).await?
+            self.ask(method, &given).await?
         };
         Some(done.map(Done::Value))
     }
@@ -102,16 +102,11 @@ impl Desk {
     }
 
     /// What is asked and set of all together.
-    async fn ask(
-        &self,
-        method: &str,
-        given: &Given,
-        is_snake: bool,
-    ) -> Option<Result<Value, Fault>> {
+    async fn ask(&self, method: &str, given: &Given) -> Option<Result<Value, Fault>> {
         Some(match method {
             "sessionget" => preferences::standing(&self.api)
                 .await
-                .map(|standing| preferences::get(&standing, &self.own(), given, is_snake)),
+                .map(|standing| preferences::get(&standing, &self.own(), given)),
             "sessionset" => {
                 if let Some(starts) = given.flag("start-added-torrents") {
                     self.starts.store(starts, Ordering::Relaxed);

@@ -12,11 +12,7 @@ pub(super) fn plain(name: &str) -> String {
 
 /// Are they one name?
 pub(super) fn are_one(name: &str, other: &str) -> bool {
-    let letters = |name: &'_ str| -> Vec<u8> {
-        let letters = name.bytes().filter(|byte| !matches!(byte, b'-' | b'_'));
-        letters.map(|byte| byte.to_ascii_lowercase()).collect()
-    };
-    letters(name) == letters(other)
+    plain(name) == plain(other)
 }
 
 /// A legacy name as JSON-RPC has it.

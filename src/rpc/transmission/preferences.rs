@@ -30,8 +30,8 @@ pub(super) async fn standing(api: &Api) -> Result<Box<Standing>, Fault> {
 }
 
 /// The answer to `session-get`.
-pub(super) fn get(standing: &Standing, own: &Own, given: &Given, is_snake: bool) -> Value {
-    let mut all = fixed(is_snake);
+pub(super) fn get(standing: &Standing, own: &Own, given: &Given) -> Value {
+    let mut all = fixed();
     all.extend(moving(standing, own));
     if let Some(fields) = given.texts("fields").filter(|fields| !fields.is_empty()) {
         all.retain(|name, _| fields.iter().any(|field| are_one(field, name)));
@@ -86,7 +86,7 @@ fn object(value: Value) -> Map<String, Value> {
 }
 
 /// What is always so.
-fn fixed(is_snake: bool) -> Map<String, Value> {
+fn fixed() -> Map<String, Value> {
     let mut all = object(json!({
         "alt-speed-time-begin": 540,
         "alt-speed-time-day": 127,
@@ -140,9 +140,6 @@ fn fixed(is_snake: bool) -> Map<String, Value> {
         },
         "utp-enabled": false,
     })));
-    if is_snake {
-        all.insert("encryption".to_owned(), "preferred".into());
-    }
     all
 }
 

@@ -1,5 +1,6 @@
 //! What is asked of torrents: which ones, which fields of them, and in which form.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -10,7 +11,7 @@ use super::about::{About, Closely, DETAILS, FACTS, FILES, Needs, PEERS, SOURCES,
 use super::errors::Fault;
 use super::fields::{Field, find};
 use super::given::Given;
-use super::whole::{All, Seen, Whole};
+use super::whole::{All, Recent, Seen, Whole};
 use super::{mapping, names};
 
 /// A torrent that is meant.
@@ -52,19 +53,16 @@ pub(super) async fn meant(whole: &Whole, given: &Given) -> Result<Meant, Fault> 
     let is_recent = |value: &Value| value.as_str().is_some_and(|it| names::are_one(it, RECENT));
     if is_recent(ids) {
         let recent = whole.recent().await?;
-        let changed = everything(&all).filter(|it| recent.changed.contains(&it.number()));
-        return Ok(Meant { targets: changed.collect(), removed: Some(recent.removed) });
+        return Ok(Meant { targets: changed(&all, &recent), removed: Some(recent.removed) });
     }
     let single = [ids.clone()];
     let named = ids.as_array().map_or(&single[..], Vec::as_slice);
+    let index = Index::of(&all);
     let mut targets = Vec::new();
     for name in named {
         match is_recent(name) {
-            true => {
-                let recent = whole.recent().await?;
-                targets.extend(everything(&all).filter(|it| recent.changed.contains(&it.number())));
-            }
-            false => targets.extend(one(&all, name)),
+            true => targets.extend(changed(&all, &whole.recent().await?)),
+            false => targets.extend(index.one(name)),
         }
     }
     Ok(Meant { targets, removed: None })
@@ -77,24 +75,50 @@ fn everything(all: &All) -> impl Iterator<Item = Target> {
     torrents.map(|(position, seen)| Target { seen: seen.clone(), position })
 }
 
-/// The one of this number or hash. A number as text is none, as on the real server.
-fn one(all: &All, name: &Value) -> Option<Target> {
-    match name {
-        Value::Number(number) => {
-            let number = u32::try_from(number.as_i64()?).ok()?;
-            everything(all).find(|it| it.number() == number)
-        }
-        Value::String(hash) if hash.len() >= 40 => by_hash(all, &hash.to_ascii_lowercase()),
-        _ => None,
-    }
+fn changed(all: &All, recent: &Recent) -> Vec<Target> {
+    let changed: HashSet<u32> = recent.changed.iter().copied().collect();
+    everything(all).filter(|it| changed.contains(&it.number())).collect()
 }
 
-fn by_hash(all: &All, hash: &str) -> Option<Target> {
-    let is_it = |torrent: &Torrent| {
-        let hashes = [torrent.hash.as_deref(), torrent.hash_v2.as_deref()];
-        hashes.contains(&Some(hash)) || self::hash(torrent) == hash
-    };
-    everything(all).find(|target| is_it(&target.seen.torrent))
+/// Where each number and hash stands: who names thousands does not wait for as many searches.
+struct Index<'a> {
+    all: &'a All,
+    numbers: HashMap<u32, usize>,
+    hashes: HashMap<&'a str, usize>,
+}
+
+impl<'a> Index<'a> {
+    fn of(all: &'a All) -> Self {
+        let (mut numbers, mut hashes) = (HashMap::new(), HashMap::new());
+        for (at, seen) in all.torrents.iter().enumerate() {
+            let Torrent { id, hash, hash_v2, .. } = &seen.torrent;
+            numbers.insert(*id, at);
+            let all = hash.iter().chain(hash_v2).map(String::as_str);
+            hashes.extend(all.chain([self::hash(&seen.torrent)]).map(|hash| (hash, at)));
+        }
+        Self { all, numbers, hashes }
+    }
+
+    /// The one of this number or hash. A number as text is none, as on the real server.
+    fn one(&self, name: &Value) -> Option<Target> {
+        match name {
+            Value::Number(number) => {
+                let number = u32::try_from(number.as_i64()?).ok()?;
+                self.torrent(self.numbers.get(&number))
+            }
+            Value::String(hash) if hash.len() >= 40 => self.by_hash(&hash.to_ascii_lowercase()),
+            _ => None,
+        }
+    }
+
+    fn torrent(&self, at: Option<&usize>) -> Option<Target> {
+        let at = *at?;
+        Some(Target { seen: self.all.torrents.get(at)?.clone(), position: at })
+    }
+
+    fn by_hash(&self, hash: &str) -> Option<Target> {
+        self.torrent(self.hashes.get(hash))
+    }
 }
 
 /// The answer to `torrent-get`, as text.
@@ -215,4 +239,35 @@ async fn look_closely(api: &Api, key: &Key, needs: Needs) -> Closely {
         }
     }
     closely
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn what_came_of_a_link_goes_by_both_numbers_and_any_hash() {
+        let torrent = Torrent {
+            id: 7,
+            hash: Some("a".repeat(40)),
+            hash_v2: Some("b".repeat(64)),
+            ..Torrent::default()
+        };
+        let seen = Arc::new(Seen { torrent, at: Instant::now() });
+        let found = HashMap::from([(1 << 30, "a".repeat(40)), (1 + (1 << 30), "c".repeat(40))]);
+        let all = All { torrents: vec![seen], found: Arc::new(found), ..All::default() };
+        let index = Index::of(&all);
+        let number = |name: Value| index.one(&name).map(|it| it.number());
+        for name in [json!(7), json!(1 << 30), json!("A".repeat(40)), json!("b".repeat(64))] {
+            assert_eq!(number(name.clone()), Some(7), "{name}");
+        }
+        for name in [json!(1 + (1 << 30)), json!("b".repeat(40)), json!("7"), json!(-7), json!(7.5)]
+        {
+            assert_eq!(number(name.clone()), None, "{name}");
+        }
+        let v2 = Torrent { hash_v2: Some("b".repeat(64)), ..Torrent::default() };
+        assert_eq!(hash(&v2), "b".repeat(40), "tools know hashes of 40 digits alone");
+    }
 }
