@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant as StdInstant};
 
 use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot};
@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout};
 use crate::api::{Answer, Api, Key, Mark, Refusal, Request, Standing, Torrent};
 
 use super::book::{Book, Shelf};
-use super::mapping::{Extras, Seen, difference, name_of};
+use super::mapping::{Extras, PASSING, Seen, difference, name_of};
 use super::notes::{Notes, What};
 use super::standing::{self, Sums};
 
@@ -289,7 +289,8 @@ impl Keeper {
         if extras.is_none() && torrent.metadata {
             self.unread.insert(hash.clone());
         }
-        self.put(Seen { hash, torrent, extras, queue, begun });
+        let taken_at = StdInstant::now();
+        self.put(Seen { hash, torrent, extras, queue, begun, taken_at });
     }
 
     /// Has this one in the place of what was there of its hash, and notes what is new of it.
@@ -303,7 +304,7 @@ impl Keeper {
         self.count(before.as_deref(), Some(&seen));
         self.torrents.insert(hash.clone(), Arc::new(seen));
         if keys != 0 {
-            self.notes.push(What::Torrent(hash), keys);
+            self.notes.push(What::Torrent(hash), keys | PASSING);
         }
     }
 
@@ -380,7 +381,7 @@ impl Keeper {
         }
     }
 
-    /// Hears how the session stands. A disk that hangs makes that slow: then it is asked less often.
+    /// Hears how the session stands. A disk that hangs makes that slow: then it asks less often.
     async fn restate(&mut self) -> Result<(), Refusal> {
         let now = Instant::now();
         if self.standing.as_ref().is_some_and(|(until, _)| now < *until) {

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::Instant;
 
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
@@ -80,6 +81,9 @@ pub(super) const KEYS: [&str; 57] = [
     "comment",
     "popularity",
 ];
+
+/// The bits of those keys that change with time alone. They are told with any other.
+pub(super) const PASSING: u64 = 0b11 << 37;
 
 /// A value of a key.
 #[derive(Clone, PartialEq, Debug)]
@@ -187,6 +191,8 @@ pub(super) struct Seen {
     pub queue: u32,
     /// What it had received and sent when it was first seen in this run.
     pub begun: (u64, u64),
+    /// When lists showed it so.
+    pub taken_at: Instant,
 }
 
 impl Seen {
@@ -368,8 +374,8 @@ impl Seen {
             when(it.completed_at),
             when(it.completed_at),
             Cell::bytes(it.active_at.unwrap_or(it.added_at)),
-            Cell::bytes(it.active_s),
-            Cell::bytes(it.seeding_s),
+            Cell::bytes(self.active_s()),
+            Cell::bytes(self.seeding_s()),
             Cell::Int(0),
             Cell::text(trackers.first().map(|it| &**it).unwrap_or_default()),
             Cell::bytes(trackers.len() as u64),
@@ -420,9 +426,24 @@ impl Seen {
         }
     }
 
+    /// Seconds that it neither rested nor waited, until now: that they pass is no change.
+    pub fn active_s(&self) -> u64 {
+        let runs = matches!(
+            self.torrent.state,
+            State::Checking | State::Moving | State::Downloading | State::Seeding
+        );
+        self.torrent.active_s + if runs { self.taken_at.elapsed().as_secs() } else { 0 }
+    }
+
+    /// Seconds of them with everything that is wanted, likewise.
+    pub fn seeding_s(&self) -> u64 {
+        let seeds = self.torrent.state == State::Seeding;
+        self.torrent.seeding_s + if seeds { self.taken_at.elapsed().as_secs() } else { 0 }
+    }
+
     /// Its ratio a month.
     pub fn popularity(&self) -> f64 {
-        match self.torrent.active_s {
+        match self.active_s() {
             0 => 0.0,
             active => rounded(self.torrent.ratio / (active as f64 / MONTH_S)),
         }
@@ -475,6 +496,8 @@ fn top(path: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn seen(change: impl FnOnce(&mut Torrent)) -> Seen {
@@ -482,6 +505,7 @@ mod tests {
         let mut torrent = Torrent {
             id: 1,
             hash,
+            metadata: true,
             dir: "/d/".into(),
             name: "x".into(),
             files: 1,
@@ -490,7 +514,24 @@ mod tests {
             ..Torrent::default()
         };
         change(&mut torrent);
-        Seen { hash: "".into(), torrent, extras: None, queue: 0, begun: (0, 0) }
+        let taken_at = Instant::now();
+        Seen { hash: "".into(), torrent, extras: None, queue: 0, begun: (0, 0), taken_at }
+    }
+
+    #[test]
+    fn time_passes_while_it_runs() {
+        assert_eq!(KEYS[37..39], ["time_active", "seeding_time"]);
+        let ago = |state| {
+            let mut it = seen(|it| (it.state, it.active_s, it.seeding_s) = (state, 100, 10));
+            it.taken_at = it.taken_at.checked_sub(Duration::from_secs(30)).unwrap();
+            let book = Book::default();
+            let cells = it.cells(&book);
+            let keys = (37..39).map(|at| cells[at].clone().owned());
+            keys.collect::<Vec<_>>()
+        };
+        assert_eq!(ago(State::Seeding), [Cell::Int(130), Cell::Int(40)]);
+        assert_eq!(ago(State::Downloading), [Cell::Int(130), Cell::Int(10)]);
+        assert_eq!(ago(State::Paused), [Cell::Int(100), Cell::Int(10)]);
     }
 
     #[test]

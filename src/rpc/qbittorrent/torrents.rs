@@ -114,6 +114,7 @@ async fn properties(desk: &Desk, form: &Form) -> Reply {
 /// What of its properties lists tell.
 fn of_list(seen: &Seen) -> Value {
     let (it, is_link) = (&seen.torrent, seen.is_link());
+    let (active_s, seeding_s) = (seen.active_s(), seen.seeding_s());
     let limit = |limit: Option<u64>| limit.map_or(-1, whole);
     let average = |bytes: u64, time: u64| bytes.checked_div(time).map_or(-1, whole);
     let first = json!({
@@ -121,7 +122,7 @@ fn of_list(seen: &Seen) -> Value {
         "completion_date": it.completed_at.map_or(-1, whole),
         "dl_limit": limit(it.limits.down),
         "dl_speed": whole(it.down_rate),
-        "dl_speed_avg": average(it.received_bytes, it.active_s.saturating_sub(it.seeding_s)),
+        "dl_speed_avg": average(it.received_bytes, active_s.saturating_sub(seeding_s)),
         "download_path": "",
         "eta": seen.eta(),
         "has_metadata": !is_link,
@@ -140,10 +141,10 @@ fn of_list(seen: &Seen) -> Value {
         "private": if is_link { Value::Null } else { json!(it.private) },
         "progress": number_value(seen.progress()),
         "save_path": it.dir,
-        "seeding_time": whole(it.seeding_s),
+        "seeding_time": whole(seeding_s),
         "seeds": it.seeds,
         "share_ratio": number_value(rounded(it.ratio)),
-        "time_elapsed": whole(it.active_s),
+        "time_elapsed": whole(active_s),
         "total_downloaded": whole(it.received_bytes),
         "total_downloaded_session": whole(it.received_bytes.saturating_sub(seen.begun.0)),
         "total_size": if is_link { -1 } else { whole(it.size) },
@@ -152,7 +153,7 @@ fn of_list(seen: &Seen) -> Value {
         "total_wasted": 0,
         "up_limit": limit(it.limits.up),
         "up_speed": whole(it.up_rate),
-        "up_speed_avg": average(it.sent_bytes, it.active_s),
+        "up_speed_avg": average(it.sent_bytes, active_s),
     });
     let pairs = [first, second].into_iter().filter_map(|part| part.as_object().cloned());
     Value::Object(pairs.flatten().collect())
