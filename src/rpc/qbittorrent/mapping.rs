@@ -223,16 +223,11 @@ impl Seen {
         let (it, done) = (&self.torrent, self.is_complete());
         let by = |up, down| if done { up } else { down };
         match it.state {
-            _ if self.is_link() => {
-                if it.paused {
-                    "stoppedDL"
-                } else {
-                    "metaDL"
-                }
-            }
-            State::Checking => by("checkingUP", "checkingDL"),
-            // One that is sought is a link.
+            State::Failed if self.is_link() => "error",
+            _ if self.is_link() && it.paused => "stoppedDL",
+            _ if self.is_link() => "metaDL",
             State::Seeking => "metaDL",
+            State::Checking => by("checkingUP", "checkingDL"),
             State::Moving => "moving",
             State::Queued => by("queuedUP", "queuedDL"),
             State::Downloading if it.down_rate > 0 => "downloading",
@@ -560,7 +555,7 @@ mod tests {
         }
         let gone = seen(|it| (it.state, it.completed_at) = (State::Failed, Some(1)));
         assert_eq!(gone.state(), "missingFiles");
-        let link = |paused| seen(|it| (it.id, it.paused) = (0, paused)).state();
+        let link = |paused| seen(|it| (it.metadata, it.paused) = (false, paused)).state();
         assert_eq!((link(false), link(true)), ("metaDL", "stoppedDL"));
         let new = seen(|it| it.wanted_bytes = 0);
         assert!(!new.is_complete() && new.progress() <= 0.0, "nothing of it was looked at");
