@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::base::ids::TorrentId;
 use crate::session::Error;
 
 use super::happened::Events;
@@ -83,6 +84,13 @@ pub struct Done {
     /// What there is to say about it, in words for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+}
+
+impl Done {
+    /// What a torrent was done to.
+    pub(super) fn of(id: TorrentId, note: Option<String>) -> Self {
+        Self { id: Some(id.0), note }
+    }
 }
 
 /// How much room there is for a directory.

@@ -1,6 +1,5 @@
 //! Who answers: a session, asked and told by values.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,17 +8,13 @@ use data_encoding::HEXLOWER;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::spawn_blocking;
 
-use crate::base::file_priority::FilePriority;
-use crate::base::ids::{FileIndex, InfoHash, TorrentId};
-use crate::disk::Relocation;
+use crate::base::ids::{InfoHash, TorrentId};
 use crate::ledger;
 use crate::metainfo::Torrent;
 use crate::metainfo::create::wrap_found;
 use crate::net::egress::Egress;
 use crate::roster::{Cursor, Flags, Phase, Row};
-use crate::session::{
-    Error, FileWish, Heads, Listed, Rank, Session, SessionSetting, Setting, TorrentOptions, WebSeed,
-};
+use crate::session::{Error, Heads, Listed, Session, SessionSetting, TorrentOptions};
 use crate::torrent::handle::TorrentHandle;
 use crate::torrent::seeking::SeekStatus;
 use crate::torrent::status::{State, WhyReport};
@@ -28,7 +23,7 @@ use super::adding::{self, Given};
 use super::answer::{Added, Answer, Done, Kind, List, Outcome, Refusal, Room, Standing};
 use super::happened::{Events, Happened};
 use super::removing;
-use super::request::{Addition, Deed, FilePatch, Key, Mark, Patch, Place, Request, SessionPatch};
+use super::request::{Addition, Key, Mark, Request, SessionPatch};
 use super::roots::Roots;
 use super::ruled;
 use super::torrent::Limits;
@@ -86,7 +81,7 @@ pub struct ApiConfig {
 /// A session that is asked and told by values; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Api {
-    session: Session,
+    pub(super) session: Session,
     config: Arc<ApiConfig>,
     began: Instant,
     /// Who looks how much room there is: a disk that hangs has one of them.
@@ -283,7 +278,7 @@ impl Api {
     }
 
     /// The torrent of this name.
-    async fn find(&self, key: &Key) -> Result<Listed, Refusal> {
+    pub(super) async fn find(&self, key: &Key) -> Result<Listed, Refusal> {
         let found = match key {
             Key::Id(id) => self.session.find(TorrentId(*id)).await,
             Key::Hash(hash) => {
@@ -300,7 +295,7 @@ impl Api {
     }
 
     /// Its handle. One of an earlier run that is not here yet is waited for.
-    async fn handle(&self, key: &Key) -> Result<TorrentHandle, Refusal> {
+    pub(super) async fn handle(&self, key: &Key) -> Result<TorrentHandle, Refusal> {
         let listed = self.find(key).await?;
         if let Some(handle) = listed.handle {
             return Ok(handle);
@@ -420,148 +415,6 @@ impl Api {
         Ok(Answer::Rules(Box::new(ruled::ruled(told, own))))
     }
 
-    async fn set(&self, key: &Key, patch: Patch) -> Result<Done, Refusal> {
-        let id = self.find(key).await?.spec.id;
-        let limit = |limit: u64| Some(limit).filter(|limit| *limit > 0);
-        // Labels and names come first: they may be refused.
-        let mut settings = Vec::new();
-        settings.extend(patch.labels.map(Setting::Labels));
-        let name = |name: String| Setting::ShownName(Some(name).filter(|name| !name.is_empty()));
-        settings.extend(patch.name.map(name));
-        settings.extend(patch.limit_down.map(|it| Setting::DownloadLimit(limit(it))));
-        settings.extend(patch.limit_up.map(|it| Setting::UploadLimit(limit(it))));
-        if patch.seed_ratio.is_some_and(|ratio| !ratio.is_finite() || ratio < 0.0) {
-            return Err(Refusal::invalid("a ratio is a number from 0 on"));
-        }
-        let ratio = patch.seed_ratio.map(|ratio| Some(ratio).filter(|ratio| *ratio > 0.0));
-        settings.extend(ratio.map(Setting::SeedRatio));
-        let time = patch.seed_time_s.map(|time| limit(time).map(Duration::from_secs));
-        settings.extend(time.map(Setting::SeedTime));
-        settings.extend(patch.sequential.map(Setting::Sequential));
-        settings.extend(patch.ends_first.map(Setting::EndsFirst));
-        let most = patch.peers_max.map(|most| Some(most).filter(|most| *most > 0));
-        settings.extend(most.map(Setting::PeersMax));
-        settings.extend(patch.place.map(|place| {
-            Setting::Rank(match place {
-                Place::Top => Rank::First,
-                Place::Bottom => Rank::Last,
-                Place::Up => Rank::Up,
-                Place::Down => Rank::Down,
-                Place::At(count) => Rank::At(count as usize),
-            })
-        }));
-        for setting in settings {
-            self.session.set(id, setting).await.map_err(Refusal::from)?;
-        }
-        Ok(done(id, None))
-    }
-
-    async fn set_files(&self, key: &Key, patch: &FilePatch) -> Result<Done, Refusal> {
-        let id = self.find(key).await?.spec.id;
-        let torrent = self.session.metadata(id).await.map_err(Refusal::from)?;
-        let seen = view::seen_files(&torrent);
-        let mut some = Vec::new();
-        for (numbers, wish) in [
-            (&patch.want, FileWish::Wanted(true)),
-            (&patch.low, FileWish::Priority(FilePriority::Low)),
-            (&patch.normal, FileWish::Priority(FilePriority::Normal)),
-            (&patch.high, FileWish::Priority(FilePriority::High)),
-            (&patch.skip, FileWish::Wanted(false)),
-        ] {
-            for number in numbers {
-                let at = (*number as usize).checked_sub(1).and_then(|at| seen.get(at));
-                let at = at.ok_or_else(|| adding::no_file(*number, seen.len()))?;
-                some.push((*at, wish));
-            }
-        }
-        self.session.set(id, Setting::SomeFiles(some)).await.map_err(Refusal::from)?;
-        Ok(done(id, None))
-    }
-
-    async fn carry_out(&self, key: &Key, deed: Deed) -> Result<Done, Refusal> {
-        match deed {
-            Deed::Pause | Deed::Unpause => {
-                let id = self.find(key).await?.spec.id;
-                let rests = Setting::Paused(deed == Deed::Pause);
-                self.session.set(id, rests).await.map_err(Refusal::from)?;
-                Ok(done(id, None))
-            }
-            Deed::Resume => {
-                let listed = self.find(key).await?;
-                let is_asleep = listed.handle.is_none() && listed.row.flags.has(Flags::ASLEEP);
-                if is_asleep || view::is_sought(&listed) {
-                    // It seeds on as it is, or is sought when it is its turn.
-                    let id = listed.spec.id;
-                    self.session.set(id, Setting::Paused(false)).await.map_err(Refusal::from)?;
-                    return Ok(done(id, None));
-                }
-                let handle = self.handle(key).await?;
-                handle.resume().await;
-                let rest = self.session.ruled(handle.id()).await.and_then(|ruled| ruled.rest);
-                Ok(done(handle.id(), rest))
-            }
-            Deed::Verify => {
-                let handle = self.handle(key).await?;
-                handle.verify().await;
-                Ok(done(handle.id(), None))
-            }
-            Deed::Announce => {
-                let handle = self.handle(key).await?;
-                let note = handle.announce().await;
-                Ok(done(handle.id(), note))
-            }
-            Deed::Move { dir } => {
-                let dir = self.admit(PathBuf::from(dir)).await?;
-                self.relocate(key, Relocation::Dir(dir)).await
-            }
-            Deed::Rename { file: None, name } => {
-                let done = self.relocate(key, Relocation::Torrent(name.clone())).await?;
-                // Lists call it as its files are called now.
-                let id = self.find(key).await?.spec.id;
-                self.session.set(id, Setting::ShownName(Some(name))).await?;
-                Ok(done)
-            }
-            Deed::Rename { file: Some(number), name } => {
-                let spec = self.find(key).await?.spec;
-                let torrent = self.session.metadata(spec.id).await.map_err(Refusal::from)?;
-                let seen = view::seen_files(&torrent);
-                let at = (number as usize).checked_sub(1).and_then(|at| seen.get(at));
-                let at = at.and_then(|at| u32::try_from(*at).ok());
-                let at = at.ok_or_else(|| adding::no_file(number, seen.len()))?;
-                self.relocate(key, Relocation::File(FileIndex(at), name)).await
-            }
-            Deed::AddPeer { address } => {
-                let address: SocketAddr = address.parse().map_err(|_| {
-                    Refusal::invalid("a peer is an address and a port, as 192.0.2.1:6881")
-                })?;
-                let listed = self.find(key).await?;
-                match &listed.search {
-                    Some(search) => search.add_peer(address).await,
-                    None => self.handle(key).await?.add_peer(address).await,
-                }
-                Ok(done(listed.spec.id, None))
-            }
-            Deed::AddSource { url } => {
-                let handle = self.handle(key).await?;
-                let added = handle.add_web_seed(WebSeed::of_user(&url)).await;
-                added.map_err(Refusal::invalid)?;
-                Ok(done(handle.id(), None))
-            }
-        }
-    }
-
-    async fn relocate(&self, key: &Key, what: Relocation) -> Result<Done, Refusal> {
-        let handle = self.handle(key).await?;
-        match handle.relocate(what).await {
-            None => Err(Refusal::new(Kind::Conflict, "it has ended")),
-            Some(Err(why)) => Err(Refusal::new(Kind::Conflict, why)),
-            Some(Ok(moving)) => {
-                let is_copying = moving.copy_bytes > 0;
-                Ok(done(handle.id(), is_copying.then(|| "its files are being copied".to_owned())))
-            }
-        }
-    }
-
     async fn remove(&self, key: &Key, data: bool) -> Result<Done, Refusal> {
         let listed = self.find(key).await?;
         if data {
@@ -578,13 +431,13 @@ impl Api {
             }
         });
         match leaves.await.map_err(|_| Refusal::ended())?? {
-            Some(note) => Ok(done(id, note)),
+            Some(note) => Ok(Done::of(id, note)),
             None => Err(no_torrent(key)),
         }
     }
 
     /// The directory that files may go to.
-    async fn admit(&self, dir: PathBuf) -> Result<PathBuf, Refusal> {
+    pub(super) async fn admit(&self, dir: PathBuf) -> Result<PathBuf, Refusal> {
         let roots = self.config.roots.clone();
         let admitted = spawn_blocking(move || roots.admit(&dir)).await;
         let admitted = admitted.unwrap_or_else(|_| Err("the disk does not answer".to_owned()));
@@ -668,11 +521,6 @@ fn unsought(listed: &Listed) -> String {
 
 fn no_torrent(key: &Key) -> Refusal {
     Refusal::new(Kind::NotFound, format!("there is no torrent {key}"))
-}
-
-/// What a torrent was done to.
-fn done(id: TorrentId, note: Option<String>) -> Done {
-    Done { id: Some(id.0), note }
 }
 
 /// What is seen when those before have looked; none when that is not within a few seconds.

@@ -11,6 +11,7 @@
 //! | `happened` | events |
 //! | `view` | how those are made of what the session tells |
 //! | `adding` | how a torrent comes in: bytes, URLs, links |
+//! | `deeds` | what is set of torrents and done to them |
 //! | `removing` | a torrent's files, when they go with it |
 //! | `roots` | which directories may be written to |
 //! | `whole` | whole numbers, however they are written |
@@ -18,6 +19,7 @@
 
 mod adding;
 mod answer;
+mod deeds;
 mod desk;
 mod happened;
 mod removing;

@@ -1,6 +1,6 @@
 //! `driver remote` without a command: a prompt, or lines of a pipe. Each line is a command as it
-//! stands behind `driver remote`. One that fails, or that Ctrl-C ends, ends nothing else: the daemon
-//! goes on in any case.
+//! stands behind `driver remote`. One that fails, or that Ctrl-C ends, ends nothing else; the
+//! daemon goes on in any case.
 
 use clap::{CommandFactory as _, Parser};
 use rustyline::completion::Pair;
@@ -19,7 +19,8 @@ use crate::cli::repl::reader::{Line, PromptConfig, read_pipe, read_prompt};
 use crate::cli::stop::Stopper;
 
 use super::asking::Remote;
-use super::{carry_out, complete};
+use super::commands::carry_out;
+use super::complete;
 
 /// Words that leave the prompt.
 const LEAVE: [&str; 2] = ["quit", "exit"];

@@ -143,7 +143,7 @@ async fn run(socket: PathBuf, words: &[&str], said: &Text) -> Ran {
     let cli = Cli::try_parse_from(["driver", "remote"].iter().chain(words)).unwrap();
     let Some(Command::Remote(arguments)) = cli.command else { panic!("{words:?}") };
     let (mut remote, talked) = remote(socket, arguments.json, said);
-    let exit = match super::carry_out(&mut remote, &arguments.command.unwrap()).await {
+    let exit = match super::commands::carry_out(&mut remote, &arguments.command.unwrap()).await {
         Ok(exit) => exit,
         Err(failure) => {
             talked.borrow_mut().push_str(&failure.message);

@@ -2,7 +2,11 @@
 
 use serde_json::{Value as Json, json};
 
+use std::path::PathBuf;
+
+use super::known::Found;
 use super::*;
+use crate::bencode;
 
 /// A directory with torrents of another client.
 struct Home(tempfile::TempDir);

@@ -1,5 +1,5 @@
-//! What Transmission keeps: `torrents/NAME.torrent` and `resume/NAME.resume`, bencoded (libtransmission
-//! `resume.c`, as versions 2.9 to 4.0 write it).
+//! What Transmission keeps: `torrents/NAME.torrent` and `resume/NAME.resume`, bencoded (as versions
+//! 2.9 to 4.0 write it).
 
 use std::path::Path;
 
@@ -7,8 +7,8 @@ use crate::api::{Addition, FilePatch};
 use crate::cli::exit::Failure;
 use crate::metainfo::Torrent;
 
-use super::{
-    Found, Known, Taken, Want, absolute, files_ending, read_pair, shown, wishes, with_ending,
+use super::known::{
+    Found, Known, Taken, Want, absolute, files_ending, read_pair, shown, small, wishes, with_ending,
 };
 
 /// What ends the names of files of which not all is there.
@@ -24,7 +24,8 @@ pub(super) fn read(dir: &Path) -> Result<Vec<Found>, Failure> {
     let torrents = files_ending(&dir.join("torrents"), ".torrent").map_err(|_| {
         Failure::bad_input(format!(
             "{} has no torrents of Transmission: name the directory with its settings.json, as \
-             ~/.config/transmission-daemon, ~/.config/transmission or /var/lib/transmission-daemon/info",
+             ~/.config/transmission-daemon, ~/.config/transmission, \
+             /var/lib/transmission-daemon/info",
             shown(dir)
         ))
     })?;
@@ -42,7 +43,7 @@ pub(super) fn read(dir: &Path) -> Result<Vec<Found>, Failure> {
 
 /// It keeps no queue: whoever came first stands first.
 fn place(state: &Path) -> u64 {
-    let bytes = super::small(state).unwrap_or_default();
+    let bytes = small(state).unwrap_or_default();
     let scanned = crate::bencode::scan(&bytes, crate::bencode::TORRENT);
     scanned.ok().and_then(|scan| Known(scan.root()).count("added-date")).unwrap_or(u64::MAX)
 }
