@@ -17,7 +17,7 @@ use crate::roster::{Cursor, Flags, Phase, Row};
 use crate::session::{Error, Heads, Listed, Session, SessionSetting, TorrentOptions};
 use crate::torrent::handle::TorrentHandle;
 use crate::torrent::seeking::SeekStatus;
-use crate::torrent::status::{State, WhyReport};
+use crate::torrent::status::{State, Status, WhyReport};
 
 use super::adding::{self, Given};
 use super::answer::{Added, Answer, Done, Kind, List, Outcome, Refusal, Room, Standing};
@@ -345,9 +345,16 @@ impl Api {
     }
 
     async fn files(&self, key: &Key) -> Outcome {
-        let listed = self.find_here(key).await?;
+        let listed = self.find(key).await?;
         let torrent = self.session.metadata(listed.spec.id).await.map_err(Refusal::from)?;
-        let status = listed.handle.as_ref().map(TorrentHandle::status).unwrap_or_default();
+        let status = match &listed.handle {
+            Some(handle) => handle.status(),
+            // One that sleeps since the start has everything, under its own names.
+            None if listed.row.flags.has(Flags::ASLEEP) => {
+                Status { have: view::all_pieces(torrent.num_pieces), ..Status::default() }
+            }
+            None => Status::default(),
+        };
         Ok(Answer::Files(view::files(&torrent, &listed.spec, &status)))
     }
 
@@ -456,9 +463,11 @@ impl Api {
             Given::Torrent(torrent, bytes) => {
                 let options = adding::options(&self.config.rest, &addition, dir)?.file(bytes);
                 let options = adding::choose(options, addition.files.as_deref(), &torrent)?;
+                // The link of it keeps what was set of it, and is no new torrent.
+                let was_there = self.is_sought(&torrent).await;
                 let added = self.session.add(torrent.clone(), options).await;
                 match added {
-                    Ok(handle) => Ok(self.added(handle.id(), &torrent, false)),
+                    Ok(handle) => Ok(self.added(handle.id(), &torrent, was_there)),
                     Err(Error::Duplicate { .. }) => {
                         let added = self.added(TorrentId(0), &torrent, true);
                         let hashes = vec![added.hash.clone()];
@@ -481,6 +490,17 @@ impl Api {
                 }
             }
         }
+    }
+
+    /// Is it here as a link whose metadata is sought?
+    async fn is_sought(&self, torrent: &Torrent) -> bool {
+        for hash in torrent.swarm_hashes() {
+            let key = Key::Hash(HEXLOWER.encode(&hash.0));
+            if self.find(&key).await.is_ok_and(|listed| view::is_sought(&listed)) {
+                return true;
+            }
+        }
+        false
     }
 
     fn added(&self, id: TorrentId, torrent: &Torrent, was_there: bool) -> Added {

@@ -19,6 +19,11 @@ use crate::http::token::{Guesses, Token, basic, bearer};
 const BODY_TIME: Duration = Duration::from_secs(60);
 /// Bytes of bodies that are held at once.
 const BODIES_BUDGET: usize = 48 << 20;
+/// What strangers may send before it is known who they are: a name and a password. All of them
+/// together have a budget of their own, so that nobody else waits for them.
+const STRANGER_LEN_MAX: usize = 4 << 10;
+const STRANGER_TIME: Duration = Duration::from_secs(5);
+const STRANGERS_BUDGET: usize = 1 << 20;
 /// Questions to the doorkeeper that wait.
 const QUESTIONS_LEN: usize = 64;
 
@@ -27,6 +32,7 @@ const QUESTIONS_LEN: usize = 64;
 pub(super) struct Gate {
     hosts: Hosts,
     scales: Scales,
+    strangers: Scales,
     door: mpsc::Sender<Question>,
 }
 
@@ -81,7 +87,8 @@ impl Gate {
     pub fn new(token: Token, hosts: Hosts) -> Self {
         let (door, questions) = mpsc::channel(QUESTIONS_LEN);
         tokio::spawn(keep_door(token, questions));
-        Self { hosts, scales: Scales::new(BODIES_BUDGET), door }
+        let (scales, strangers) = (Scales::new(BODIES_BUDGET), Scales::new(STRANGERS_BUDGET));
+        Self { hosts, scales, strangers, door }
     }
 
     /// Does a request name us as itself?
@@ -107,6 +114,18 @@ impl Gate {
         len_max: usize,
     ) -> Result<(Vec<u8>, Weight), BodyError> {
         self.scales.receive(body, Upload { len_max, within: BODY_TIME }).await
+    }
+
+    /// Reads a body of 4 KiB at most of somebody of whom nothing is known yet.
+    ///
+    /// # Errors
+    /// As [`Scales::receive`].
+    pub async fn receive_of_stranger(
+        &self,
+        body: &mut Body,
+    ) -> Result<(Vec<u8>, Weight), BodyError> {
+        let upload = Upload { len_max: STRANGER_LEN_MAX, within: STRANGER_TIME };
+        self.strangers.receive(body, upload).await
     }
 
     /// The budget of bodies, to see what is left of it.

@@ -4,6 +4,7 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `bounded` | JSON of strangers, as much of it as may be held |
 //! | `call` | requests as methods, paths and bodies, both ways; the routes |
 //! | `front` | each request in the order of what it costs to refuse it; the answers |
 //! | `gate` | who may ask: hosts, tokens, how much may be sent |
@@ -15,6 +16,7 @@
 //! | `secret` | the file that holds the token |
 //! | `client` | the other side |
 
+mod bounded;
 mod call;
 mod client;
 mod front;

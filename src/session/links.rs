@@ -67,8 +67,8 @@ pub(super) struct Arrival {
 pub(super) enum Heard {
     /// The search that this task followed has ended, and what it found for which link.
     Ended(Id, TorrentId, Result<Found, String>),
-    /// Nobody follows a search any more.
-    Over,
+    /// Nobody follows this search any more; whether that was an accident.
+    Over(Id, bool),
     /// Some time has passed.
     Time,
 }
@@ -89,7 +89,7 @@ impl Links {
         tokio::select! {
             Some(ended) = self.ending.join_next_with_id() => match ended {
                 Ok((task, (id, found))) => Heard::Ended(task, id, found),
-                Err(_) => Heard::Over,
+                Err(error) => Heard::Over(error.id(), error.is_panic()),
             },
             () = sleep_until(self.look_at), if !self.running.is_empty() => {
                 self.look_at = Instant::now() + LOOK_EVERY;
@@ -126,6 +126,11 @@ impl Links {
     /// Is this the task of the search for a link that is under way?
     pub fn is_current(&self, id: TorrentId, task: Id) -> bool {
         self.running.get(&id).is_some_and(|running| running.task.id() == task)
+    }
+
+    /// The link whose search this task follows.
+    pub fn of(&self, task: Id) -> Option<TorrentId> {
+        self.running.iter().find(|(_, it)| it.task.id() == task).map(|(id, _)| *id)
     }
 
     /// Those that are sought.

@@ -91,8 +91,9 @@ impl Ruling {
     /// Waits for what happens by itself. Dropped, it loses nothing.
     pub async fn next(&mut self) -> Happened {
         let wall_at = self.rules.next_timeout();
-        let is_timed = wall_at.is_some()
-            || self.rules.book().needs_space()
+        let book = self.rules.book();
+        let is_timed = book.needs_time()
+            || book.needs_space()
             || !(self.due.is_empty() && self.late.is_empty());
         let wall = wall_at.map(|at| {
             let wait = Duration::from_secs(at.saturating_sub(now().unix_s));

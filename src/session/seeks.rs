@@ -175,7 +175,11 @@ impl Actor {
     pub(super) fn on_link(&mut self, heard: Heard) {
         let (task, id, found) = match heard {
             Heard::Ended(task, id, found) => (task, id, found),
-            Heard::Over => return,
+            Heard::Over(task, true) => {
+                let broken = self.links.of(task);
+                return broken.map_or((), |id| self.lost(id, "its search broke off".into()));
+            }
+            Heard::Over(_, false) => return,
             Heard::Time => {
                 return self.links.ids().into_iter().for_each(|id| self.list_absent(id));
             }

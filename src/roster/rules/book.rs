@@ -30,6 +30,12 @@ impl Book {
         self.keep_free.is_some() || self.rules.iter().any(|rule| !rule.when.free.is_open())
     }
 
+    /// Does it matter what time it is? Then it does, too, that somebody sets the clock.
+    pub fn needs_time(&self) -> bool {
+        let is_timed = |rule: &Rule| rule.when.hours.is_some() || !rule.when.age.is_open();
+        !self.schedules.is_empty() || self.rules.iter().any(is_timed)
+    }
+
     /// What holds where these rules match.
     pub(super) fn overlay(&self, matching: Set, has_no_room: bool) -> Overlay {
         let mut overlay = Overlay::default();

@@ -45,7 +45,10 @@ pub(super) async fn add(desk: &Desk, asked: &Asked) -> Reply {
         return Err(Fault::bad("Bad Request"));
     }
     let (addition, later) = (options(desk, form).await?, later(desk, form).await);
-    let urls: Vec<&str> = form.list("urls", '\n').take(URLS_MAX).collect();
+    let urls: Vec<&str> = form.list("urls", '\n').take(URLS_MAX + 1).collect();
+    if urls.len() > URLS_MAX {
+        return Err(Fault::bad(format!("more than {URLS_MAX} URLs at once")));
+    }
     let (mut added, mut refused) = (0, None);
     for file in form.files() {
         let bytes = asked.body.get(file.at.clone()).unwrap_or_default();
@@ -107,7 +110,7 @@ async fn options(desk: &Desk, form: &Form) -> Result<Addition, Fault> {
     let seed_ratio = if is_own("ratioLimit") { ratio(form)? } else { usual_ratio };
     let seed_time_s = match is_own("seedingTimeLimit") {
         true => time(form)?,
-        false => usual_time.map(|minutes| minutes as u64 * 60),
+        false => usual_time.map(|minutes| (minutes as u64).saturating_mul(60)),
     };
     Ok(Addition {
         dir: Some(dir),

@@ -1,9 +1,10 @@
 //! `app/*`, and what of other parts is not here: answers of an original that has none of it.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tracing::info;
 
 use crate::api::Request;
+use crate::rpc::bounded;
 
 use super::desk::Desk;
 use super::form::Form;
@@ -57,7 +58,7 @@ pub(super) async fn answer(desk: &Desk, action: &str, form: &Form) -> Reply {
 async fn set_preferences(desk: &Desk, form: &Form) -> Reply {
     let text = form.value("json").ok_or_else(|| Fault::bad("Bad Request"))?;
     // What is no JSON changes nothing, as in the original.
-    let Ok(given) = serde_json::from_str::<Map<String, Value>>(text) else {
+    let Ok(Value::Object(given)) = bounded::read(text.as_bytes()) else {
         return Ok(Said::DONE);
     };
     let book = desk.shelf.book().await;

@@ -1,5 +1,6 @@
 //! Which torrents a list is of, in which order, and which part of it. Pure.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::book::Book;
@@ -18,7 +19,7 @@ pub(super) fn chosen(
 ) -> Result<Vec<Arc<Seen>>, Fault> {
     let filter = form.value("filter").unwrap_or("all");
     let hashes = form.value("hashes").filter(|hashes| !matches!(*hashes, "" | "all"));
-    let hashes: Option<Vec<String>> =
+    let hashes: Option<HashSet<String>> =
         hashes.map(|it| it.split('|').map(str::to_ascii_lowercase).collect());
     let is_private = form.flag("private");
     let is_it = |seen: &Arc<Seen>| {
@@ -30,7 +31,7 @@ pub(super) fn chosen(
                 "" => tags.next().is_none(),
                 wanted => tags.any(|tag| tag == wanted),
             })
-            && hashes.as_ref().is_none_or(|hashes| hashes.iter().any(|hash| is_named(seen, hash)))
+            && hashes.as_ref().is_none_or(|hashes| is_named(seen, hashes))
             && is_private.is_none_or(|is| !seen.is_link() && seen.torrent.private == is)
     };
     let mut found: Vec<Arc<Seen>> = all.into_iter().filter(is_it).collect();
@@ -75,10 +76,11 @@ fn is_so(filter: &str, seen: &Seen) -> bool {
     }
 }
 
-/// Is it named so, by any of its hashes?
-fn is_named(seen: &Seen, hash: &str) -> bool {
+/// Is it named there, by any of its hashes?
+fn is_named(seen: &Seen, hashes: &HashSet<String>) -> bool {
     let v2 = seen.torrent.hash_v2.as_deref();
-    *seen.hash == *hash || v2.is_some_and(|it| it == hash || it.get(..40) == Some(hash))
+    let cut = v2.and_then(|hash| hash.get(..40));
+    [Some(&*seen.hash), v2, cut].into_iter().flatten().any(|hash| hashes.contains(hash))
 }
 
 /// A part of a list: a negative offset counts from its end; no limit is none.

@@ -273,7 +273,11 @@ impl Keeper {
 
     fn take_torrent(&mut self, torrent: Torrent) {
         let hash = name_of(torrent.hash.as_deref(), torrent.hash_v2.as_deref());
-        self.numbers.insert(torrent.id, hash.clone());
+        // The link of a hybrid by its v2 hash gets its v1 hash, by which it is named, later.
+        let old = self.numbers.insert(torrent.id, hash.clone());
+        if let Some(old) = old.filter(|old| *old != hash) {
+            self.drop_seen(&old);
+        }
         for alias in aliases_of(&torrent) {
             self.aliases.insert(alias, hash.clone());
         }

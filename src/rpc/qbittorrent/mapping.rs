@@ -183,7 +183,7 @@ pub(super) struct Extras {
 pub(super) struct Seen {
     /// How this dialect names it.
     pub hash: Arc<str>,
-    /// As lists show it. Number 0 is that of a link whose metadata is sought.
+    /// As lists show it.
     pub torrent: Torrent,
     /// None before they were read.
     pub extras: Option<Arc<Extras>>,

@@ -233,9 +233,12 @@ impl Qbittorrent {
         }
         let kind = parts.headers.get(CONTENT_TYPE).map(|it| it.to_str().unwrap_or("?"));
         let media = Media::of(kind);
-        let len_max = if path == "torrents/add" { ADDITION_LEN_MAX } else { BODY_LEN_MAX };
-        let received = self.gate.receive(body, len_max).await;
-        let (bytes, weight) = received.map_err(|error| unread(error, len_max))?;
+        let received = match path {
+            "auth/login" => self.gate.receive_of_stranger(body).await,
+            "torrents/add" => self.gate.receive(body, ADDITION_LEN_MAX).await,
+            _ => self.gate.receive(body, BODY_LEN_MAX).await,
+        };
+        let (bytes, weight) = received.map_err(unread)?;
         let form = match media {
             // Without a body its kind says nothing.
             _ if bytes.is_empty() && path != "torrents/add" => Form::default(),
@@ -248,12 +251,9 @@ impl Qbittorrent {
     }
 }
 
-fn unread(error: BodyError, len_max: usize) -> Fault {
+fn unread(error: BodyError) -> Fault {
     match error {
-        BodyError::TooLong => {
-            let why = format!("the body is longer than {} MiB", len_max >> 20);
-            Fault::new(StatusCode::PAYLOAD_TOO_LARGE, why)
-        }
+        BodyError::TooLong => Fault::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long"),
         BodyError::Busy => {
             Fault::new(StatusCode::SERVICE_UNAVAILABLE, "others send large bodies: again later")
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, json};
 
-use crate::api::{Deed, FilePatch, Kind, Patch, Place, Request};
+use crate::api::{Deed, FilePatch, Kind, Patch, Place, Request, State};
 
 use super::desk::{Desk, key_of, unless_gone};
 use super::form::Form;
@@ -22,11 +22,11 @@ const LEAST_RATIO: f64 = f64::MIN_POSITIVE;
 /// There is no such action, or it is refused.
 pub(super) async fn answer(desk: &Desk, action: &str, form: &Form) -> Reply {
     match action {
-        "start" | "resume" => deed(desk, form, Deed::Unpause).await,
+        "start" | "resume" => start(desk, form).await,
         "stop" | "pause" => deed(desk, form, Deed::Pause).await,
         "setForceStart" => match form.flag("value") {
             Some(true) => deed(desk, form, Deed::Resume).await,
-            _ => deed(desk, form, Deed::Unpause).await,
+            _ => start(desk, form).await,
         },
         "recheck" => deed(desk, form, Deed::Verify).await,
         "reannounce" => deed(desk, form, Deed::Announce).await,
@@ -74,12 +74,41 @@ pub(super) async fn answer(desk: &Desk, action: &str, form: &Form) -> Reply {
     }
 }
 
+/// Has each go on when its turn comes. One that has seeded enough is started by somebody who wants
+/// it to seed on.
+async fn start(desk: &Desk, form: &Form) -> Reply {
+    each(desk, form, |seen| match seen.torrent.state {
+        State::Finished => Deed::Resume,
+        _ => Deed::Unpause,
+    })
+    .await
+}
+
 /// Does the same to each.
 async fn deed(desk: &Desk, form: &Form, deed: Deed) -> Reply {
-    for seen in &desk.several(form, "hashes").await? {
-        unless_gone(desk.order(Request::Do(key_of(seen), deed.clone())).await)?;
+    // Of what is sought there is nothing to announce or to read.
+    let is_for_links = !matches!(deed, Deed::Announce | Deed::Verify);
+    let these = desk.several(form, "hashes").await?;
+    let these = these.iter().filter(|seen| is_for_links || !seen.is_link());
+    order_all(desk, these, |_| deed.clone()).await
+}
+
+async fn each(desk: &Desk, form: &Form, deed: impl Fn(&Seen) -> Deed) -> Reply {
+    order_all(desk, desk.several(form, "hashes").await?.iter(), deed).await
+}
+
+/// Whatever becomes of one is nothing to the others.
+async fn order_all(
+    desk: &Desk,
+    these: impl Iterator<Item = &Arc<Seen>>,
+    deed: impl Fn(&Seen) -> Deed,
+) -> Reply {
+    let mut refused = None;
+    for seen in these {
+        let done = desk.order(Request::Do(key_of(seen), deed(seen))).await;
+        refused = refused.or(unless_gone(done).err());
     }
-    Ok(Said::DONE)
+    refused.map_or(Ok(Said::DONE), Err)
 }
 
 async fn delete(desk: &Desk, form: &Form) -> Reply {

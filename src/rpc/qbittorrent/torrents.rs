@@ -1,11 +1,12 @@
 //! `torrents/*` as far as it only asks, and `sync/*`.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use data_encoding::{BASE64, HEXLOWER};
 use serde_json::{Map, Value, json};
 
-use crate::api::{Answer, Facts, File, Priority, Refusal, Request, Tracker};
+use crate::api::{Answer, Facts, File, Kind, Priority, Refusal, Request, Tracker};
 
 use super::desk::{Desk, key_of};
 use super::filter;
@@ -97,8 +98,10 @@ async fn facts(desk: &Desk, seen: &Seen) -> Result<Option<Box<Facts>>, Fault> {
     if seen.is_link() {
         return Ok(None);
     }
-    match desk.api.answer(Request::Facts(key_of(seen))).await? {
-        Answer::Facts(facts) => Ok(Some(facts)),
+    match desk.api.answer(Request::Facts(key_of(seen))).await {
+        Ok(Answer::Facts(facts)) => Ok(Some(facts)),
+        Err(refusal) if refusal.code == Kind::Ended => Err(refusal.into()),
+        // It left meanwhile, or cannot be read: lists show it all the same.
         _ => Ok(None),
     }
 }
@@ -190,8 +193,9 @@ async fn told_trackers(desk: &Desk, seen: &Seen) -> Result<Vec<Tracker>, Fault> 
     if seen.is_link() || seen.torrent.asleep {
         return Ok(Vec::new());
     }
-    match desk.api.answer(Request::Trackers(key_of(seen))).await? {
-        Answer::Trackers(trackers) => Ok(trackers),
+    match desk.api.answer(Request::Trackers(key_of(seen))).await {
+        Ok(Answer::Trackers(trackers)) => Ok(trackers),
+        Err(refusal) if refusal.code == Kind::Ended => Err(refusal.into()),
         _ => Ok(Vec::new()),
     }
 }
@@ -288,7 +292,7 @@ async fn files(desk: &Desk, form: &Form) -> Reply {
     let wanted = match form.value("indexes").filter(|it| !it.is_empty()) {
         None => None,
         Some(text) => {
-            let indexes: Result<Vec<usize>, _> = text.split('|').map(str::parse).collect();
+            let indexes: Result<HashSet<usize>, _> = text.split('|').map(str::parse).collect();
             let indexes = indexes.map_err(|_| Fault::conflict("File IDs must be integers"))?;
             if indexes.iter().any(|index| *index >= files.len()) {
                 return Err(Fault::conflict("File ID is not valid"));

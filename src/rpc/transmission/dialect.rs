@@ -3,10 +3,12 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::rpc::bounded;
+
 use super::errors::Fault;
 use super::given::Given;
 use super::methods::{Desk, Done, named};
-use super::{bounded, names};
+use super::names;
 
 /// Requests in one list: an answer may be long, and all of them are held together.
 const BATCH_MAX: usize = 64;

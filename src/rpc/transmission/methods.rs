@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-use crate::api::{Api, Deed, Place};
+use crate::api::{Api, Deed, Place, Refusal};
 
 use super::errors::Fault;
 use super::given::Given;
@@ -68,7 +68,10 @@ impl Desk {
         }
         let done = if method == "torrentadd" {
             let starts = self.starts.load(Ordering::Relaxed);
-            adding::add(&self.api, &self.whole, given, starts).await
+            let (api, whole) = (self.api.clone(), self.whole.clone());
+            // What is begun is done, also when nobody waits for the answer any more.
+            let adds = tokio::spawn(async move { adding::add(&api, &whole, given, starts).await });
+            adds.await.unwrap_or_else(|_| Err(Refusal::ended().into()))
         } else if ORDERS.contains(&method) {
             self.order(method, &given).await
         } else {

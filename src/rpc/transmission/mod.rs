@@ -6,7 +6,6 @@
 //! |---|---|
 //! | `desk` | requests as HTTP has them, in the order in which the real server refuses them |
 //! | `passport` | the session id that a request has to name |
-//! | `bounded` | JSON of strangers, as much of it as may be held |
 //! | `dialect` | requests and answers of both dialects |
 //! | `names` | names in both, and how they are compared |
 //! | `given` | arguments, as softly as they are taken |
@@ -20,14 +19,13 @@
 //! | `parts` | what of it stands in lists of their own: files, trackers, peers |
 //! | `mapping` | what our states, limits and times are called there |
 //! | `preferences` | what is asked and set of all together |
-//! | `whole` | all torrents as they are, numbers of links, what is gone |
+//! | `whole` | all torrents as they are, and what is gone |
 //! | `lately` | what changed in the last minute |
 //!
 //! Source: Transmission, docs/rpc-spec.md; what tools make of it was seen on the wire.
 
 mod about;
 mod adding;
-mod bounded;
 mod desk;
 mod dialect;
 mod errors;

@@ -13,24 +13,31 @@ use super::torrents::Target;
 
 /// Has all of them go on, when their turn comes or at once.
 pub(super) async fn start(api: &Api, targets: &[Target], at_once: bool) -> Result<Value, Fault> {
+    let mut refused = None;
     for target in targets {
         // One that has seeded enough is started by somebody who wants it to seed on.
         let resumes = at_once || target.seen.torrent.state == State::Finished;
         let deed = if resumes { Deed::Resume } else { Deed::Unpause };
-        one(api, target, deed).await?;
+        refused = refused.or(one(api, target, deed).await.err());
     }
-    Ok(json!({}))
+    refused.map_or(Ok(json!({})), Err)
 }
 
 /// Does the same to all of them that are here.
 pub(super) async fn each(api: &Api, targets: &[Target], deed: Deed) -> Result<Value, Fault> {
+    let mut refused = None;
     for target in targets {
-        one(api, target, deed.clone()).await?;
+        // Whatever becomes of one is nothing to the others.
+        refused = refused.or(one(api, target, deed.clone()).await.err());
     }
-    Ok(json!({}))
+    refused.map_or(Ok(json!({})), Err)
 }
 
 async fn one(api: &Api, target: &Target, deed: Deed) -> Result<(), Fault> {
+    // Of what is sought there is nothing to announce or to read.
+    if !target.seen.torrent.metadata && matches!(deed, Deed::Announce | Deed::Verify) {
+        return Ok(());
+    }
     gone_is_fine(api.answer(Request::Do(target.key(), deed)).await)
 }
 

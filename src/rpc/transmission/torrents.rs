@@ -152,7 +152,7 @@ pub(super) async fn get(
     for (nth, target) in meant.targets.iter().enumerate() {
         let closely = match needs {
             0 => Closely::default(),
-            _ => look_closely(api, &target.key(), needs).await,
+            _ => look_closely(api, &target.seen.torrent, needs).await,
         };
         if nth > 0 || is_table {
             out.push(b',');
@@ -216,9 +216,11 @@ impl Sheet {
 }
 
 /// What lists do not show of a torrent, as far as it can be told: one that leaves at this moment is
-/// told of all the same.
-async fn look_closely(api: &Api, key: &Key, needs: Needs) -> Closely {
-    let mut closely = Closely::default();
+/// told of all the same. One that sleeps is not woken: tools ask for everything of all of them.
+async fn look_closely(api: &Api, torrent: &Torrent, needs: Needs) -> Closely {
+    let (mut closely, key) = (Closely::default(), Key::Id(torrent.id));
+    let rests = torrent.asleep || !torrent.metadata;
+    let needs = if rests { needs & !(DETAILS | TRACKERS | PEERS | SOURCES) } else { needs };
     let asked = [
         (DETAILS, Request::Show(key.clone())),
         (FILES, Request::Files(key.clone())),

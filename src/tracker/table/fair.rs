@@ -21,7 +21,7 @@ const NO_SWARM: u32 = u32::MAX;
 
 impl SwarmTable {
     /// How many peers of the host of `ip` are here.
-    fn host_len(&self, ip: IpAddr) -> u32 {
+    pub(super) fn host_len(&self, ip: IpAddr) -> u32 {
         match ip {
             IpAddr::V4(ip) => self.four.host_len(&ip.octets()),
             IpAddr::V6(ip) => self.six.host_len(&ip.octets()),

@@ -58,7 +58,8 @@ pub(super) fn read(dir: &Path) -> Result<Vec<Found>, Failure> {
 
 fn taken(torrent: &Torrent, known: &Known<'_>) -> Result<(Addition, FilePatch), String> {
     let is_renamed = known.value("mapped_files").is_some()
-        || known.text("qBt-contentLayout").is_some_and(|it| it == "NoSubfolder");
+        // A single file has no folder to leave out.
+        || torrent.files.len() > 1 && known.text("qBt-contentLayout") == Some("NoSubfolder");
     if is_renamed {
         return Err(
             "its files have other names there: rename them back, and import again".to_owned()

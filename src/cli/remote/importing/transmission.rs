@@ -38,7 +38,11 @@ pub(super) fn read(dir: &Path) -> Result<Vec<Found>, Failure> {
         }
         (name, found)
     };
-    Ok(torrents.into_iter().map(pair).collect())
+    let links = files_ending(&dir.join("torrents"), ".magnet").unwrap_or_default();
+    let links = links.into_iter().map(|(stem, _)| {
+        (stem, Err("its metadata was not here yet: add its magnet link".to_owned()))
+    });
+    Ok(torrents.into_iter().map(pair).chain(links).collect())
 }
 
 /// It keeps no queue: whoever came first stands first.

@@ -92,6 +92,23 @@ async fn who_guesses_is_not_heard_and_who_is_in_stays_in() {
 }
 
 #[tokio::test]
+async fn strangers_who_log_in_hold_up_nobody_who_is_in() {
+    let served = Served::start().await;
+    let program = served.qbittorrent().await;
+    let mut strangers = Vec::new();
+    // Heads without bodies: long ones, and as many as may be under way of short ones.
+    for len in [vec![4 << 20; 16], vec![4 << 10; 30]].concat() {
+        let mut stranger = served.connect().await;
+        stranger.write_all(form_head("auth/login", "", len).as_bytes()).await.unwrap();
+        strangers.push(stranger);
+    }
+    let told = served.send(&form_head("auth/login", "", 4 << 20), b"").await;
+    assert_eq!(told.status(), 413, "{told:?}");
+    let asked = timeout(Duration::from_secs(5), program.post("torrents/createTags", "tags=a"));
+    assert_eq!(asked.await.expect("nobody is waited for").status(), 200);
+}
+
+#[tokio::test]
 async fn pages_of_other_sites_and_other_names_are_told_401() {
     let served = Served::start().await;
     let program = served.qbittorrent().await;
