@@ -17,7 +17,7 @@ impl Desk {
             Order::Prioritize { files, priority } => {
                 self.prioritize(files.as_ref(), *priority).await
             }
-            Order::InOrder { sequential, ends_first } => self.sort(*sequential, *ends_first).await,
+            Order::Sort { sequential, ends_first } => self.sort(*sequential, *ends_first).await,
             _ => return None,
         };
         answered.map(|answer| answer.unwrap_or_else(|why| why) + "\n")

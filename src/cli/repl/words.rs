@@ -32,7 +32,7 @@ pub enum Order {
     Prioritize { files: Option<Ranges>, priority: FilePriority },
     /// In which order pieces come: one after the other, or the rarest first; the ends of files
     /// before all others.
-    InOrder { sequential: bool, ends_first: bool },
+    Sort { sequential: bool, ends_first: bool },
     /// The trackers.
     Trackers,
     /// Announce now.
@@ -269,7 +269,7 @@ fn read_order(arguments: &[&str]) -> Result<Order, String> {
         return Err("pieces come in order or the rarest first, not both".to_owned());
     }
     let (sequential, ends_first) = (has("sequential"), has("ends-first"));
-    Ok(Order::InOrder { sequential, ends_first })
+    Ok(Order::Sort { sequential, ends_first })
 }
 
 /// To pause, or to go on: the torrent of this number, all, or the used one.
@@ -450,8 +450,8 @@ mod tests {
                 },
             ),
             ("select all off", Order::Prioritize { files: None, priority: FilePriority::Off }),
-            ("order sequential", Order::InOrder { sequential: true, ends_first: false }),
-            ("ord rarest ends-first", Order::InOrder { sequential: false, ends_first: true }),
+            ("order sequential", Order::Sort { sequential: true, ends_first: false }),
+            ("ord rarest ends-first", Order::Sort { sequential: false, ends_first: true }),
             ("select 1-3, 5", Order::Select(Some(values::ranges("1-3,5").unwrap()))),
             ("add-peer [::1]:5", Order::AddPeer("[::1]:5".parse().unwrap())),
             ("watch", Order::Watch(Box::new(Order::Status { all: false }))),
