@@ -168,7 +168,7 @@ async fn a_prompt_answers_line_by_line_and_survives_what_fails() {
     let (ok, wrong) = (Some(Exit::Done), Some(Exit::Usage));
     assert_eq!(exits, [ok, ok, wrong, wrong, ok, ok, None], "{}", talked.borrow());
     assert!(said.borrow().contains("new name"), "{}", said.borrow());
-    let talked = talked.borrow();
+    let talked = talked.borrow().clone();
     assert!(talked.contains("driver: there is no torrent 7"), "{talked}");
     daemon.stop().await;
 }
