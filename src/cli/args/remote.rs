@@ -33,15 +33,18 @@ Exit codes: 0 done, 2 no torrent fits or several do, 3 refused, or the token is 
 answers. Of several torrents the worst counts; one that fails does not stop the others.";
 
 pub(super) const IMPORT_NOTES: &str = "\
+Examples:
   driver import transmission ~/.config/transmission-daemon
   driver import qbittorrent ~/.local/share/qBittorrent --dry-run
 
 End that client first, and start driver daemon with --root for each directory that files are in.
-Nothing of that client is changed, and no file is moved. What it says of its files is not believed:
-each is read and hashed before anything of it is sent, and only what is lacking is fetched. Taken over
-are places, labels (of qBittorrent the category and the tags), limits, ratio goals, which files are
-wanted and how much, pauses, the order of the queue, and what was sent before. A torrent whose files
-were renamed in that client, or end in .part or .!qB, is left out, with the reason.
+Nothing of that client is changed, and no file is moved. What it says of its files is not
+believed: each is read and hashed before anything of it is sent, and only what lacks is fetched.
+
+Taken over are places, labels (of qBittorrent the category and the tags), limits, ratio goals,
+which files are wanted and how much, pauses, the order of the queue, and what was sent before. A
+torrent whose files were renamed in that client, or end in .part or .!qB, is left out, with the
+reason.
 
 Exit codes: 0 all were taken over, or are there already; 3 some were not; 4 no daemon answers.";
 
