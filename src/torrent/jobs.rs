@@ -110,8 +110,9 @@ mod tests {
         let disk = Disk::start(config).unwrap();
         let layout = Layout::new(2 * BLOCK_LEN as u64, BLOCK_LEN as u32).unwrap();
         let store = Arc::new(MemoryStore::new(2 * BLOCK_LEN));
-        // The worker waits until its first answer is read, and the queue fills behind it.
+        // No answer has a place before that is given back, and the queue fills behind them.
         let (events, mut answers) = mpsc::channel(1);
+        let place = events.clone().try_reserve_owned().unwrap();
         let store = disk.open_store(layout, vec![0; 40].into(), store, events).unwrap();
         while store.submit(Job::Look).is_ok() {}
         let now = Instant::now();
@@ -140,6 +141,7 @@ mod tests {
         jobs.offer(now + OFFER_AGAIN);
         assert_eq!(jobs.again_at(), Some(now + OFFER_AGAIN * 2), "nobody has left the queue");
 
+        drop(place);
         let mut done = Vec::new();
         while done.len() < 5 {
             let event = answers.blocking_recv().expect("the workers live");
