@@ -1,6 +1,6 @@
 //! What qBittorrent keeps: `BT_backup/HASH.torrent` and `BT_backup/HASH.fastresume`, bencoded by
 //! libtorrent with keys of its own (`qBt-…`), and the order of the queue in `BT_backup/queue`, a
-//! hash a line (as versions 4.2 to 5.1 write them; not the database that it may use instead).
+//! hash a line (as version 4.5.2 writes them; not the database that it may use instead).
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

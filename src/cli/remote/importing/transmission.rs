@@ -1,5 +1,5 @@
-//! What Transmission keeps: `torrents/NAME.torrent` and `resume/NAME.resume`, bencoded (as versions
-//! 2.9 to 4.0 write it).
+//! What Transmission keeps: `torrents/NAME.torrent` and `resume/NAME.resume`, bencoded (as version
+//! 3.00 writes it).
 
 use std::path::Path;
 
