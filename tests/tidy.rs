@@ -531,7 +531,7 @@ fn clean_hands(source: &Source) -> Vec<String> {
     offences
 }
 
-/// Rule 3: one lock in the house, and `unsafe` in three places, each with its reason.
+/// Rule 3: one lock in the house, and `unsafe` in four places, each with its reason.
 fn locks_and_unsafe(source: &Source) -> Vec<String> {
     let mut offences = Vec::new();
     if source.path != "base/pool.rs" {
@@ -542,7 +542,7 @@ fn locks_and_unsafe(source: &Source) -> Vec<String> {
             offences.extend(lines.map(|n| source.offence(*n, format!("{name}: send"))));
         }
     }
-    let allowed = ["base/pool.rs", "base/digest", "disk/"];
+    let allowed = ["base/pool.rs", "base/digest", "disk/", "os/arenas.rs"];
     let allowed = allowed.iter().any(|place| source.path.starts_with(place));
     let text: Vec<&str> = source.text.lines().collect();
     for line in lines_naming(source, "unsafe") {
@@ -550,7 +550,7 @@ fn locks_and_unsafe(source: &Source) -> Vec<String> {
             .iter()
             .any(|line| line.contains("SAFETY:") || line.contains("# Safety"));
         if !allowed {
-            offences.push(source.offence(line, "unsafe outside pool, digest and disk"));
+            offences.push(source.offence(line, "unsafe outside pool, digest, disk and arenas"));
         } else if !said {
             offences.push(source.offence(line, "unsafe without a SAFETY comment"));
         }

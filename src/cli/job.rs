@@ -8,10 +8,12 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::time::Duration;
 
+use rustix::process::{Resource, getrlimit};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
+use crate::os::arenas;
 use crate::session::{SessionConfig, TorrentOptions};
 use crate::torrent::course::{self, ListingSource};
 use crate::torrent::status::State;
@@ -370,6 +372,7 @@ pub fn in_runtime(
     let log = state_dir.join("driver.log");
     logs::start(common, (talk == Talk::Prompt).then_some(log.as_path()))?;
     let threads = memory_for(common)?.threads;
+    arenas::fit_into(getrlimit(Resource::As).current);
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.worker_threads(threads).enable_all().build();
     let runtime = runtime.map_err(|error| from_io("cannot start the runtime", &error))?;

@@ -465,7 +465,7 @@ impl Tiers {
         }
         if self.phase != Phase::Running {
             if event != Some(Event::Stopped) {
-                self.say_goodbye(index, call.family);
+                self.on_late_answer(index, call.family);
             }
             return;
         }

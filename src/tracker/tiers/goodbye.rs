@@ -16,12 +16,16 @@ impl Tiers {
             return;
         }
         self.phase = Phase::Stopping { since: now };
-        // BEP 3 asks for `completed` when the download is: a program that ends at once then
-        // still owes it.
-        let is_told =
-            self.trackers.iter().flat_map(|it| &it.ears).any(|ear| ear.says(Event::Completed));
-        let owes = self.owes_now() && !is_told;
-        self.leave(if owes { Event::Completed } else { Event::Stopped });
+        self.leave(self.last_words());
+    }
+
+    /// What one that leaves says next. BEP 3 asks for `completed` when the download is: a program
+    /// that ends at once then still owes it.
+    fn last_words(&self) -> Event {
+        let mut ears = self.trackers.iter().flat_map(|tracker| &tracker.ears);
+        let is_stopping = matches!(self.phase, Phase::Stopping { .. });
+        let owes = is_stopping && self.owes_now() && !ears.any(|ear| ear.says(Event::Completed));
+        if owes { Event::Completed } else { Event::Stopped }
     }
 
     pub(super) fn on_paused(&mut self) {
@@ -55,7 +59,12 @@ impl Tiers {
         }
     }
 
-    /// Something that was waited for before the goodbye has ended, or will not be waited for any
+    /// What was on its way when the torrent left has been answered.
+    pub(super) fn on_late_answer(&mut self, index: usize, family: Family) {
+        self.call(index, family, Some(self.last_words()));
+    }
+
+    /// Something that was waited for before the goodbye has failed, or will not be waited for any
     /// longer.
     pub(super) fn say_goodbye(&mut self, index: usize, family: Family) {
         self.call(index, family, Some(Event::Stopped));

@@ -234,6 +234,19 @@ fn a_completion_that_no_tracker_has_heard_of_is_told_before_stopped() {
     assert_eq!(world.replied("one", reply(1800)), ["finished"]);
 }
 
+/// A small download may be complete, and the program at its end, before the first answer.
+#[test]
+fn a_completion_before_the_answer_to_started_is_told_before_stopped() {
+    let mut world = World::started(&[&["one"]]);
+    assert_eq!(world.outputs(), ["one started"]);
+    world.handle(Input::Completed);
+    world.handle(Input::Stopped);
+    assert_eq!(world.outputs(), [""; 0], "it gets a moment");
+    assert_eq!(world.replied("one", reply(1800)), ["one completed"]);
+    assert_eq!(world.replied("one", reply(1800)), ["one stopped"]);
+    assert_eq!(world.replied("one", reply(1800)), ["finished"]);
+}
+
 #[test]
 fn stopped_tells_nobody_who_never_answered() {
     let mut world = World::started(&[&["one"]]);
