@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::ids::TorrentId;
 use crate::session::Error;
 
+use super::finding::Found;
 use super::happened::Events;
 use super::request::Mark;
 use super::ruled::Ruled;
@@ -42,6 +43,8 @@ pub enum Answer {
     Done(Done),
     /// What happened.
     Events(Events),
+    /// Torrents with words in their names or files.
+    Found(Found),
     /// How much room there is.
     Room(Room),
 }

@@ -86,13 +86,15 @@ pub struct Api {
     began: Instant,
     /// Who looks how much room there is: a disk that hangs has one of them.
     looking: Arc<Semaphore>,
+    /// Who has files of all torrents looked at.
+    pub(super) seeking: Arc<Semaphore>,
 }
 
 impl Api {
     /// For this session.
     pub fn new(session: Session, config: ApiConfig) -> Self {
-        let (config, looking) = (Arc::new(config), Arc::new(Semaphore::new(1)));
-        Self { session, config, began: Instant::now(), looking }
+        let (looking, seeking) = (Arc::new(Semaphore::new(1)), Arc::new(Semaphore::new(1)));
+        Self { session, config: Arc::new(config), began: Instant::now(), looking, seeking }
     }
 
     /// The session itself.
@@ -159,6 +161,7 @@ impl Api {
             Request::Do(key, deed) => self.carry_out(&key, deed).await.map(Answer::Done),
             Request::Remove(key, data) => self.remove(&key, data).await.map(Answer::Done),
             Request::Events(since) => self.events(since).await.map(Answer::Events),
+            Request::Find(words) => self.seek(&words).await,
             Request::Room(dir) => self.room(dir).await.map(Answer::Room),
         }
     }

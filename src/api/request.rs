@@ -132,6 +132,8 @@ pub enum Request {
     Remove(Key, bool),
     /// What happened since.
     Events(Option<Mark>),
+    /// Which torrents have these words in their names or files.
+    Find(String),
     /// How much room there is for this directory, where files may go.
     Room(String),
 }

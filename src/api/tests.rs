@@ -83,6 +83,13 @@ async fn until(api: &Api, id: u32, state: State) {
     tokio::time::timeout(LIMIT, reached).await.expect("it gets there");
 }
 
+async fn find(api: &Api, words: &str) -> Found {
+    match api.answer(Request::Find(words.into())).await {
+        Ok(Answer::Found(found)) => found,
+        other => panic!("{other:?}"),
+    }
+}
+
 fn kind(outcome: Outcome) -> Kind {
     outcome.expect_err("it is refused").code
 }
@@ -630,4 +637,36 @@ async fn a_disk_that_hangs_is_looked_at_once_for_its_room() {
         }
     };
     assert_eq!(tokio::time::timeout(LIMIT, free).await.unwrap(), 9, "it answers again");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn words_find_torrents_by_their_names_and_by_their_files() {
+    let home = tempfile::tempdir().unwrap();
+    let api_1 = api(home.path()).await;
+    for name in ["Red Apple", "Green apple", "pear"] {
+        add(&api_1, Addition { paused: true, ..addition(name) }).await;
+    }
+    until(&api_1, 3, State::Paused).await;
+    let ids = |found: &Found| found.torrents.iter().map(|it| it.id).collect::<Vec<_>>();
+    let named = find(&api_1, "apple").await;
+    assert_eq!((ids(&named), named.more, named.unread), (vec![1, 2], false, 0));
+    assert!(named.torrents.iter().all(|it| it.named && it.files.is_empty()), "{named:?}");
+    assert_eq!(ids(&find(&api_1, "APPLE red").await), [1]);
+    assert_eq!(find(&api_1, "plum").await, Found::default());
+    // Each torrent has a file `b`; the pad file is none that anybody seeks.
+    let files = find(&api_1, "pear B").await;
+    let file = FoundFile { number: 2, path: "pear/b".into(), size: 40_000 };
+    assert_eq!(files.torrents[0].files, [file]);
+    assert_eq!((ids(&files), files.torrents[0].named), (vec![3], false));
+    assert!(find(&api_1, "pad").await.torrents.is_empty());
+    let rename = Deed::Rename { file: Some(2), name: "photo.jpg".into() };
+    api_1.answer(Request::Do(Key::Id(3), rename)).await.unwrap();
+    assert_eq!(find(&api_1, "photo").await.torrents[0].files[0].path, "pear/photo.jpg");
+    let hash = show(&api_1, 2).await.torrent.hash.unwrap().to_uppercase();
+    assert_eq!(ids(&find(&api_1, &hash).await), [2]);
+    api_1.session().stop().await;
+    // What sleeps, or waits for its turn, is found as well.
+    let api_2 = api(home.path()).await;
+    assert_eq!(ids(&find(&api_2, "pear b").await), [3]);
+    assert_eq!(kind(api_2.answer(Request::Find(" ".into())).await), Kind::Invalid);
 }

@@ -14,6 +14,7 @@ const BASE: &str = "/api/v1";
 pub(super) const ROUTES: &[(&str, &[&str])] = &[
     ("/session", &["GET", "PATCH"]),
     ("/room", &["GET"]),
+    ("/find", &["GET"]),
     ("/torrents", &["GET", "POST"]),
     ("/torrents/{key}", &["GET", "PATCH", "DELETE"]),
     ("/torrents/{key}/files", &["GET", "PATCH"]),
@@ -87,6 +88,9 @@ pub(super) fn call(request: &Request) -> Call {
         Request::Remove(key, false) => (Method::DELETE, of(key, ""), None),
         Request::Remove(key, true) => (Method::DELETE, of(key, "?data=true"), None),
         Request::Events(since) => (Method::GET, with_since(format!("{BASE}/events"), *since), None),
+        Request::Find(words) => {
+            (Method::GET, format!("{BASE}/find?words={}", urlencoding::encode(words)), None)
+        }
         Request::Room(dir) => {
             (Method::GET, format!("{BASE}/room?dir={}", urlencoding::encode(dir)), None)
         }
@@ -161,6 +165,10 @@ pub(super) fn read(
         ("/room", _) => match value_of(query, "dir")? {
             Some(dir) => Request::Room(dir),
             None => return Err(Wrong::Sense("of which directory? ?dir=/srv".to_owned())),
+        },
+        ("/find", _) => match value_of(query, "words")? {
+            Some(words) => Request::Find(words),
+            None => return Err(Wrong::Sense("which words? ?words=debian%20iso".to_owned())),
         },
         ("/session", _) => Request::SetSession(json_of(media, body)?),
         ("/torrents", _) if is_get => Request::List(since()?),
@@ -262,6 +270,7 @@ mod tests {
             Request::Files(key()),
             Request::Facts(key()),
             Request::Room("/srv/a b&c=d%2f".into()),
+            Request::Find("a b&c=d%2f".into()),
             Request::Peers(key(), true),
             Request::Peers(key(), false),
             Request::Trackers(key()),

@@ -15,6 +15,7 @@ that fit are meant, and no names are needed.
 
   driver remote add debian.torrent --label linux    files, URLs, magnet links, hashes, - for stdin
   driver remote list --state downloading            only those that download
+  driver remote find debian iso                     by words in names, and in paths of files
   driver remote limit down 2MiB                     all together; limit 3 down 500K one alone
   driver remote limit alternative on                the alternative limits hold, until a schedule
                                                     switches them; off; alternative down 100K
@@ -198,6 +199,12 @@ pub enum RemoteCommand {
         /// Only those.
         #[command(flatten)]
         filters: Filters,
+    },
+    /// Torrents with these words in their names, or in the paths of their files
+    Find {
+        /// All of them, in any order and case
+        #[arg(value_name = "WORD", required = true)]
+        words: Vec<String>,
     },
     /// Take torrents in
     Add(Added),

@@ -5,7 +5,7 @@ use crate::cli::args::RemoteCommand;
 use crate::cli::exit::{Exit, Outcome};
 
 use super::asking::Remote;
-use super::{adding, change, importing, log, look, rules, watch};
+use super::{adding, change, find, importing, log, look, rules, watch};
 
 /// Does what a command says.
 ///
@@ -18,6 +18,7 @@ pub(super) async fn carry_out(remote: &mut Remote, command: &RemoteCommand) -> O
     let order = |deed: Deed| move |key: Key| Request::Do(key, deed.clone());
     match command {
         Is::List { filters } => look::list(remote, filters).await,
+        Is::Find { words } => find::find(remote, words).await,
         Is::Import(what) => importing::import(remote, what).await,
         Is::Add(added) => adding::add(remote, added).await,
         Is::Show(which) => look::show(remote, &which.torrents).await,

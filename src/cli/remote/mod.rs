@@ -8,6 +8,7 @@
 //! | `names` | which torrents are meant |
 //! | `commands` | what each command does |
 //! | `look` | commands that look |
+//! | `find` | torrents by words |
 //! | `rules` | what rules do to torrents, and what those of a file would do |
 //! | `change` | commands that change something |
 //! | `adding` | `add` |
@@ -23,6 +24,7 @@ mod bar;
 mod change;
 mod commands;
 mod complete;
+mod find;
 mod importing;
 mod log;
 mod look;

@@ -8,9 +8,9 @@ use super::super::call::ROUTES;
 use super::super::front::OPENAPI;
 use super::*;
 use crate::api::{
-    Added, Addition, Deed, Details, Done, Events, Facts, Fate, File, FilePatch, Happened, List,
-    Mark, Patch, Peer, Place, Priority, Room, RuleFacts, RuleFate, Ruled, SessionPatch, Share,
-    Source, Standing, State, Torrent, Tracker, What, Why,
+    Added, Addition, Deed, Details, Done, Events, Facts, Fate, File, FilePatch, Found, FoundFile,
+    FoundTorrent, Happened, List, Mark, Patch, Peer, Place, Priority, Room, RuleFacts, RuleFate,
+    Ruled, SessionPatch, Share, Source, Standing, State, Torrent, Tracker, What, Why,
 };
 
 fn description() -> Value {
@@ -364,6 +364,13 @@ fn answers_are_as_described() {
     let room =
         |bytes| Room { dir: String::new(), exists: true, free_bytes: bytes, total_bytes: bytes };
     holds(&schema("Room"), &room(Some(1)), &room(None));
+    let file = FoundFile { number: 1, path: String::new(), size: 1 };
+    holds(&schema("FoundFile"), &file, &file);
+    let torrent =
+        FoundTorrent { id: 1, name: String::new(), named: true, files: vec![file], files_found: 1 };
+    holds(&schema("FoundTorrent"), &torrent, &torrent);
+    let found = Found { torrents: vec![torrent], more: true, unread: 1 };
+    holds(&schema("Found"), &found, &found);
     let events = |missed| Events { cursor: mark(), missed, has_gap: true, events: Vec::new() };
     holds(&schema("Events"), &events(Some(1)), &events(None));
     let (error, health) = (json!({ "error": "x" }), json!({ "ok": true, "trouble": false }));
