@@ -144,10 +144,15 @@ pub fn choose_color(said: ColorChoice) {
     HAS_COLOR.store(has_color, Ordering::Relaxed);
 }
 
+/// Is there to be colour?
+pub fn has_color() -> bool {
+    HAS_COLOR.load(Ordering::Relaxed)
+}
+
 /// A line for people; one of trouble begins in colour.
 pub fn painted(line: &str) -> Cow<'_, str> {
     match line.strip_prefix(TROUBLE) {
-        Some(rest) if HAS_COLOR.load(Ordering::Relaxed) => {
+        Some(rest) if has_color() => {
             format!("\x1b[1;31m{}\x1b[0m {rest}", TROUBLE.trim_end()).into()
         }
         _ => line.into(),

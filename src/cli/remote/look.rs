@@ -12,7 +12,7 @@ use crate::cli::print::wrap;
 
 use super::asking::{Hosts, Remote, Voice};
 use super::names::Meant;
-use super::{bar, screens};
+use super::{bar, screens, table};
 
 pub(super) async fn list(remote: &mut Remote, filters: &Filters) -> Outcome {
     let mut answer: Value = remote.ask(&Request::List(None)).await?;
@@ -29,7 +29,7 @@ pub(super) async fn list(remote: &mut Remote, filters: &Filters) -> Outcome {
         let torrents: Vec<&Torrent> = list.torrents.iter().collect();
         match torrents.is_empty() && is_filtered {
             true => "no torrent fits\n".to_owned(),
-            false => screens::list(&torrents, voice.columns),
+            false => table::list(&torrents, voice.columns, None),
         }
     })?;
     Ok(Exit::Done)

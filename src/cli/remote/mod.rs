@@ -16,7 +16,7 @@
 //! | `complete` | what shells offer for a word |
 //! | `prompt` | commands one after the other |
 //! | `watch`, `log` | what goes on until it is ended |
-//! | `screens`, `bar`, `words` | what people read |
+//! | `screens`, `table`, `bar`, `picture`, `words` | what people see |
 
 mod adding;
 mod asking;
@@ -29,12 +29,14 @@ mod importing;
 mod log;
 mod look;
 mod names;
+mod picture;
 mod place;
 mod prompt;
 mod rules;
 #[cfg(test)]
 mod sample;
 mod screens;
+mod table;
 #[cfg(test)]
 mod tests;
 mod watch;
