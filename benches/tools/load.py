@@ -339,21 +339,21 @@ def polls(kind, address, headers, clients, ready, go, results):
     results.put((kind.__name__, [taken.get() for _ in range(taken.qsize())]))
 
 
-def changes(kind, address, headers, hashes, count, go):
-    """What changes, each second."""
+def changes(kind, address, headers, hashes, count, nth, go):
+    """What changes, each second; otherwise than in other windows."""
     writer = kind(address, headers)
     begin, seconds = go.get()
     for step in range(int(seconds)):
         time.sleep(max(0, begin + step + 0.55 - time.monotonic()))
         first = step * count % (len(hashes) - count)
         try:
-            writer.change(hashes[first:first + count], step)
+            writer.change(hashes[first:first + count], nth * 1000 + step)
         except (OSError, http.client.HTTPException):
             # There are others.
             pass
 
 
-def window(server, pid, hashes, o):
+def window(server, pid, hashes, nth, o):
     """One of them; a line for each kind that asks."""
     ready, results = multiprocessing.Queue(), multiprocessing.Queue()
     workers, goes = [], []
@@ -363,7 +363,7 @@ def window(server, pid, hashes, o):
         workers.append(multiprocessing.Process(target=polls, args=given))
         goes.append(go)
     go = multiprocessing.Queue()
-    given = (server.kinds[-1], server.address, server.headers, hashes, o.changes, go)
+    given = (server.kinds[-1], server.address, server.headers, hashes, o.changes, nth, go)
     workers.append(multiprocessing.Process(target=changes, args=given))
     goes.append(go)
     for it in workers:
@@ -415,7 +415,7 @@ def serve(name, hashes, work, o):
         print(f"{name}: all listed after {time.monotonic() - begin:.1f} s", flush=True)
         seen = []
         for nth in range(o.windows):
-            lines, share, before, after = window(server, process.pid, hashes, o)
+            lines, share, before, after = window(server, process.pid, hashes, nth, o)
             for kind, it in lines.items():
                 print(f"{name} {nth + 1} {kind:10} p50 {it['p50']:8.1f} ms  p99 {it['p99']:8.1f} ms  "
                       f"{it['requests']:4} requests of {it['bytes'] / 1000:.1f} kB, "
