@@ -19,13 +19,12 @@ use crate::api::{Answer, Api, Kind, Mark, Refusal, Request};
 use crate::http::answer::{Refused, json_answer, protect};
 use crate::http::body::{BodyError, Weight, drain};
 use crate::http::origin::is_foreign;
-use crate::http::token::Token;
 
 use super::call::{self, Media, Wrong};
-use super::gate::{Gate, Hosts, Verdict, sender, shown};
+use super::gate::{Gate, Verdict, sender, shown};
 use super::press::Press;
 use super::qbittorrent::{self, Qbittorrent};
-use super::transmission::{self, Transmission};
+use super::transmission::{Prefix, Transmission};
 use super::{metrics, stream};
 
 /// The API as OpenAPI 3.1 has it.
@@ -47,11 +46,11 @@ pub(super) struct Front {
 }
 
 impl Front {
-    /// `closes` is told when somebody who may orders the end.
-    pub fn new(api: Api, token: Token, hosts: Hosts, closes: Arc<Notify>) -> Self {
+    /// It is asked as Transmission is below that path. `closes` is told when somebody who may orders the end.
+    pub fn new(api: Api, transmission: Prefix, gate: Gate, closes: Arc<Notify>) -> Self {
         let press = Press::start(api.clone(), stream::written);
-        let gate = Gate::new(token, hosts);
-        let transmission = Transmission::new(api.clone(), gate.clone(), closes.clone());
+        let transmission =
+            Transmission::new(api.clone(), transmission, gate.clone(), closes.clone());
         let qbittorrent = Qbittorrent::start(api.clone(), gate.clone(), closes);
         Self { api, gate, press, transmission, qbittorrent }
     }
@@ -78,7 +77,7 @@ pub(super) fn router(front: Arc<Front>, local: bool) -> Router {
         let (parts, mut body) = request.into_parts();
         // Dialects of other programs have refusals of their own.
         match parts.uri.path() {
-            path if transmission::is_of(path) => {
+            path if front.transmission.is_asked_at(path) => {
                 return Box::pin(front.transmission.answer(&parts, body, local)).await;
             }
             path if path.starts_with(qbittorrent::BASE) => {
@@ -259,13 +258,16 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
+    use crate::http::token::Token;
+    use crate::rpc::gate::Hosts;
     use crate::rpc::tests::api;
 
     #[tokio::test]
     async fn a_body_weighs_what_it_says_until_it_is_answered() {
         let home = tempfile::tempdir().unwrap();
         let (api, _) = api(&home).await;
-        let front = Arc::new(Front::new(api, Token::new("x"), Hosts::default(), Arc::default()));
+        let gate = Gate::new(Token::new("x"), Hosts::default());
+        let front = Arc::new(Front::new(api, Prefix::default(), gate, Arc::default()));
         // Somebody who is asked and never answers.
         let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/x.torrent", silent.local_addr().unwrap());

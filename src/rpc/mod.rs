@@ -42,9 +42,10 @@ use crate::http::token::Token;
 
 pub use client::{Client, ClientError, Event, Events, Target};
 pub use secret::Secret;
+pub use transmission::Prefix;
 
 use front::Front;
-use gate::Hosts;
+use gate::{Gate, Hosts};
 
 /// Connections at once, below the 1024 descriptors that a process usually may have.
 const CONNECTIONS_MAX: usize = 256;
@@ -61,6 +62,8 @@ pub struct Rpc {
     pub token: Token,
     /// Names that it may be asked by, besides `localhost` and the addresses that it listens at.
     pub hosts: Vec<String>,
+    /// Where it is asked as Transmission is.
+    pub transmission: Prefix,
     /// Who answers.
     pub api: Api,
 }
@@ -69,11 +72,12 @@ impl Rpc {
     /// Serves until `end` is ready, or somebody who may orders the end. What is being answered then
     /// gets a second more.
     pub async fn run(self, end: impl Future<Output = ()>) {
-        let Self { listeners, local, token, hosts, api } = self;
+        let Self { listeners, local, token, hosts, transmission, api } = self;
         let listening = listeners.iter().filter_map(|it| it.local_addr().ok());
         let hosts = Hosts::new(hosts, listening.map(|it| it.ip()));
         let closes = Arc::new(Notify::new());
-        let front = Arc::new(Front::new(api, token, hosts, closes.clone()));
+        let front =
+            Arc::new(Front::new(api, transmission, Gate::new(token, hosts), closes.clone()));
         let (stop, stopped) = watch::channel(false);
         let until = |mut stopped: watch::Receiver<bool>| async move {
             // Whoever holds the other end is gone: that is the end, too.

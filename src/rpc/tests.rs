@@ -75,6 +75,11 @@ impl Served {
 
     /// One whose URLs may lead to this machine, or not.
     async fn start_that(allows_local: bool) -> Self {
+        Self::start_below(Prefix::default(), allows_local).await
+    }
+
+    /// The same, which is asked as Transmission is below this path.
+    async fn start_below(transmission: Prefix, allows_local: bool) -> Self {
         let home = tempfile::tempdir().unwrap();
         let (api, root) = api_that(&home, allows_local).await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -86,6 +91,7 @@ impl Served {
             local: Some(UnixListener::bind(&socket).unwrap()),
             token: Token::new(TOKEN),
             hosts: vec!["seedbox.lan".to_owned()],
+            transmission,
             api: api.clone(),
         };
         let task = tokio::spawn(rpc.run(async {

@@ -6,6 +6,7 @@ use clap::builder::BoolishValueParser;
 use clap::{Args, ValueHint};
 
 use crate::cli::values::{self, Listen};
+use crate::rpc::Prefix;
 
 use super::options::Options;
 
@@ -39,6 +40,14 @@ pub struct DaemonArgs {
     /// A name that it is asked by, besides localhost and addresses: that of this machine
     #[arg(long, value_name = "NAME", env = "DRIVER_HOST", value_delimiter = ',')]
     pub host: Vec<String>,
+    /// Tools for Transmission ask below this path: at PATH/rpc
+    #[arg(
+        long,
+        value_name = "PATH",
+        default_value = "/transmission",
+        env = "DRIVER_TRANSMISSION_PREFIX"
+    )]
+    pub transmission_prefix: Prefix,
     /// Torrents may go below this directory, too
     #[arg(long, value_name = "DIR", env = "DRIVER_ROOT", value_hint = ValueHint::DirPath)]
     pub root: Vec<PathBuf>,

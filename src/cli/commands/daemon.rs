@@ -28,7 +28,7 @@ use crate::http::token::Token;
 use crate::net::egress::Egress;
 use crate::net::{self, tcp};
 use crate::roster::rules::Book;
-use crate::rpc::{Rpc, Secret};
+use crate::rpc::{Prefix, Rpc, Secret};
 use crate::session::Session;
 
 use super::download::{session_config, torrent_options};
@@ -77,12 +77,14 @@ pub fn run(arguments: &DaemonArgs, common: &Common, book: &Book) -> Outcome {
         let opened = open(arguments, &own);
         let ran = match opened {
             Ok(doors) => {
+                let transmission = arguments.transmission_prefix.clone();
                 let listed = session.changes(Default::default()).await;
-                greet(&doors, listed.map_or(0, |it| it.changed.len()), &dir);
+                greet(&doors, &transmission, listed.map_or(0, |it| it.changed.len()), &dir);
                 let reload = reload_on_hangup(api.clone());
                 let token = Token::new(doors.secret.text());
                 let Doors { listeners, local, socket, .. } = doors;
-                let rpc = Rpc { listeners, local, token, hosts: arguments.host.clone(), api };
+                let hosts = arguments.host.clone();
+                let rpc = Rpc { listeners, local, token, hosts, transmission, api };
                 tell(&[NotifyState::Ready]);
                 rpc.run(stopper.asked()).await;
                 reload.abort();
@@ -249,7 +251,7 @@ fn bind_apart(path: &Path) -> std::io::Result<StdUnixListener> {
     bound
 }
 
-fn greet(doors: &Doors, torrents: usize, dir: &Path) {
+fn greet(doors: &Doors, transmission: &Prefix, torrents: usize, dir: &Path) {
     let are = if torrents == 1 { "1 torrent".to_owned() } else { format!("{torrents} torrents") };
     out::talk_wrapped(&format!("{are}; new ones go to {}", shown(dir)));
     for listener in &doors.listeners {
@@ -257,7 +259,7 @@ fn greet(doors: &Doors, torrents: usize, dir: &Path) {
         let token = shown(&doors.token_file);
         out::talk_wrapped(&format!("Asked at http://{address}/api/v1, with the token in {token}"));
         out::talk_wrapped(&format!(
-            "Tools for Transmission sign in at http://{address}/transmission/rpc, those for \
+            "Tools for Transmission sign in at http://{address}{transmission}/rpc, those for \
              qBittorrent at http://{address}: any user, and that token as the password"
         ));
         if !address.ip().is_loopback() {

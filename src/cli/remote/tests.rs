@@ -16,7 +16,7 @@ use crate::cli::args::{Cli, Command};
 use crate::cli::exit::Exit;
 use crate::http::token::Token;
 use crate::net::egress::Egress;
-use crate::rpc::{Rpc, Target};
+use crate::rpc::{Prefix, Rpc, Target};
 use crate::session::{Session, SessionConfig, TorrentOptions};
 
 use super::asking::{Remote, Voice};
@@ -78,7 +78,14 @@ impl Daemon {
         let local = tokio::net::UnixListener::bind(home.path().join("socket")).unwrap();
         let (end, ended) = oneshot::channel();
         let token = Token::new("0123456789abcdef");
-        let rpc = Rpc { listeners: vec![], local: Some(local), token, hosts: vec![], api };
+        let rpc = Rpc {
+            listeners: vec![],
+            local: Some(local),
+            token,
+            hosts: vec![],
+            transmission: Prefix::default(),
+            api,
+        };
         let served = tokio::spawn(rpc.run(async move { drop(ended.await) }));
         Self { home, session, end, served }
     }

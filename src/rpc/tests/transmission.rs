@@ -76,6 +76,18 @@ async fn until(served: &Served, id: u32, field: &str, value: Value) {
 }
 
 #[tokio::test]
+async fn it_may_be_asked_below_another_path() {
+    let served = Served::start_below("/seedbox/t/".parse().unwrap(), true).await;
+    let told = ask(&served, "POST //seedbox/t/rpc/", TOKEN, "", "{}").await;
+    let names_id = |told: &Told| told.head.contains("x-transmission-session-id");
+    assert_eq!((told.status(), names_id(&told)), (409, true), "{told:?}");
+    let nothing = ask(&served, "POST /seedbox/t/web/", TOKEN, "", "").await;
+    assert!(String::from_utf8_lossy(&nothing.body).contains("<h1>Not Found"), "{nothing:?}");
+    let usual = ask(&served, "POST /transmission/rpc", TOKEN, "", "{}").await;
+    assert!(usual.status() != 409 && !names_id(&usual), "{usual:?}");
+}
+
+#[tokio::test]
 async fn refusals_come_in_the_order_that_tools_know() {
     let served = Served::start().await;
     let id = format!("X-Transmission-Session-Id: {}\r\n", passport(&served).await);

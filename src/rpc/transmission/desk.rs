@@ -2,6 +2,8 @@
 //! know the token hears nothing of a session id, and who has none of a method that is wrong. Tools
 //! find out by that whether anybody is here: a GET without an id is answered with 409.
 
+use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -22,17 +24,60 @@ use super::methods::Desk;
 use super::passport::Passports;
 use super::whole::Whole;
 
-/// Below which all of it lies.
-const PREFIX: &str = "/transmission";
 /// The longest body: a torrent of 16 MiB in base64, in lines, with what is said about it.
 const BODY_LEN_MAX: usize = (16 << 20) / 3 * 4 + (16 << 20) / 48 + (64 << 10);
+/// Where other answers are.
+const OTHERS: [&str; 3] = ["api", "healthz", "metrics"];
 /// The header that names a session id.
 const SESSION_ID: HeaderName = HeaderName::from_static("x-transmission-session-id");
 
-/// Is this path one of ours?
-pub(in crate::rpc) fn is_of(path: &str) -> bool {
-    let path = folded(path);
-    path == PREFIX || path.strip_prefix(PREFIX).is_some_and(|rest| rest.starts_with('/'))
+/// A path below which all of it lies.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Prefix(String);
+
+impl Default for Prefix {
+    fn default() -> Self {
+        Self("/transmission".to_owned())
+    }
+}
+
+impl FromStr for Prefix {
+    type Err = String;
+
+    /// Plain letters, and nothing that leads elsewhere already.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let path = folded(text);
+        let path = path.trim_end_matches('/');
+        let is_plain = |it: char| it.is_ascii_alphanumeric() || "-_.~/".contains(it);
+        let parts = path.strip_prefix('/').map(|rest| rest.split('/').collect::<Vec<_>>());
+        match parts.as_deref() {
+            Some([first, ..]) if OTHERS.contains(first) => {
+                Err(format!("/{first} leads elsewhere: another path, as /transmission"))
+            }
+            Some(parts) if path.chars().all(is_plain) && !parts.iter().any(is_no_name) => {
+                Ok(Self(path.to_owned()))
+            }
+            _ => Err("a path of letters and digits below /, as /transmission".to_owned()),
+        }
+    }
+}
+
+impl Prefix {
+    /// Is this path one of ours?
+    pub(in crate::rpc) fn is_of(&self, path: &str) -> bool {
+        let path = folded(path);
+        path.strip_prefix(&self.0).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+}
+
+impl fmt::Display for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn is_no_name(part: &&str) -> bool {
+    matches!(*part, "" | "." | "..")
 }
 
 /// A path with each row of slashes as one: some tools put one too many.
@@ -48,17 +93,23 @@ fn folded(path: &str) -> String {
 
 /// Who answers there.
 pub(in crate::rpc) struct Transmission {
+    prefix: Prefix,
     gate: Gate,
     desk: Desk,
 }
 
 impl Transmission {
-    /// For this session. `closes` is told when somebody wants the daemon to end.
-    pub fn new(api: Api, gate: Gate, closes: Arc<Notify>) -> Self {
+    /// For this session, below this path. `closes` is told when somebody wants the daemon to end.
+    pub fn new(api: Api, prefix: Prefix, gate: Gate, closes: Arc<Notify>) -> Self {
         let whole = Whole::start(api.clone());
         let passports = Passports::new();
         let starts = AtomicBool::new(true);
-        Self { gate, desk: Desk { api, whole, passports, starts, closes } }
+        Self { prefix, gate, desk: Desk { api, whole, passports, starts, closes } }
+    }
+
+    /// Is this path one of ours?
+    pub fn is_asked_at(&self, path: &str) -> bool {
+        self.prefix.is_of(path)
     }
 
     /// Answers a request; on a `local` socket whoever may open it needs no token.
@@ -90,7 +141,7 @@ impl Transmission {
             self.admit(parts).await?;
         }
         let path = folded(parts.uri.path());
-        if path.trim_end_matches('/') != format!("{PREFIX}/rpc") {
+        if path.trim_end_matches('/') != format!("{}/rpc", self.prefix.0) {
             return Err(page(StatusCode::NOT_FOUND, "there is nothing here"));
         }
         let named = headers.get(SESSION_ID).and_then(|value| value.to_str().ok());
@@ -170,12 +221,25 @@ mod tests {
 
     #[test]
     fn slashes_are_folded_and_nothing_else() {
+        let usual = Prefix::default();
         for path in ["/transmission", "/transmission/rpc", "//transmission//rpc/", "/transmission/"]
         {
-            assert!(is_of(path), "{path}");
+            assert!(usual.is_of(path), "{path}");
         }
         for path in ["/", "/transmissions/rpc", "/x/transmission/rpc", "/Transmission/rpc", ""] {
-            assert!(!is_of(path), "{path}");
+            assert!(!usual.is_of(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_prefix_is_a_plain_path_that_nothing_else_is_below() {
+        for (text, path) in
+            [("/x", "/x"), ("/t-1/y.z/", "/t-1/y.z"), ("//a//b", "/a/b"), ("/apis", "/apis")]
+        {
+            assert_eq!(text.parse(), Ok(Prefix(path.to_owned())));
+        }
+        for text in ["", "/", "x", "/x y", "/x?y", "/..", "/a/./b", "/api", "/api/v1", "/metrics"] {
+            assert!(text.parse::<Prefix>().is_err(), "{text}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The RPC of Transmission at `/transmission/rpc`, for the tools that speak it: a view of what the
+//! The RPC of Transmission, usually at `/transmission/rpc`, for the tools that speak it: a view of what the
 //! session is asked and told by values, with no truth of its own. It says that it is 4.0.6, and
 //! speaks both dialects: the legacy one that nearly all tools have, and JSON-RPC 2.0.
 //!
@@ -42,4 +42,5 @@ mod preferences;
 mod torrents;
 mod whole;
 
-pub(super) use desk::{Transmission, is_of};
+pub use desk::Prefix;
+pub(super) use desk::Transmission;
