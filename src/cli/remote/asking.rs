@@ -222,7 +222,7 @@ pub(super) type Hosts = BTreeMap<u32, bool>;
 
 /// Why there is no answer, as an exit code and in words.
 pub(super) fn failure(error: ClientError, place: &Place) -> Failure {
-    let place = &place.shown;
+    let (is_here, place) = (place.is_here, &place.shown);
     match error {
         ClientError::Refused(refusal) => {
             let exit = match refusal.code {
@@ -239,8 +239,13 @@ pub(super) fn failure(error: ClientError, place: &Place) -> Failure {
         )),
         ClientError::Network(why) => {
             let why = escape(&why);
-            let words =
-                format!("no daemon answers at {place} ({why}): start it with driver daemon");
+            let hint = match is_here {
+                true => "start it with driver daemon",
+                false => {
+                    "does it run there, with --http for that address, and is there a way to it?"
+                }
+            };
+            let words = format!("no daemon answers at {place} ({why}): {hint}");
             Failure::new(Exit::Network, words)
         }
     }

@@ -16,10 +16,10 @@ use crate::cli::args::{Cli, Command};
 use crate::cli::exit::Exit;
 use crate::http::token::Token;
 use crate::net::egress::Egress;
-use crate::rpc::{Prefix, Rpc, Target};
+use crate::rpc::{ClientError, Prefix, Rpc, Target};
 use crate::session::{Session, SessionConfig, TorrentOptions};
 
-use super::asking::{Remote, Voice};
+use super::asking::{Remote, Voice, failure};
 use super::place::Place;
 
 /// How long anything may take.
@@ -293,6 +293,10 @@ async fn nobody_there_is_told_with_what_to_do() {
     assert_eq!((ran.exit, ran.said.as_str()), (Exit::Network, ""));
     assert!(ran.talked.starts_with("no daemon answers at here ("), "{}", ran.talked);
     assert!(ran.talked.ends_with("): start it with driver daemon"), "{}", ran.talked);
+    let target = Target::Url { url: "http://192.0.2.1:6880".into(), token: "x".into() };
+    let place = Place { target, shown: "http://192.0.2.1:6880".into(), is_here: false };
+    let told = failure(ClientError::Network("unreachable".into()), &place).message;
+    assert!(told.contains("does it run there") && !told.contains("start it"), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
