@@ -38,7 +38,15 @@ pub enum Refused {
 /// A lock, held until it is dropped.
 #[derive(Debug)]
 pub struct FileLock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for FileLock {
+    fn drop(&mut self) {
+        // A process that is being started has a copy until it runs another program, and the lock
+        // would be held as long as that.
+        let _ = flock(&self.file, FlockOperation::Unlock);
+    }
 }
 
 impl FileLock {
@@ -55,7 +63,7 @@ impl FileLock {
             Ok(()) => {
                 // Without it others are told less.
                 let _ = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
-                Ok(Self { _file: file })
+                Ok(Self { file })
             }
             Err(Errno::WOULDBLOCK) => {
                 let dir = path.parent().unwrap_or(path).to_owned();
@@ -90,6 +98,17 @@ mod tests {
         assert!(refused.ends_with(&format!("(process {})", std::process::id())), "{refused}");
         drop(held);
         assert!(FileLock::take(&path).is_ok());
+    }
+
+    #[test]
+    fn it_is_given_back_though_a_process_that_is_being_started_has_a_copy() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let held = FileLock::take(&path).unwrap();
+        let copy = held.file.try_clone().unwrap();
+        drop(held);
+        assert!(FileLock::take(&path).is_ok());
+        drop(copy);
     }
 
     #[test]
