@@ -11,7 +11,7 @@ use super::finding::Found;
 use super::happened::Events;
 use super::request::Mark;
 use super::ruled::Ruled;
-use super::torrent::{Details, Facts, File, Limits, Peer, Source, Torrent, Tracker, Why};
+use super::torrent::{Details, Facts, File, Limits, Peer, Pieces, Source, Torrent, Tracker, Why};
 
 /// What comes of a request that is not refused.
 #[derive(Clone, PartialEq, Debug, Serialize)]
@@ -29,6 +29,8 @@ pub enum Answer {
     Files(Vec<File>),
     /// What it says of itself.
     Facts(Box<Facts>),
+    /// Its pieces.
+    Pieces(Box<Pieces>),
     /// Its peers.
     Peers(Vec<Peer>),
     /// Its trackers.

@@ -142,6 +142,7 @@ impl Api {
             Request::Show(key) => self.show(&key).await,
             Request::Files(key) => self.files(&key).await,
             Request::Facts(key) => self.facts(&key).await,
+            Request::Pieces(key) => self.pieces(&key).await,
             Request::Peers(key, all) => self.peers(&key, all).await,
             Request::Trackers(key) => {
                 let now = Instant::now();
@@ -365,16 +366,24 @@ impl Api {
     async fn facts(&self, key: &Key) -> Outcome {
         let listed = self.find(key).await?;
         let torrent = self.session.metadata(listed.spec.id).await.map_err(Refusal::from)?;
-        let have = match &listed.handle {
-            Some(handle) => handle.look(|status| status.have.clone()),
-            None if listed.row.flags.has(Flags::ASLEEP) => view::all_pieces(torrent.num_pieces),
-            None => Vec::new(),
-        };
-        let len = torrent.num_pieces.div_ceil(8) as usize;
-        let have = Some(have).filter(|have| have.len() == len).unwrap_or_else(|| vec![0; len]);
+        let have = have(&listed, torrent.num_pieces);
         let home = listed.handle.as_ref().and_then(|it| it.look(|status| status.home.clone()));
         let facts = view::facts(&torrent, &listed.spec, &have, home.as_deref());
         Ok(Answer::Facts(Box::new(facts)))
+    }
+
+    /// Likewise.
+    async fn pieces(&self, key: &Key) -> Outcome {
+        let listed = self.find(key).await?;
+        let torrent = self.session.metadata(listed.spec.id).await.map_err(Refusal::from)?;
+        // Only a torrent with peers knows what they have.
+        let copies = match &listed.handle {
+            Some(handle) if listed.row.links > 0 => handle.copies().await,
+            _ => Vec::new(),
+        };
+        let is_whole = copies.len() == torrent.num_pieces as usize;
+        let have = have(&listed, torrent.num_pieces);
+        Ok(Answer::Pieces(Box::new(view::pieces(&torrent, &have, is_whole.then_some(&copies)))))
     }
 
     /// A `.torrent` of it: its metadata as it is, with its trackers and servers.
@@ -524,6 +533,17 @@ impl Api {
         }
         added
     }
+}
+
+/// Its verified pieces in wire order; none of one that was not opened yet.
+fn have(listed: &Listed, count: u32) -> Vec<u8> {
+    let have = match &listed.handle {
+        Some(handle) => handle.look(|status| status.have.clone()),
+        None if listed.row.flags.has(Flags::ASLEEP) => view::all_pieces(count),
+        None => Vec::new(),
+    };
+    let len = count.div_ceil(8) as usize;
+    Some(have).filter(|have| have.len() == len).unwrap_or_else(|| vec![0; len])
 }
 
 /// What a link waits for that is sought.

@@ -43,5 +43,6 @@ pub use request::{Addition, Deed, FilePatch, Key, Mark, Patch, Place, Request, S
 pub use roots::Roots;
 pub use ruled::{Fate, RuleFacts, RuleFate, Ruled};
 pub use torrent::{
-    Details, Facts, File, Limits, Peer, Priority, Share, Source, State, Torrent, Tracker, Why,
+    Details, Facts, File, Limits, Peer, Pieces, Priority, Share, Source, State, Torrent, Tracker,
+    Why,
 };

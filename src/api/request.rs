@@ -112,6 +112,8 @@ pub enum Request {
     Files(Key),
     /// What it says of itself, and which pieces are here.
     Facts(Key),
+    /// Which of its pieces are here, and how many peers have each.
+    Pieces(Key),
     /// Its peers; also those that are not connected.
     Peers(Key, bool),
     /// Its trackers.

@@ -275,6 +275,20 @@ pub struct Facts {
     pub magnet: String,
 }
 
+/// Which pieces of a torrent are here, and how many peers have each.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Pieces {
+    /// Its pieces.
+    pub pieces: u32,
+    /// Bytes of a piece, but for the last one.
+    pub piece_length: u32,
+    /// Which are verified, as [`Facts::have`] says it.
+    pub have: String,
+    /// How many connected peers have each, a byte a piece in base64, 255 where more do; none
+    /// while it is not connected to any.
+    pub copies: Option<String>,
+}
+
 /// How much a file is wanted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -18,7 +18,9 @@ use crate::swarm::waits::Cause;
 use crate::torrent::status::{PeerStatus, SourceStatus, State, Status, WhyReport};
 use crate::tracker::tiers::status::TrackerStatus;
 
-use super::torrent::{Details, Facts, File, Limits, Peer, Share, Source, Torrent, Tracker, Why};
+use super::torrent::{
+    Details, Facts, File, Limits, Peer, Pieces, Share, Source, Torrent, Tracker, Why,
+};
 
 /// A torrent in a list.
 pub(super) fn torrent(row: &Row, listed: &Listed) -> Torrent {
@@ -207,6 +209,16 @@ pub(super) fn facts(
         trackers: named.chain(torrent.trackers.iter().cloned()).collect(),
         web_seeds: servers.cloned().collect(),
         magnet: torrent.magnet(),
+    }
+}
+
+/// Its pieces: `have` in wire order, and how many peers have each.
+pub(super) fn pieces(torrent: &metainfo::Torrent, have: &[u8], copies: Option<&Vec<u8>>) -> Pieces {
+    Pieces {
+        pieces: torrent.num_pieces,
+        piece_length: torrent.piece_length,
+        have: BASE64.encode(have),
+        copies: copies.map(|copies| BASE64.encode(copies)),
     }
 }
 

@@ -138,12 +138,16 @@ async fn answer(
     let read = call::read(&routed, method, parts.uri.query(), (media, &bytes));
     let request = read.map_err(|error| wrong(&error))?;
     drop(bytes);
-    if let Request::Events(since) = request
-        && wants_stream(headers)
-    {
+    if wants_stream(headers) {
         let last = headers.get("last-event-id").and_then(|value| value.to_str().ok());
-        let since = last.and_then(|text| text.parse::<Mark>().ok()).or(since);
-        return Ok(stream::answer(&front.api, front.press.clone(), since));
+        let last = last.and_then(|text| text.parse::<Mark>().ok());
+        match request {
+            Request::Events(since) => {
+                return Ok(stream::answer(&front.api, front.press.clone(), last.or(since)));
+            }
+            Request::List(since) => return Ok(stream::lists(&front.api, last.or(since))),
+            _ => {}
+        }
     }
     if request == Request::List(None) {
         let list = front.press.list().await.map_err(refused)?;

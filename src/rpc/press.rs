@@ -137,12 +137,13 @@ impl Sheet {
 
 /// As [`List`] is written.
 fn joined(cursor: Mark, torrents: &BTreeMap<(String, u32), Box<[u8]>>) -> Bytes {
-    let len: usize = torrents.values().map(|bytes| bytes.len() + 1).sum();
+    let len: usize = torrents.values().map(|bytes| bytes.len() + 2).sum();
     let mut text = Vec::with_capacity(len + 128);
     text.extend(format!("{{\"cursor\":\"{cursor}\",\"full\":true,\"torrents\":[").bytes());
     for (nth, torrent) in torrents.values().enumerate() {
         if nth > 0 {
-            text.push(b',');
+            // On a line of its own: whoever reads a long list can begin before its end.
+            text.extend_from_slice(b",\n");
         }
         text.extend_from_slice(torrent);
     }

@@ -1,6 +1,6 @@
 //! Events as they happen: server-sent events (WHATWG HTML, section 9.2). A reader that is slow
 //! reads later what there is then; one that is too late is told how much it missed. Nothing is
-//! queued for anybody.
+//! queued for anybody. The same of lists: what changed in them since they were told last.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -12,9 +12,9 @@ use axum::response::{IntoResponse, Response};
 use hyper::body::Frame;
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
-use crate::api::{Api, Events, Heads, Mark};
+use crate::api::{Answer, Api, Events, Heads, List, Mark, Request};
 use crate::http::connections::Lasting;
 use crate::roster::Cursor;
 
@@ -22,6 +22,9 @@ use super::press::{News, Press};
 
 /// How often something is sent when nothing happens, so that both ends see that the other is there.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// Changes of lists are told no more often: many a torrent changes twice a second.
+const PACE: Duration = Duration::from_millis(500);
 
 /// The answer to who wants to hear what happens after `since`, or from now on.
 pub(super) fn answer(api: &Api, press: Press, since: Option<Mark>) -> Response {
@@ -67,6 +70,56 @@ async fn tell(
             return;
         }
     }
+}
+
+/// The answer to who wants to hear how lists change after `since`, or all of them first.
+pub(super) fn lists(api: &Api, since: Option<Mark>) -> Response {
+    let (send, parts) = mpsc::channel(1);
+    tokio::spawn(tell_lists(api.clone(), since, send));
+    let body = Body::new(Parts(parts));
+    let mut answer = ([(CONTENT_TYPE, "text/event-stream")], body).into_response();
+    answer.extensions_mut().insert(Lasting);
+    answer
+}
+
+/// Sends what changed in lists, as fast as it is read, until the reader or the session goes.
+async fn tell_lists(api: Api, mut since: Option<Mark>, send: mpsc::Sender<Bytes>) {
+    let mut heads = api.heads();
+    // Headers leave with the first bytes.
+    if send.send(Bytes::from_static(b":\n\n")).await.is_err() {
+        return;
+    }
+    loop {
+        let Ok(Answer::List(list)) = api.answer(Request::List(since)).await else { return };
+        let cursor = list.cursor;
+        let is_news = list.full || !list.torrents.is_empty() || !list.removed.is_empty();
+        if is_news && send.send(listed(&list).into()).await.is_err() {
+            return;
+        }
+        drop(list);
+        since = Some(cursor);
+        let news = async {
+            sleep(PACE).await;
+            let news = heads.wait_for(|heads| heads.rows.number > cursor.0.number);
+            timeout(KEEP_ALIVE, news).await.map(|told| told.is_ok())
+        };
+        let told = tokio::select! {
+            told = news => told,
+            () = send.closed() => return,
+        };
+        match told {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(_) if send.send(Bytes::from_static(b":\n\n")).await.is_err() => return,
+            Err(_) => {}
+        }
+    }
+}
+
+/// A list as a stream has it.
+fn listed(list: &List) -> String {
+    // JSON has no line breaks of its own.
+    format!("id: {}\nevent: list\ndata: {}\n\n", list.cursor, json!(list))
 }
 
 /// Events as a stream has them.

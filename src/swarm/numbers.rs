@@ -104,6 +104,11 @@ impl Swarm {
         self.waits.report(now)
     }
 
+    /// How many connected peers have each piece; 255 where more do. Costs a pass over all pieces.
+    pub fn copies(&self) -> Vec<u8> {
+        self.transfer.copies()
+    }
+
     /// Pieces that we lack and no connected peer has. Costs a pass over all pieces.
     pub fn nobody_has(&self) -> u32 {
         self.transfer.pieces_nobody_has()

@@ -450,6 +450,7 @@ impl Actor {
                 let blocked = self.links.blocked.count();
                 let _ = answer.send(WhyReport { dht, sources, limit_web, blocked, ..why });
             }
+            Command::Copies(answer) => drop(answer.send(self.swarm.copies())),
             Command::Announce(answer) => {
                 let _ = answer.send(self.trackers.announce().await);
             }

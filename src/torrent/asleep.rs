@@ -283,6 +283,7 @@ async fn on_command(
         Command::Sources(answer) => drop(answer.send(Vec::new())),
         // It lacks nothing, and waits for nobody.
         Command::Why(answer) => drop(answer.send(WhyReport::default())),
+        Command::Copies(answer) => drop(answer.send(Vec::new())),
         Command::Pause => pause(ends, dormant, true),
         Command::Resume | Command::Unpause => pause(ends, dormant, false),
         // It fetches nothing: that is for a run in which something is missing again.

@@ -31,6 +31,8 @@ pub enum Command {
     Sources(oneshot::Sender<Vec<SourceStatus>>),
     /// What the download waits for.
     Why(oneshot::Sender<WhyReport>),
+    /// How many connected peers have each piece.
+    Copies(oneshot::Sender<Vec<u8>>),
     /// Announce to the trackers now, as far as they allow; the answer is one line for people.
     Announce(oneshot::Sender<String>),
     /// Have trackers tell their numbers, those that have not lately.

@@ -183,6 +183,12 @@ impl TorrentHandle {
         self.ask(Command::Why).await
     }
 
+    /// How many connected peers have each piece, 255 where more do; none of one that is asleep, at
+    /// rest, or has ended.
+    pub async fn copies(&self) -> Vec<u8> {
+        self.ask(Command::Copies).await.unwrap_or_default()
+    }
+
     /// Announces now, as far as the trackers allow; one line for people.
     pub async fn announce(&self) -> Option<String> {
         self.ask(Command::Announce).await

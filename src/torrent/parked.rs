@@ -174,6 +174,7 @@ fn has_meaning_later(order: &Command) -> bool {
         Command::Peers { .. }
             | Command::Sources(_)
             | Command::Why(_)
+            | Command::Copies(_)
             | Command::Announce(_)
             | Command::Scrape
             | Command::LocalPeer(_)

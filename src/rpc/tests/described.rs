@@ -9,8 +9,8 @@ use super::super::front::OPENAPI;
 use super::*;
 use crate::api::{
     Added, Addition, Deed, Details, Done, Events, Facts, Fate, File, FilePatch, Found, FoundFile,
-    FoundTorrent, Happened, List, Mark, Patch, Peer, Place, Priority, Room, RuleFacts, RuleFate,
-    Ruled, SessionPatch, Share, Source, Standing, State, Torrent, Tracker, What, Why,
+    FoundTorrent, Happened, List, Mark, Patch, Peer, Pieces, Place, Priority, Room, RuleFacts,
+    RuleFate, Ruled, SessionPatch, Share, Source, Standing, State, Torrent, Tracker, What, Why,
 };
 
 fn description() -> Value {
@@ -289,6 +289,8 @@ fn what_is_beside_a_torrent_is_as_described() {
         ..Facts::default()
     };
     holds(&schema("Facts"), &facts(text()), &facts(None));
+    let pieces = |copies| Pieces { copies, ..Pieces::default() };
+    holds(&schema("Pieces"), &pieces(text()), &pieces(None));
     let share = Share { cause: String::new(), share: 0.5 };
     holds(&schema("Share"), &share, &share);
     let why = |now| Why { now, minute: Vec::new(), life: Vec::new(), text: String::new() };

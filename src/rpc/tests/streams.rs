@@ -78,6 +78,35 @@ async fn an_event_arrives_and_a_reader_that_comes_again_goes_on_behind_it() {
     until(&mut all, &["event: added\n", "event: added\n"]).await;
 }
 
+/// The same of lists.
+async fn listen_to_lists(served: &Served, query: &str) -> TcpStream {
+    let mut stream = served.connect().await;
+    let line = format!("GET /api/v1/torrents{query}");
+    let head = with_token(&line, "Accept: text/event-stream\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream
+}
+
+#[tokio::test]
+async fn lists_are_told_as_they_change() {
+    let served = Served::start().await;
+    let one = served.add("one").await;
+    let mut whole = listen_to_lists(&served, "").await;
+    let first = until(&mut whole, &["event: list\n", "\n\n"]).await;
+    assert!(first.contains("content-type: text/event-stream\r\n"), "{first}");
+    assert!(first.contains("\"full\":true") && first.contains("\"name\":\"one\""), "{first}");
+
+    let cursor = served.get("/api/v1/torrents").await.json()["cursor"].clone();
+    let mut later = listen_to_lists(&served, &format!("?since={}", cursor.as_str().unwrap())).await;
+    let two = served.add("two").await;
+    let news = until(&mut later, &["event: list\n", "\"name\":\"two\"", "\n\n"]).await;
+    assert!(news.contains("\"full\":false"), "{news}");
+    let gone = served.ask(&format!("DELETE /api/v1/torrents/{one}"), "").await;
+    assert_eq!(gone.status(), 200);
+    until(&mut later, &[&format!("\"removed\":[{one}]"), "\n\n"]).await;
+    until(&mut whole, &[&format!("\"id\":{two}"), &format!("\"removed\":[{one}]")]).await;
+}
+
 #[tokio::test]
 async fn what_was_missed_is_told() {
     let served = Served::start().await;

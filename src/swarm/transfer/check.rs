@@ -496,6 +496,12 @@ impl Transfer {
         }
     }
 
+    /// How many connected peers have each piece, 255 where more do.
+    pub(in crate::swarm) fn copies(&self) -> Vec<u8> {
+        let copies = self.layout.pieces().map(|piece| self.picker.availability(piece));
+        copies.map(|copies| u8::try_from(copies).unwrap_or(u8::MAX)).collect()
+    }
+
     /// Pieces that we lack and no connected peer has.
     pub(in crate::swarm) fn pieces_nobody_has(&self) -> u32 {
         if self.trades.values().any(|trade| *trade.pieces() == PeerPieces::All) {
