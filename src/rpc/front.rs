@@ -1,7 +1,6 @@
 //! Who may ask, and how answers look: hosts, origins, tokens, kinds and sizes of bodies. Each is
 //! looked at before anything that is behind it costs anything.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -22,6 +21,7 @@ use crate::http::origin::is_foreign;
 
 use super::call::{self, Media, Wrong};
 use super::gate::{Gate, Verdict, sender, shown};
+use super::page::{self, Page};
 use super::press::Press;
 use super::qbittorrent::{self, Qbittorrent};
 use super::transmission::{Prefix, Transmission};
@@ -43,21 +43,28 @@ pub(super) struct Front {
     press: Press,
     transmission: Transmission,
     qbittorrent: Qbittorrent,
+    page: Page,
 }
 
 impl Front {
-    /// It is asked as Transmission is below that path. `closes` is told when somebody who may orders the end.
+    /// It is asked as Transmission is below that path. `closes` is told when somebody who may orders
+    /// the end.
     pub fn new(api: Api, transmission: Prefix, gate: Gate, closes: Arc<Notify>) -> Self {
         let press = Press::start(api.clone(), stream::written);
         let transmission =
             Transmission::new(api.clone(), transmission, gate.clone(), closes.clone());
         let qbittorrent = Qbittorrent::start(api.clone(), gate.clone(), closes);
-        Self { api, gate, press, transmission, qbittorrent }
+        let page = Page::start(gate.clone());
+        Self { api, gate, press, transmission, qbittorrent, page }
     }
 
-    /// Whether whoever asks may.
-    async fn admit(&self, from: IpAddr, headers: &HeaderMap) -> Result<(), Refused> {
-        match self.gate.look(from, shown(headers)).await {
+    /// Whether whoever asks may: by a token, or by the cookie of who signed in at the page.
+    async fn admit(&self, parts: &Parts) -> Result<(), Refused> {
+        let shown = shown(&parts.headers);
+        if shown.is_none() && self.page.knows(&parts.method, &parts.headers).await {
+            return Ok(());
+        }
+        match self.gate.look(sender(parts), shown).await {
             Verdict::Welcome => Ok(()),
             Verdict::Wrong => {
                 let why = "show the token: Authorization: Bearer TOKEN";
@@ -109,6 +116,9 @@ async fn answer(
     if is_foreign(headers) {
         return Err(Refused::new(StatusCode::FORBIDDEN, "pages of other sites may not ask"));
     }
+    if page::is_of(path) {
+        return front.page.answer(parts, body, local).await;
+    }
     match (method, path) {
         (&Method::GET, "/healthz") => return Ok(healthy(front)),
         (&Method::GET, "/api/v1/openapi.json") => {
@@ -120,7 +130,7 @@ async fn answer(
         _ => {}
     }
     if !local {
-        front.admit(sender(parts), headers).await?;
+        front.admit(parts).await?;
     }
     if path == "/metrics" {
         let standing = front.api.answer(Request::Session).await.map_err(refused)?;

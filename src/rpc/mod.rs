@@ -8,12 +8,14 @@
 //! | `call` | requests as methods, paths and bodies, both ways; the routes |
 //! | `front` | each request in the order of what it costs to refuse it; the answers |
 //! | `gate` | who may ask: hosts, tokens, how much may be sent |
+//! | `page` | the page that people look at, and who has signed in there |
 //! | `press` | answers that many ask for, made once |
 //! | `qbittorrent` | the WebAPI of qBittorrent |
 //! | `stream` | events as they happen (server-sent events) |
 //! | `metrics` | numbers for Prometheus |
 //! | `transmission` | the RPC of Transmission, for tools that speak it |
 //! | `secret` | the file that holds the token |
+//! | `visitors` | who has signed in: cookies |
 //! | `client` | the other side |
 
 mod bounded;
@@ -22,6 +24,7 @@ mod client;
 mod front;
 mod gate;
 mod metrics;
+mod page;
 mod press;
 mod qbittorrent;
 mod secret;
@@ -29,6 +32,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 mod transmission;
+mod visitors;
 
 use std::future::Future;
 use std::sync::Arc;

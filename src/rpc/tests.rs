@@ -24,6 +24,7 @@ mod bodies;
 mod described;
 mod doors;
 mod lists;
+mod page;
 mod qbittorrent;
 mod streams;
 mod transmission;

@@ -3,6 +3,8 @@
 //! programs log in again at the one, and give up at the other, which means that a page of another
 //! site asks, or somebody at a name that is not ours.
 
+use std::time::Duration;
+
 use axum::http::header::{HOST, ORIGIN, REFERER, SET_COOKIE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
@@ -11,13 +13,16 @@ use axum::response::{IntoResponse as _, Response};
 use crate::http::origin::is_foreign;
 
 use super::super::gate::{Gate, Verdict, sender, shown_by_tool};
+use super::super::visitors::{Visitors, cookies};
 use super::desk::Asked;
 use super::said::{Fault, Said};
-use super::visitors::{Visitors, cookies};
 
 /// What those are told whom nobody listens to any more.
 const BANNED: &str =
     "Your IP address has been banned after too many failed authentication attempts.";
+
+/// How long a visitor may be silent; as the original has it.
+const IDLE_MAX: Duration = Duration::from_secs(3600);
 
 /// Who looks at cookies and tokens.
 pub(super) struct Guard {
@@ -57,7 +62,7 @@ fn is_referred(headers: &HeaderMap) -> bool {
 impl Guard {
     /// Nobody is in.
     pub fn start(gate: Gate) -> Self {
-        Self { gate, visitors: Visitors::start() }
+        Self { gate, visitors: Visitors::start(IDLE_MAX) }
     }
 
     /// Lets somebody in who shows a cookie or the token.
@@ -65,7 +70,7 @@ impl Guard {
     /// # Errors
     /// 403 for all others.
     pub async fn admit(&self, parts: &Parts, local: bool) -> Result<Visit, Fault> {
-        for sid in cookies(&parts.headers) {
+        for sid in cookies(&parts.headers, "SID") {
             if self.visitors.know(sid).await {
                 return Ok(Visit(Some(sid.to_owned())));
             }

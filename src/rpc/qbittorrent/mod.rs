@@ -6,7 +6,6 @@
 //! |---|---|
 //! | `desk` | what all answers are made of |
 //! | `auth` | who may ask: hosts, origins, cookies, tokens |
-//! | `visitors` | who has logged in |
 //! | `form` | what a form says |
 //! | `said` | answers, and their types |
 //! | `mapping` | a torrent of ours as this dialect has it |
@@ -39,7 +38,6 @@ mod standing;
 mod sync;
 mod torrents;
 mod transfer;
-mod visitors;
 
 use std::sync::Arc;
 

@@ -190,7 +190,6 @@ async fn no_path_leads_out_of_the_api() {
         "/api/v1/../../etc/passwd",
         "/api/v1/session/",
         "/API/V1/SESSION",
-        "/",
     ] {
         let told = served.get(path).await;
         assert_eq!((told.status(), &*told.error()), (404, "there is nothing here"), "{path}");

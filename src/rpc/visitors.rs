@@ -13,8 +13,6 @@ use crate::http::token::spell;
 
 /// Visitors at once. One more takes the place of whoever was silent the longest.
 const VISITORS_MAX: usize = 256;
-/// How long one may be silent; as the original has it.
-pub(super) const IDLE_MAX: Duration = Duration::from_secs(3600);
 /// Questions that wait; whoever asks more waits, too.
 const QUESTIONS_LEN: usize = 64;
 
@@ -31,10 +29,10 @@ pub(super) struct Visitors {
 }
 
 impl Visitors {
-    /// Nobody yet.
-    pub fn start() -> Self {
+    /// Nobody yet; whoever is silent for `idle_max` is forgotten.
+    pub fn start(idle_max: Duration) -> Self {
         let (questions, asked) = mpsc::channel(QUESTIONS_LEN);
-        tokio::spawn(keep(asked));
+        tokio::spawn(keep(idle_max, asked));
         Self { questions }
     }
 
@@ -59,13 +57,13 @@ impl Visitors {
     }
 }
 
-async fn keep(mut asked: mpsc::Receiver<Question>) {
+async fn keep(idle_max: Duration, mut asked: mpsc::Receiver<Question>) {
     let mut visitors: HashMap<String, Instant> = HashMap::new();
     while let Some(question) = asked.recv().await {
         let now = Instant::now();
         match question {
             Question::Enter(answer) => {
-                visitors.retain(|_, seen| now - *seen < IDLE_MAX);
+                visitors.retain(|_, seen| now - *seen < idle_max);
                 if visitors.len() >= VISITORS_MAX {
                     let silent = visitors.iter().min_by_key(|(_, seen)| **seen);
                     let silent = silent.map(|(sid, _)| sid.clone());
@@ -77,7 +75,7 @@ async fn keep(mut asked: mpsc::Receiver<Question>) {
                 let _ = answer.send(sid);
             }
             Question::Know(sid, answer) => {
-                let seen = visitors.get_mut(&sid).filter(|seen| now - **seen < IDLE_MAX);
+                let seen = visitors.get_mut(&sid).filter(|seen| now - **seen < idle_max);
                 let is_known = seen.map(|seen| *seen = now).is_some();
                 let _ = answer.send(is_known);
             }
@@ -86,21 +84,26 @@ async fn keep(mut asked: mpsc::Receiver<Question>) {
     }
 }
 
-/// The cookies that a request shows. Some programs send back the whole line that set it, with its
-/// attributes: those are pairs as others.
-pub(super) fn cookies(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+/// The cookies of this name that a request shows. Some programs send back the whole line that set
+/// it, with its attributes: those are pairs as others.
+pub(super) fn cookies<'a>(
+    headers: &'a HeaderMap,
+    name: &'static str,
+) -> impl Iterator<Item = &'a str> {
     let lines = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
     let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.split_once('='));
-    pairs.filter(|(name, _)| name.trim() == "SID").map(|(_, value)| value.trim())
+    pairs.filter(move |(it, _)| it.trim() == name).map(|(_, value)| value.trim())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const IDLE_MAX: Duration = Duration::from_secs(3600);
+
     #[tokio::test(start_paused = true)]
     async fn a_visitor_is_known_while_it_speaks() {
-        let visitors = Visitors::start();
+        let visitors = Visitors::start(IDLE_MAX);
         let (one, two) = (visitors.enter().await.unwrap(), visitors.enter().await.unwrap());
         assert!(one != two && one.len() == 32);
         for _ in 0..3 {
@@ -115,7 +118,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn there_are_so_many_at_most() {
-        let visitors = Visitors::start();
+        let visitors = Visitors::start(IDLE_MAX);
         let first = visitors.enter().await.unwrap();
         let mut sids = Vec::new();
         for _ in 1..VISITORS_MAX {
@@ -137,7 +140,7 @@ mod tests {
             for line in lines {
                 headers.append(COOKIE, line.parse().unwrap());
             }
-            cookies(&headers).map(str::to_owned).collect::<Vec<_>>()
+            cookies(&headers, "SID").map(str::to_owned).collect::<Vec<_>>()
         };
         assert_eq!(found(&["a=b; SID=x; c=d"]), ["x"]);
         assert_eq!(found(&["SID=x; HttpOnly; path=/; SameSite=Strict"]), ["x"]);

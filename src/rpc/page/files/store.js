@@ -1,0 +1,197 @@
+// All torrents, as lists show them: asked for once, and from then on told by the event stream. It
+// counts while it goes along, so that no total costs a pass over all.
+
+import { door, get, raw } from './ask.js'
+import { Histories } from './history.js'
+
+/** A torrent; what the list shows of it, and no more: there may be a hundred thousand. */
+export class Row {
+  constructor(it) {
+    this.id = it.id
+    this.low = null
+    this.take(it)
+  }
+
+  take(it) {
+    if (this.name !== it.name) this.low = null
+    this.name = it.name
+    this.hash = it.hash ?? it.hash_v2
+    this.state = it.state
+    this.trouble = it.trouble
+    this.size = it.metadata ? it.wanted_bytes : 0
+    this.done = it.done_bytes
+    this.progress = it.checked ?? it.progress
+    this.down = it.down_rate
+    this.up = it.up_rate
+    this.left = it.left_s ?? Infinity
+    this.ratio = it.ratio
+    this.peers = it.peers
+    this.seeds = it.seeds
+    this.labels = it.labels.length > 0 ? it.labels : NONE
+    this.dir = it.dir
+    this.place = it.place
+    this.added = it.added_at
+    this.paused = it.paused
+    this.limitDown = it.limits.down
+    this.limitUp = it.limits.up
+  }
+
+  /** Its name, to be searched and sorted by. */
+  get key() {
+    return (this.low ??= this.name.toLowerCase())
+  }
+}
+
+const NONE = Object.freeze([])
+const IN_TROUBLE = ['disk_trouble', 'failed']
+
+/** How many of each there are. */
+class Counts extends Map {
+  step(key, by) {
+    const count = (this.get(key) ?? 0) + by
+    if (count > 0) this.set(key, count)
+    else this.delete(key)
+  }
+}
+
+/**
+ * All rows. `before(row)` is told of each that changes, before it does; `after(rows, removed)` of
+ * all that did.
+ */
+export class Store {
+  rows = new Map()
+  states = new Counts()
+  labels = new Counts()
+  dirs = new Counts()
+  down = 0
+  up = 0
+  troubles = 0
+  histories = new Histories()
+  #cursor = null
+  #stream = null
+  #loading = null
+
+  constructor({ before, after, reset, told }) {
+    Object.assign(this, { before, after, reset, told })
+  }
+
+  #count(row, by) {
+    this.states.step(row.state, by)
+    this.dirs.step(row.dir, by)
+    for (const label of row.labels) this.labels.step(label, by)
+    this.down += by * row.down
+    this.up += by * row.up
+    if (row.trouble || IN_TROUBLE.includes(row.state)) this.troubles += by
+  }
+
+  #take(it) {
+    let row = this.rows.get(it.id)
+    if (row === undefined) {
+      row = new Row(it)
+      this.rows.set(row.id, row)
+    } else {
+      this.before(row)
+      this.#count(row, -1)
+      if (row.state !== it.state) this.told(row, it)
+      row.take(it)
+    }
+    this.#count(row, 1)
+    this.histories.note(row)
+    return row
+  }
+
+  #clear() {
+    this.rows.clear()
+    for (const counts of [this.states, this.labels, this.dirs]) counts.clear()
+    this.down = this.up = this.troubles = 0
+    this.reset()
+  }
+
+  /** Asks for everything, and listens from then on. */
+  async start() {
+    this.stop()
+    this.#loading = new AbortController()
+    const { signal } = this.#loading
+    const answer = await raw('GET', 'api/v1/torrents', undefined, signal)
+    this.#clear()
+    await this.#read(answer.body.getReader())
+    this.#listen()
+  }
+
+  /** Neither asks nor listens. */
+  stop() {
+    this.#loading?.abort()
+    this.#stream?.close()
+    this.#stream = null
+  }
+
+  // Each torrent is on a line of its own, so that the first ones are seen while others come.
+  async #read(reader) {
+    const decoder = new TextDecoder()
+    let rest = ''
+    for (;;) {
+      const { value, done } = await reader.read()
+      rest += done ? decoder.decode() : decoder.decode(value, { stream: true })
+      const rows = []
+      let begin = 0
+      for (let end; (end = rest.indexOf('\n', begin)) >= 0; begin = end + 1) {
+        rows.push(...this.#line(rest.slice(begin, end)))
+      }
+      rest = rest.slice(begin)
+      if (rows.length > 0) this.after(rows, [])
+      if (done) return
+    }
+  }
+
+  #line(line) {
+    if (line.startsWith('{"cursor":')) {
+      const head = line.indexOf('"torrents":[') + 12
+      this.#cursor = /^{"cursor":"([0-9a-f-]+)"/.exec(line)[1]
+      line = line.slice(head)
+    }
+    const tail = line.endsWith(',') ? 1 : line.endsWith('],"removed":[]}') ? 15 : 0
+    line = line.slice(0, line.length - tail)
+    return line === '' ? [] : [this.#take(JSON.parse(line))]
+  }
+
+  #listen() {
+    const stream = new EventSource('api/v1/torrents?since=' + this.#cursor)
+    this.#stream = stream
+    stream.addEventListener('list', event => this.#hear(JSON.parse(event.data)))
+    stream.addEventListener('error', () => {
+      this.lost?.(stream.readyState !== EventSource.OPEN)
+      // A connection that breaks is made again by the browser; one that is refused is not.
+      if (stream.readyState !== EventSource.CLOSED || this.#stream !== stream) return
+      this.#stream = null
+      setTimeout(() => {
+        get('/session').then(() => this.start()).catch(error => {
+          if (error.status !== 401) this.#retry()
+        })
+      }, 2000)
+    })
+    stream.addEventListener('open', () => this.lost?.(false))
+  }
+
+  #retry() {
+    if (this.#stream === null) this.#listen()
+  }
+
+  #hear(list) {
+    this.#cursor = list.cursor
+    if (list.full) this.#clear()
+    const rows = list.torrents.map(it => this.#take(it))
+    const removed = []
+    for (const id of list.removed) {
+      const row = this.rows.get(id)
+      if (row === undefined) continue
+      this.before(row)
+      this.#count(row, -1)
+      this.rows.delete(id)
+      this.histories.forget(id)
+      removed.push(row)
+    }
+    this.after(rows, removed)
+  }
+}
+
+export { door }
