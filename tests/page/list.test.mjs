@@ -1,0 +1,197 @@
+// Long lists, keys, and how it looks: of a server that answers a part of the API (`fake.mjs`), since
+// no daemon is to hold ten thousand torrents for that.
+
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import { fake, torrent } from './fake.mjs'
+import { browser, faults, page } from './support.mjs'
+
+let chromium, server
+const COUNT = 10_000
+const TORRENT = Buffer.from(`d4:infod5:filesld6:lengthi9e4:pathl1:a60:${'long '.repeat(12)}eee4:name3:dir12:piece lengthi16384e6:pieces0:ee`)
+
+before(async () => {
+  chromium = await browser()
+  const all = Array.from({ length: COUNT }, (_, nth) => torrent(nth + 1))
+  all[4999] = torrent(5000, { name: '<b>needle</b> \u202Eltr', labels: ['<i>'], trouble: 'the disk is full' })
+  server = await fake(all)
+})
+
+after(async () => {
+  await chromium?.close()
+  server?.close()
+})
+
+const names = it => it.locator('#grid-body .row:visible .c-name').allInnerTexts()
+const counted = (it, words) => it.waitForFunction(words => document.querySelector('#count').textContent === words, words)
+const opened = async options => {
+  const made = await page(chromium, server.url, options)
+  await counted(made.page, '10,000 torrents')
+  return made
+}
+
+test('ten thousand are searched, filtered and sorted, and few are in the document', async () => {
+  const { page: it, wrong, close } = await opened()
+  assert.ok(await it.locator('#grid-body .row').count() < 80)
+  assert.equal(await it.getAttribute('#grid', 'aria-rowcount'), '10001')
+  await it.fill('#search', 'needle')
+  await counted(it, '1 of 10,000 torrents')
+  assert.deepEqual(await names(it), ['<b>needle</b> ‹U+202E›ltr'])
+  assert.equal(await it.locator('#grid-body b').count(), 0)
+  await it.fill('#search', 'Part 77')
+  const found = [...server.rows.values()].filter(row => row.name.includes('77'))
+  await counted(it, `${found.length} of 10,000 torrents`)
+  await it.fill('#search', '')
+  await it.selectOption('#by-state', 'paused')
+  await counted(it, '1,250 of 10,000 torrents')
+  await it.selectOption('#by-label', 'linux')
+  await counted(it, '0 of 10,000 torrents')
+  await it.selectOption('#by-label', '')
+  await it.selectOption('#by-state', '!')
+  await counted(it, '1 of 10,000 torrents')
+  await it.selectOption('#by-state', '')
+  await it.click('.c-down button')
+  assert.equal(await it.getAttribute('.c-down[role=columnheader]', 'aria-sort'), 'descending')
+  const most = [...server.rows.values()].sort((a, b) => b.down_rate - a.down_rate || b.id - a.id)
+  await it.waitForFunction(name => document.querySelector('#grid-body [aria-rowindex="2"] .c-name')?.textContent === name, most[0].name)
+
+  // What changes moves to its place, and what is new comes in at its own.
+  server.change([torrent(42, { down_rate: 90_000_000 }), torrent(20_000, { name: 'new', down_rate: 80_000_000 })], [43])
+  await counted(it, '10,000 torrents')
+  const first = it.locator('#grid-body [aria-rowindex="2"]')
+  await it.waitForFunction(name => document.querySelector('#grid-body [aria-rowindex="2"] .c-name')?.textContent === name, torrent(42).name)
+  assert.match(await first.innerText(), /85\.8 MiB\/s/)
+  assert.equal(await it.locator('#grid-body [aria-rowindex="3"] .c-name').innerText(), 'new')
+  server.change([torrent(42)], [20_000])
+  server.change([torrent(43)])
+  await counted(it, '10,000 torrents')
+
+  // The last one is there when it is scrolled to.
+  await it.focus('#grid')
+  await it.keyboard.press('End')
+  await it.waitForSelector('#grid-body [aria-rowindex="10001"]')
+  assert.ok(await it.locator('#grid-body .row').count() < 80)
+  assert.deepEqual(await faults(it), [])
+  assert.deepEqual(wrong, [])
+  await close()
+})
+
+test('with keys alone', async () => {
+  const { page: it, wrong, close } = await opened()
+  const chosen = () => it.locator('#grid-body .row[aria-selected=true]').count()
+  const active = () => it.evaluate(() => document.getElementById(document.querySelector('#grid').getAttribute('aria-activedescendant'))?.querySelector('.c-name').textContent)
+  const key = (...keys) => keys.reduce((before, key) => before.then(() => it.keyboard.press(key)), Promise.resolve())
+  const is = (read, wanted) => it.waitForFunction(() => true).then(async () => {
+    for (let turn = 0; turn < 200 && await read() !== wanted; turn += 1) await it.evaluate(() => new Promise(requestAnimationFrame))
+    assert.equal(await read(), wanted)
+  })
+  await is(() => it.evaluate(() => document.activeElement.id), 'grid')
+  await key('ArrowDown', 'ArrowDown', 'ArrowDown')
+  await is(active, torrent(3).name)
+  await is(chosen, 1)
+  await key('Shift+ArrowDown', 'Shift+ArrowDown')
+  await is(chosen, 3)
+  await key('Control+ArrowDown', 'Control+ArrowDown', ' ')
+  await is(active, torrent(7).name)
+  await is(chosen, 4)
+  server.asked.length = 0
+  await key('p')
+  await it.waitForFunction(() => /4 torrents: paused/.test(document.querySelector('#notice').textContent))
+  assert.deepEqual(server.asked.map(it => [it.path, it.body]), [3, 4, 5, 7].map(id => [`/api/v1/torrents/${id}/deeds`, { do: 'pause' }]))
+  await key('Delete')
+  await it.waitForSelector('dialog[open]')
+  assert.deepEqual(await faults(it), [])
+  await key('Escape')
+  await it.waitForSelector('dialog', { state: 'detached' })
+  await is(() => it.evaluate(() => document.activeElement.id), 'grid')
+  await key('Delete', 'Tab', 'Tab', 'Tab')
+  server.asked.length = 0
+  await it.locator('dialog input[name=data]').focus()
+  await key(' ', 'Enter')
+  await it.waitForSelector('dialog', { state: 'detached' })
+  assert.deepEqual(server.asked.map(it => it.method + ' ' + it.path).sort(), [3, 4, 5, 7].map(id => `DELETE /api/v1/torrents/${id}?data=true`))
+  await key('Control+a')
+  await it.waitForFunction(() => /10,000 chosen/.test(document.querySelector('#actions').textContent))
+  await key('Escape')
+  await is(chosen, 0)
+  // One closely, its tabs, and back.
+  await key('Home', 'Enter')
+  await it.waitForSelector('.map')
+  await it.focus('#tab-overview')
+  await key('ArrowRight')
+  await is(() => it.evaluate(() => document.activeElement.id), 'tab-files')
+  await it.waitForSelector('.panel .tree')
+  await key('Escape')
+  await is(() => it.locator('#one:visible').count(), 0)
+  await is(() => it.evaluate(() => document.activeElement.id), 'grid')
+  await key('/')
+  await is(() => it.evaluate(() => document.activeElement.id), 'search')
+  // Letters are letters there.
+  await key('p', 'a')
+  assert.equal(await it.inputValue('#search'), 'pa')
+  assert.equal(await it.locator('dialog').count(), 0)
+  // Whatever is gone to shows that it is.
+  for (let turn = 0; turn < 12; turn += 1) {
+    await key('Tab')
+    const outline = await it.evaluate(() => getComputedStyle(document.activeElement).outlineStyle)
+    assert.notEqual(outline, 'none', await it.evaluate(() => document.activeElement.outerHTML))
+  }
+  assert.deepEqual(wrong, [])
+  await close()
+})
+
+test('in the dark, without motion, and at every width', async () => {
+  const dark = await opened({ colorScheme: 'dark', reducedMotion: 'reduce' })
+  assert.equal(await dark.page.evaluate(() => getComputedStyle(document.body).backgroundColor), 'rgb(20, 23, 26)')
+  assert.equal(await dark.page.evaluate(() => getComputedStyle(document.querySelector('.bar i')).transitionDuration), '0s')
+  assert.deepEqual(await faults(dark.page), [])
+  await dark.page.click('#grid-body .row >> nth=3')
+  await dark.page.focus('#grid')
+  await dark.page.keyboard.press('Enter')
+  await dark.page.waitForSelector('.map')
+  assert.deepEqual(await faults(dark.page), [])
+  await dark.close()
+  for (const width of [360, 768, 1024, 2560]) {
+    const { page: it, wrong, close } = await opened({ viewport: { width, height: 740 } })
+    const fits = () => it.evaluate(() => document.documentElement.scrollWidth <= innerWidth)
+    assert.ok(await fits(), `${width}`)
+    await it.click('#grid-body .row >> nth=3')
+    await it.focus('#grid')
+    await it.keyboard.press('Enter')
+    await it.waitForSelector('.map')
+    assert.ok(await fits(), `${width}`)
+    assert.deepEqual(await faults(it), [], `${width}`)
+    await it.click('.one-head button')
+    await it.click('#open-add')
+    await it.waitForSelector('dialog[open]')
+    await it.setInputFiles('#field-files', { name: 'x', mimeType: 'x', buffer: TORRENT })
+    await it.waitForSelector('.given .tree')
+    const isWide = () => it.evaluate(() => {
+      const dialog = document.querySelector('dialog')
+      return dialog.scrollWidth > dialog.clientWidth
+    })
+    assert.equal(await isWide(), false, `${width}`)
+    assert.deepEqual(await faults(it), [], `${width}`)
+    assert.deepEqual(wrong, [])
+    await close()
+  }
+})
+
+test('two million pieces are counted and drawn', async () => {
+  const many = await fake([torrent(1)], { pieces: 2_000_000 })
+  const { page: it, wrong, close } = await page(chromium, many.url)
+  await it.waitForSelector('#grid-body .row')
+  await it.focus('#grid')
+  await it.keyboard.press('Home')
+  await it.keyboard.press('Enter')
+  await it.waitForFunction(() => /of 2,000,000 pieces here/.test(document.querySelector('.map')?.getAttribute('aria-label')))
+  const drawn = await it.evaluate(() => {
+    const map = document.querySelector('.map')
+    const { data } = map.getContext('2d').getImageData(0, 0, map.width, map.height)
+    return data.filter((alpha, at) => at % 4 === 3 && alpha > 0).length / (map.width * map.height)
+  })
+  assert.ok(drawn > 0.5, `${drawn}`)
+  assert.deepEqual(wrong, [])
+  await close()
+  many.close()
+})
