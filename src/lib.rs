@@ -51,7 +51,7 @@
 //! |---|---|
 //! | 7 roof | `main`, `cli` |
 //! | 6 doors | `rpc` |
-//! | 5 keepers | [`api`], [`session`], [`torrent`] |
+//! | 5 keepers | `errands`, [`api`], [`session`], [`torrent`] |
 //! | 4 carriers | [`link`], [`web`], `dht::task`, `tracker::{task, server}`, roles of [`chunk`] |
 //! | 3 workshop | [`disk`], [`ledger`], [`os`], [`net`], `http`, files of [`chunk`] |
 //! | 2 machines | [`swarm`], [`seek`], [`roster`], [`dht`], `tracker::{tiers, table}` |

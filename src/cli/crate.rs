@@ -10,6 +10,7 @@ use pigeon_bencode::bencode;
 use pigeon_chunk::chunk;
 use pigeon_dht::dht;
 use pigeon_disk::disk;
+use pigeon_errands::errands;
 use pigeon_http::http;
 use pigeon_link::link;
 use pigeon_metainfo::metainfo;

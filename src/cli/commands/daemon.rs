@@ -24,6 +24,7 @@ use crate::cli::repl::Talk;
 use crate::cli::search::remote_why;
 use crate::cli::values::Listen;
 use crate::cli::why::{Around, why_screen};
+use crate::errands::{Errands, ErrandsConfig, Pace, Plan};
 use crate::http::token::Token;
 use crate::net::egress::Egress;
 use crate::net::{self, tcp};
@@ -40,7 +41,7 @@ const ONE_LINE: usize = 1 << 16;
 ///
 /// # Errors
 /// Another one has the state directory, a port or socket is taken, or the token cannot be read.
-pub fn run(arguments: &DaemonArgs, common: &Common, book: &Book) -> Outcome {
+pub fn run(arguments: &DaemonArgs, common: &Common, book: &Book, plan: &Plan) -> Outcome {
     refuse_others(&arguments.options)?;
     let state_dir = state_dir()?;
     let own = state_dir.join("daemon");
@@ -80,7 +81,10 @@ pub fn run(arguments: &DaemonArgs, common: &Common, book: &Book) -> Outcome {
                 let transmission = arguments.transmission_prefix.clone();
                 let listed = session.changes(Default::default()).await;
                 greet(&doors, &transmission, listed.map_or(0, |it| it.changed.len()), &dir);
-                let reload = reload_on_hangup(api.clone());
+                let home = own.join("errands");
+                let errands = ErrandsConfig { api: api.clone(), home, pace: Pace::default() };
+                let errands = Errands::start(errands, plan.clone());
+                let reload = reload_on_hangup(api.clone(), errands.clone());
                 let token = Token::new(doors.secret.text());
                 let Doors { listeners, local, socket, .. } = doors;
                 let hosts = arguments.host.clone();
@@ -88,6 +92,7 @@ pub fn run(arguments: &DaemonArgs, common: &Common, book: &Book) -> Outcome {
                 tell(&[NotifyState::Ready]);
                 rpc.run(stopper.asked()).await;
                 reload.abort();
+                errands.follow(Plan::default()).await;
                 if let Some(socket) = socket {
                     // Who asks from now on is told that nobody is there.
                     let _ = std::fs::remove_file(socket);
@@ -277,15 +282,15 @@ fn greet(doors: &Doors, transmission: &Prefix, torrents: usize, dir: &Path) {
     }
 }
 
-/// Reads the limits, rules and schedules of the settings again on SIGHUP; a terminal's SIGHUP means
-/// the end instead.
-fn reload_on_hangup(api: Api) -> tokio::task::AbortHandle {
+/// Reads the limits, rules, schedules and errands of the settings again on SIGHUP; a terminal's
+/// SIGHUP means the end instead.
+fn reload_on_hangup(api: Api, errands: Errands) -> tokio::task::AbortHandle {
     let hangups = signal(SignalKind::hangup()).ok().filter(|_| !std::io::stdin().is_terminal());
     let task = tokio::spawn(async move {
         let Some(mut hangups) = hangups else { return };
         while hangups.recv().await.is_some() {
             match daemon_args() {
-                Ok((arguments, book)) => {
+                Ok((arguments, book, plan)) => {
                     let Options { download_limit, upload_limit, .. } = &arguments.options;
                     let (down, up) = (download_limit.0, upload_limit.0);
                     let patch = SessionPatch {
@@ -296,6 +301,7 @@ fn reload_on_hangup(api: Api) -> tokio::task::AbortHandle {
                     // A session that ends sets nothing any more.
                     let _ = api.answer(Request::SetSession(patch)).await;
                     let _ = api.session().set_rules(rules(&arguments, &book)).await;
+                    errands.follow(plan).await;
                     out::talk("the limits and rules of the settings are in force again");
                 }
                 Err(why) => out::talk_wrapped(&format!("{why}; nothing is changed")),
@@ -305,13 +311,13 @@ fn reload_on_hangup(api: Api) -> tokio::task::AbortHandle {
     task.abort_handle()
 }
 
-/// The arguments of this run and the rules, with the config file as it is now.
-fn daemon_args() -> Result<(Box<DaemonArgs>, Book), String> {
+/// The arguments of this run, the rules and the plan, with the config file as it is now.
+fn daemon_args() -> Result<(Box<DaemonArgs>, Book, Plan), String> {
     use crate::cli::args::Command;
     use crate::cli::config::Refusal;
     match Settings::read(std::env::args_os().collect()) {
-        Ok(Settings { cli, book, .. }) => match cli.command {
-            Some(Command::Daemon(arguments)) => Ok((arguments, book)),
+        Ok(Settings { cli, book, plan, .. }) => match cli.command {
+            Some(Command::Daemon(arguments)) => Ok((arguments, book, plan)),
             _ => Err("the arguments are of another command".to_owned()),
         },
         Err(Refusal::Failure(failure)) => Err(failure.to_string()),

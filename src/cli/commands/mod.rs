@@ -79,7 +79,9 @@ fn run(mut settings: Settings) -> Outcome {
         Some(Command::Alone(command)) => catalogue::run_alone(&command, &common),
         Some(Command::Menu { options }) => super::menu::run(*options, &common),
         Some(Command::Seed { paths, options }) => seed::run(&paths, *options, &common),
-        Some(Command::Daemon(arguments)) => daemon::run(&arguments, &common, &settings.book),
+        Some(Command::Daemon(arguments)) => {
+            daemon::run(&arguments, &common, &settings.book, &settings.plan)
+        }
         Some(Command::Demo(arguments)) => super::demo::run(&arguments, &common),
         Some(Command::Dht { command }) => dht::run(&command, &common),
         Some(Command::Chunk { command }) => chunk::run(&command, &common),

@@ -3,6 +3,7 @@
 //! that a file cannot say anything that a flag could not.
 
 mod environment;
+mod errands;
 mod keys;
 mod rules;
 mod shown;
@@ -16,6 +17,7 @@ use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, CommandFactory as _, FromArgMatches as _};
 use etcetera::BaseStrategy as _;
 
+use crate::errands::Plan;
 use crate::roster::rules::Book;
 
 use super::args::Cli;
@@ -64,6 +66,8 @@ pub struct Settings {
     file: Option<PathBuf>,
     /// Rules, schedules and room to stay free, which only the file says.
     pub book: Book,
+    /// What a daemon does by itself, which only the file says.
+    pub plan: Plan,
 }
 
 /// Why there are no settings.
@@ -110,8 +114,8 @@ impl Settings {
         let command = deaf_to(&overruled).color(color_of(arguments));
         let matches = command.try_get_matches_from(arguments)?;
         let cli = Cli::from_arg_matches(&matches)?;
-        let (from_file, book) = (Vec::new(), Book::default());
-        Ok(Self { cli, matches, overruled, from_file, file: None, book })
+        let (from_file, book, plan) = (Vec::new(), Book::default(), Plan::default());
+        Ok(Self { cli, matches, overruled, from_file, file: None, book, plan })
     }
 
     /// What the environment says against a flag.
@@ -192,7 +196,9 @@ impl Settings {
         })?;
         let (mut inserted, mut from_file) = (Vec::new(), Vec::new());
         let book = rules::book(&table).map_err(|why| refuse(&why))?;
-        for (key, value) in table.iter().filter(|(key, _)| !rules::KEYS.contains(&key.as_str())) {
+        let plan = errands::plan(&table, text).map_err(|why| refuse(&why))?;
+        let is_flag = |key: &str| !rules::KEYS.contains(&key) && !errands::KEYS.contains(&key);
+        for (key, value) in table.iter().filter(|(key, _)| is_flag(key)) {
             let action = action_of(key).map_err(|why| refuse(&why))?;
             let words = match value {
                 // What needs no value on the command line needs none here.
@@ -220,7 +226,7 @@ impl Settings {
                         .trim_start_matches("error: "),
                 )
             })?;
-        Ok(Self { from_file, file: Some(path), book, ..read })
+        Ok(Self { from_file, file: Some(path), book, plan, ..read })
     }
 
     fn of_command(&self) -> &ArgMatches {

@@ -134,7 +134,7 @@ fn queue(value: &Value) -> Result<Queue, String> {
     }
 }
 
-fn labels(value: &Value) -> Result<Vec<String>, String> {
+pub(super) fn labels(value: &Value) -> Result<Vec<String>, String> {
     let labels = texts(value)?;
     match labels.iter().all(|label| label.len() <= LABEL_LEN_MAX) {
         true => Ok(labels),
@@ -230,12 +230,12 @@ fn minute(value: &Value) -> Result<u16, String> {
     minute.filter(|minute| *minute <= DAY_MINUTES).ok_or_else(wrong)
 }
 
-fn text(value: &Value) -> Result<String, String> {
+pub(super) fn text(value: &Value) -> Result<String, String> {
     value.as_str().map(str::to_owned).ok_or_else(|| "write it in quotes".to_owned())
 }
 
 /// One text or several.
-fn texts(value: &Value) -> Result<Vec<String>, String> {
+pub(super) fn texts(value: &Value) -> Result<Vec<String>, String> {
     let all = match value {
         Value::Array(values) => values.iter().map(text).collect::<Result<Vec<_>, _>>()?,
         one => vec![text(one)?],
@@ -246,7 +246,7 @@ fn texts(value: &Value) -> Result<Vec<String>, String> {
     }
 }
 
-fn switch(value: &Value) -> Result<bool, String> {
+pub(super) fn switch(value: &Value) -> Result<bool, String> {
     value.as_bool().ok_or_else(|| "write true or false".to_owned())
 }
 
@@ -260,7 +260,7 @@ fn written(value: &Value) -> Result<String, String> {
     }
 }
 
-fn size(value: &Value) -> Result<u64, String> {
+pub(super) fn size(value: &Value) -> Result<u64, String> {
     values::size(&written(value)?)
 }
 

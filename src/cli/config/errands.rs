@@ -1,0 +1,204 @@
+//! What a daemon does by itself, as the config file has it: `[[watch]]`. Pure. What is wrong is
+//! told with its line.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use toml::de::{DeTable, DeValue};
+use toml::{Table, Value};
+
+use super::rules::{labels, switch, text};
+use crate::errands::plan::WATCHES_MAX;
+use crate::errands::{Adding, After, Plan, Watch};
+
+/// Keys that are no long flags.
+pub(super) const KEYS: [&str; 1] = ["watch"];
+
+/// What the file says of that; `source` is its text.
+///
+/// # Errors
+/// In one line: which table, which line, which key, and what is to be done.
+pub(super) fn plan(table: &Table, source: &str) -> Result<Plan, String> {
+    let file = File { table, source };
+    let watches = file.each("watch", WATCHES_MAX, watch)?;
+    let mut dirs = BTreeSet::new();
+    if let Some(at) = watches.iter().position(|watch| !dirs.insert(&watch.dir)) {
+        return Err(file.mistake("watch", at, &Wrong::at("dir", "another one watches it")));
+    }
+    Ok(Plan { watches })
+}
+
+/// What is wrong with a table.
+struct Wrong {
+    key: Option<String>,
+    why: String,
+}
+
+impl Wrong {
+    fn at(key: &str, why: impl Into<String>) -> Self {
+        Self { key: Some(key.to_owned()), why: why.into() }
+    }
+
+    fn whole(why: impl Into<String>) -> Self {
+        Self { key: None, why: why.into() }
+    }
+}
+
+/// The file, read and as it is written.
+struct File<'a> {
+    table: &'a Table,
+    source: &'a str,
+}
+
+impl File<'_> {
+    /// Reads all tables of this name.
+    fn each<T>(
+        &self,
+        name: &str,
+        most: usize,
+        read: impl Fn(&Table) -> Result<T, Wrong>,
+    ) -> Result<Vec<T>, String> {
+        let tables = match self.table.get(name) {
+            None => return Ok(Vec::new()),
+            Some(Value::Array(tables)) => tables,
+            Some(_) => return Err(format!("{name}: write [[{name}]] above its keys")),
+        };
+        if tables.len() > most {
+            return Err(format!("{} [[{name}]] are more than {most}", tables.len()));
+        }
+        let read = |(at, one): (usize, &Value)| {
+            let one = one.as_table().ok_or_else(|| Wrong::whole("no table"));
+            one.and_then(&read).map_err(|wrong| self.mistake(name, at, &wrong))
+        };
+        tables.iter().enumerate().map(read).collect()
+    }
+
+    fn mistake(&self, name: &str, at: usize, Wrong { key, why }: &Wrong) -> String {
+        let line = self.line(name, at, key.as_deref());
+        let line = line.map(|line| format!(" (line {line})")).unwrap_or_default();
+        let key = key.as_ref().map(|key| format!("{key}: ")).unwrap_or_default();
+        format!("{name} {}{line}: {key}{why}", at + 1)
+    }
+
+    /// The line of a key of a table, or where the table begins.
+    fn line(&self, name: &str, at: usize, key: Option<&str>) -> Option<usize> {
+        let read = DeTable::parse(self.source).ok()?;
+        let DeValue::Array(tables) = read.get_ref().get(name)?.get_ref() else { return None };
+        let table = tables.get(at)?;
+        let keys = match table.get_ref() {
+            DeValue::Table(table) => table.iter().find(|(own, _)| Some(&**own.get_ref()) == key),
+            _ => None,
+        };
+        let begin = keys.map_or_else(|| table.span().start, |(own, _)| own.span().start);
+        Some(self.source.get(..begin)?.matches('\n').count() + 1)
+    }
+}
+
+fn watch(table: &Table) -> Result<Watch, Wrong> {
+    let (mut dir, mut after, mut adding) = (None, After::Keep, Adding::default());
+    for (key, value) in table {
+        let known = match key.as_str() {
+            "dir" => place(value).map(|place| dir = Some(place)),
+            "keep" => keep(value).map(|keep| after = keep),
+            key => added_so(&mut adding, key, value).unwrap_or_else(unknown),
+        };
+        known.map_err(|why| Wrong::at(key, why))?;
+    }
+    let dir = dir.ok_or_else(|| Wrong::whole("say which folder: dir = \"/srv/drop\""))?;
+    Ok(Watch { dir, adding, after })
+}
+
+fn unknown() -> Result<(), String> {
+    Err("there is no such key".to_owned())
+}
+
+/// How torrents are run that are added so; none when the key is another one.
+fn added_so(adding: &mut Adding, key: &str, value: &Value) -> Option<Result<(), String>> {
+    Some(match key {
+        "into" => place(value).map(|place| adding.into = Some(place)),
+        "label" => labels(value).map(|labels| adding.labels = labels),
+        "start" => switch(value).map(|starts| adding.starts = starts),
+        _ => return None,
+    })
+}
+
+fn place(value: &Value) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text(value)?);
+    match path.is_absolute() {
+        true => Ok(path),
+        false => Err("name it from / on".to_owned()),
+    }
+}
+
+fn keep(value: &Value) -> Result<After, String> {
+    match value.as_str() {
+        Some("keep") => Ok(After::Keep),
+        Some("delete") => Ok(After::Delete),
+        _ => Err("write \"keep\" or \"delete\"".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Plan, String> {
+        plan(&text.parse().unwrap(), text)
+    }
+
+    #[test]
+    fn a_folder_says_all_that_there_is() {
+        let text = r#"
+            [[watch]]
+            dir = "/srv/drop"
+            into = "/srv/films"
+            label = "films"
+            start = false
+            keep = "delete"
+            [[watch]]
+            dir = "/srv/other"
+        "#;
+        let adding = Adding {
+            into: Some("/srv/films".into()),
+            labels: vec!["films".to_owned()],
+            starts: false,
+        };
+        let first = Watch { dir: "/srv/drop".into(), adding, after: After::Delete };
+        let other =
+            Watch { dir: "/srv/other".into(), adding: Adding::default(), after: After::Keep };
+        assert_eq!(read(text), Ok(Plan { watches: vec![first, other] }));
+        assert_eq!(read("port = 7"), Ok(Plan::default()));
+    }
+
+    #[test]
+    fn the_example_of_the_readme_is_read() {
+        let readme = include_str!("../../../README.md");
+        let section = readme.split("### By itself\n").nth(1).unwrap();
+        let example = section.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+        let plan = read(example).unwrap();
+        assert_eq!((plan.watches.len(), plan.watches[0].after), (1, After::Delete));
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_its_line() {
+        for (text, why) in [
+            ("watch = 3", "watch: write [[watch]] above its keys"),
+            ("\n[[watch]]\n", "watch 1 (line 2): say which folder: dir = \"/srv/drop\""),
+            ("[[watch]]\ndir = 'x'", "watch 1 (line 2): dir: name it from / on"),
+            (
+                "[[watch]]\ndir = '/x'\n\n[[watch]]\ndir = '/y'\nkeep = true",
+                "watch 2 (line 6): keep: write \"keep\" or \"delete\"",
+            ),
+            (
+                "[[watch]]\ndir = '/x'\n[[watch]]\ndir = '/x'",
+                "watch 2 (line 4): dir: another one watches it",
+            ),
+            ("[[watch]]\nwhere = '/x'", "watch 1 (line 2): where: there is no such key"),
+            ("watch = [3]", "watch 1 (line 1): no table"),
+        ] {
+            assert_eq!(read(text).unwrap_err(), why, "{text}");
+        }
+        let many = (0..=WATCHES_MAX).map(|number| format!("[[watch]]\ndir = '/{number}'\n"));
+        assert_eq!(read(&many.collect::<String>()).unwrap_err(), "65 [[watch]] are more than 64");
+    }
+}

@@ -1,0 +1,13 @@
+//! The room [`errands`] as a crate of its own: what it may use, and nothing else.
+#![warn(missing_docs)]
+
+#[path = "mod.rs"]
+pub mod errands;
+
+use pigeon_api::api;
+use pigeon_metainfo::metainfo;
+#[cfg(test)]
+use pigeon_net::net;
+use pigeon_os::os;
+#[cfg(test)]
+use pigeon_session::session;
