@@ -6,7 +6,6 @@ pub mod errands;
 
 use pigeon_api::api;
 use pigeon_metainfo::metainfo;
-#[cfg(test)]
 use pigeon_net::net;
 use pigeon_os::os;
 #[cfg(test)]

@@ -1,14 +1,17 @@
 //! Who has all of it done: one owner of the tasks, which are begun again when the plan changes.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
-use super::plan::{Plan, Watch};
-use super::standing::{Standing, WatchStanding};
+use super::hooks::{self, HooksConfig};
+use super::plan::{Hook, Plan, Watch};
+use super::standing::{HookStanding, Standing, WatchStanding};
 use super::watch::{Pace, WatchConfig, watch as watch_folder};
 use crate::api::Api;
+use crate::net::egress::Egress;
 
 /// How errands are run.
 #[derive(Clone, Debug)]
@@ -17,8 +20,17 @@ pub struct ErrandsConfig {
     pub api: Api,
     /// Directory for what is kept of them, made when it is needed. Nobody else writes there.
     pub home: PathBuf,
+    /// By which servers are asked and told.
+    pub egress: Egress,
     /// How long files of watched folders are waited for.
     pub pace: Pace,
+    /// How long a hook may take.
+    pub hook_limit: Duration,
+}
+
+impl ErrandsConfig {
+    /// As long as hooks may take, usually.
+    pub const HOOK_LIMIT: Duration = Duration::from_secs(60);
 }
 
 /// A handle to the owner; cheap to clone.
@@ -31,31 +43,43 @@ pub struct Errands {
 #[derive(Debug)]
 enum Order {
     Follow(Plan, oneshot::Sender<()>),
+    Stop(oneshot::Sender<()>),
 }
 
 /// Where each task tells how it stands.
 #[derive(Clone, Debug, Default)]
 struct Seats {
     watches: Vec<watch::Receiver<WatchStanding>>,
+    hooks: Option<watch::Receiver<Vec<HookStanding>>>,
 }
 
 impl Errands {
-    /// Begins with all of the plan. They end with the last handle, or with an empty plan.
+    /// Begins with all of the plan. They end with the last handle.
     pub fn start(config: ErrandsConfig, plan: Plan) -> Self {
         // Whoever orders waits until it is done.
         let (orders, ordered) = mpsc::channel(1);
         let (told, seats) = watch::channel(Seats::default());
         tokio::spawn(async move {
-            let mut owner = Owner { config, watches: Vec::new(), told };
-            owner.run(plan, ordered).await;
+            Owner::new(config, told).run(plan, ordered).await;
         });
         Self { orders, seats }
     }
 
-    /// Goes on with another plan: what is in both goes on untouched. An empty one ends all.
+    /// Goes on with another plan: what is in both goes on untouched, and hooks that run end as they
+    /// would have.
     pub async fn follow(&self, plan: Plan) {
+        self.order(|done| Order::Follow(plan, done)).await;
+    }
+
+    /// Ends all of it: nothing is done any more, and no program of a hook runs.
+    pub async fn stop(&self) {
+        self.order(Order::Stop).await;
+    }
+
+    async fn order(&self, order: impl FnOnce(oneshot::Sender<()>) -> Order) {
         let (done, is_done) = oneshot::channel();
-        if self.orders.send(Order::Follow(plan, done)).await.is_ok() {
+        // An owner that has ended does nothing any more.
+        if self.orders.send(order(done)).await.is_ok() {
             let _ = is_done.await;
         }
     }
@@ -63,7 +87,11 @@ impl Errands {
     /// How all of it stands.
     pub fn standing(&self) -> Standing {
         let seats = self.seats.borrow();
-        Standing { watches: seats.watches.iter().map(|seat| seat.borrow().clone()).collect() }
+        let hooks = seats.hooks.as_ref().map(|seat| seat.borrow().clone());
+        Standing {
+            watches: seats.watches.iter().map(|seat| seat.borrow().clone()).collect(),
+            hooks: hooks.unwrap_or_default(),
+        }
     }
 }
 
@@ -85,17 +113,41 @@ impl<T, S> Running<T, S> {
 struct Owner {
     config: ErrandsConfig,
     watches: Vec<Running<Watch, WatchStanding>>,
+    /// The hooks as they are wanted, and who has them told.
+    hooks: (watch::Sender<Vec<Hook>>, Running<(), Vec<HookStanding>>),
     told: watch::Sender<Seats>,
 }
 
 impl Owner {
-    async fn run(&mut self, plan: Plan, mut ordered: mpsc::Receiver<Order>) {
+    fn new(config: ErrandsConfig, told: watch::Sender<Seats>) -> Self {
+        let ErrandsConfig { api, egress, hook_limit: limit, .. } = config.clone();
+        let (wanted, hooks) = watch::channel(Vec::new());
+        let (standing, seat) = watch::channel(Vec::new());
+        let task = tokio::spawn(hooks::run(HooksConfig { api, egress, limit }, hooks, standing));
+        let hooks = (wanted, Running { what: (), task, seat });
+        Self { config, watches: Vec::new(), hooks, told }
+    }
+
+    async fn run(mut self, plan: Plan, mut ordered: mpsc::Receiver<Order>) {
         self.follow(plan).await;
-        while let Some(Order::Follow(plan, done)) = ordered.recv().await {
-            self.follow(plan).await;
+        let done = loop {
+            match ordered.recv().await {
+                Some(Order::Follow(plan, done)) => {
+                    self.follow(plan).await;
+                    let _ = done.send(());
+                }
+                Some(Order::Stop(done)) => break Some(done),
+                None => break None,
+            }
+        };
+        self.follow(Plan::default()).await;
+        let (wanted, running) = self.hooks;
+        // It ends by itself then, with all that runs.
+        drop(wanted);
+        let _ = running.task.await;
+        if let Some(done) = done {
             let _ = done.send(());
         }
-        self.follow(Plan::default()).await;
     }
 
     async fn follow(&mut self, plan: Plan) {
@@ -113,14 +165,16 @@ impl Owner {
         }
         let begun = begun.into_iter().map(|it| it.unwrap_or_else(|watch| self.watch(watch)));
         self.watches = begun.collect();
+        let (wanted, running) = &self.hooks;
+        wanted.send_if_modified(|hooks| std::mem::replace(hooks, plan.hooks.clone()) != plan.hooks);
         let watches = self.watches.iter().map(|it| it.seat.clone()).collect();
-        self.told.send_replace(Seats { watches });
+        self.told.send_replace(Seats { watches, hooks: Some(running.seat.clone()) });
     }
 
     fn watch(&self, watch: Watch) -> Running<Watch, WatchStanding> {
         let dir = watch.dir.to_string_lossy().into_owned();
         let (standing, seat) = watch::channel(WatchStanding { dir, ..WatchStanding::default() });
-        let ErrandsConfig { api, home, pace } = self.config.clone();
+        let ErrandsConfig { api, home, pace, .. } = self.config.clone();
         let config = WatchConfig { watch: watch.clone(), api, home, pace };
         Running { what: watch, task: tokio::spawn(watch_folder(config, standing)), seat }
     }

@@ -2,16 +2,23 @@
 
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 use crate::api::Addition;
 
 /// Folders that are watched at most.
 pub const WATCHES_MAX: usize = 64;
+
+/// Hooks at most.
+pub const HOOKS_MAX: usize = 64;
 
 /// All that is to be done.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Plan {
     /// Folders that are watched.
     pub watches: Vec<Watch>,
+    /// What is told of torrents, and to whom.
+    pub hooks: Vec<Hook>,
 }
 
 /// A folder whose `.torrent`s and links are added.
@@ -62,4 +69,106 @@ impl Adding {
             ..addition
         }
     }
+}
+
+/// Somebody who is told when something happens to a torrent.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Hook {
+    /// When.
+    pub on: Vec<Moment>,
+    /// Only of torrents with one of these labels; of all when there are none.
+    pub labels: Vec<String>,
+    /// Who.
+    pub act: Act,
+}
+
+/// Who is told.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Act {
+    /// A program, by its path, and its arguments.
+    Run(Vec<String>),
+    /// A server.
+    Post {
+        /// Where.
+        url: String,
+        /// What signs what it is told.
+        secret: Option<String>,
+    },
+}
+
+/// What happens to a torrent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Moment {
+    /// It was added.
+    Added,
+    /// Its metadata has come.
+    Metadata,
+    /// Everything wanted is here for the first time.
+    Done,
+    /// It has seeded enough.
+    Seeded,
+    /// It was removed.
+    Removed,
+    /// Something is wrong.
+    Error,
+    /// Nothing is wrong any more.
+    Recovered,
+    /// Its files are in another place.
+    Moved,
+}
+
+impl Moment {
+    /// All there are.
+    pub const ALL: [Self; 8] = [
+        Self::Added,
+        Self::Metadata,
+        Self::Done,
+        Self::Seeded,
+        Self::Removed,
+        Self::Error,
+        Self::Recovered,
+        Self::Moved,
+    ];
+
+    /// As it is written.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Added => "added",
+            Self::Metadata => "metadata",
+            Self::Done => "done",
+            Self::Seeded => "seeded",
+            Self::Removed => "removed",
+            Self::Error => "error",
+            Self::Recovered => "recovered",
+            Self::Moved => "moved",
+        }
+    }
+}
+
+impl Hook {
+    /// Does it want to hear of this, of a torrent with these labels?
+    pub(super) fn hears(&self, moment: Moment, labels: &[String]) -> bool {
+        let is_labelled =
+            self.labels.is_empty() || self.labels.iter().any(|label| labels.contains(label));
+        is_labelled && self.on.contains(&moment)
+    }
+
+    /// Who is told, without what may be secret: arguments, and all but the host of a URL.
+    pub(super) fn what(&self) -> String {
+        match &self.act {
+            Act::Run(words) => words.first().cloned().unwrap_or_default(),
+            Act::Post { url, .. } => host_of(url),
+        }
+    }
+}
+
+/// The host of a URL: the rest may hold keys.
+pub(super) fn host_of(url: &str) -> String {
+    let read = reqwest::Url::parse(url).ok();
+    let host = read.as_ref().and_then(|url| {
+        let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+        Some(format!("{}://{}{port}", url.scheme(), url.host_str()?))
+    });
+    host.unwrap_or_else(|| "a URL that cannot be read".to_owned())
 }

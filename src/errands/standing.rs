@@ -3,11 +3,15 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::plan::{Hook, Moment};
+
 /// How all of it goes.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Standing {
     /// Folders that are watched.
     pub watches: Vec<WatchStanding>,
+    /// What is told of torrents, and to whom.
+    pub hooks: Vec<HookStanding>,
 }
 
 /// How a folder stands. Counts are of this run.
@@ -27,4 +31,30 @@ pub struct WatchStanding {
     pub trouble: Option<String>,
     /// Why a file was refused last.
     pub last_refusal: Option<String>,
+}
+
+/// How a hook stands. Counts are of this run.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct HookStanding {
+    /// When it is told.
+    pub on: Vec<Moment>,
+    /// Who: a program, or a host.
+    pub what: String,
+    /// How often it was told.
+    pub done: u64,
+    /// How often that failed for good.
+    pub failed: u64,
+    /// How often it was not told, since too much waited.
+    pub dropped: u64,
+    /// What waits, of all hooks together.
+    pub waiting: u64,
+    /// What went wrong last.
+    pub trouble: Option<String>,
+}
+
+impl HookStanding {
+    /// Of one that was not told of anything yet.
+    pub(super) fn of(hook: &Hook) -> Self {
+        Self { on: hook.on.clone(), what: hook.what(), ..Self::default() }
+    }
 }

@@ -5,7 +5,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use reqwest::header::{HOST, LOCATION};
-use reqwest::{RequestBuilder, Response, Url};
+use reqwest::{Method, RequestBuilder, Response, Url};
 
 use super::Error;
 use super::egress::Client;
@@ -25,16 +25,25 @@ pub async fn get(
     url: &Url,
     address: IpAddr,
 ) -> Result<Option<RequestBuilder>, Error> {
+    request(client, Method::GET, url, address).await
+}
+
+async fn request(
+    client: &Client,
+    method: Method,
+    url: &Url,
+    address: IpAddr,
+) -> Result<Option<RequestBuilder>, Error> {
     let to = SocketAddr::new(address, url.port_or_known_default().unwrap_or_default());
     let ready = client.ready(to).await?;
     if url.scheme() != "http" || client.is_proxied() {
-        return Ok(Some(ready.get(url.clone())));
+        return Ok(Some(ready.request(method, url.clone())));
     }
     let mut pinned = url.clone();
     if pinned.set_ip_host(address).is_err() {
         return Ok(None);
     }
-    Ok(authority(url).map(|host| ready.get(pinned).header(HOST, host)))
+    Ok(authority(url).map(|host| ready.request(method, pinned).header(HOST, host)))
 }
 
 /// Why no address of a host has answered.
@@ -62,10 +71,25 @@ pub async fn ask(
     hop: Hop,
     dress: impl Fn(RequestBuilder) -> RequestBuilder,
 ) -> Result<(Response, IpAddr), Mute> {
+    ask_by(client, Method::GET, url, addresses, hop, dress).await
+}
+
+/// The same by another method.
+///
+/// # Errors
+/// As [`ask`].
+pub async fn ask_by(
+    client: &Client,
+    method: Method,
+    url: &Url,
+    addresses: &[SocketAddr],
+    hop: Hop,
+    dress: impl Fn(RequestBuilder) -> RequestBuilder,
+) -> Result<(Response, IpAddr), Mute> {
     let mut last = Mute::Broken("the host has no address".to_owned());
     for address in each_asked(client, url, addresses) {
         hop.check(address.ip()).map_err(Mute::Forbidden)?;
-        let request = match get(client, url, address.ip()).await {
+        let request = match request(client, method.clone(), url, address.ip()).await {
             Ok(request) => request.ok_or(Mute::NoHost)?,
             Err(error) => {
                 last = Mute::Unready(error.to_string());

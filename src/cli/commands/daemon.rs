@@ -69,7 +69,7 @@ pub fn run(arguments: &DaemonArgs, common: &Common, book: &Book, plan: &Plan) ->
                 version: env!("CARGO_PKG_VERSION"),
                 dir: dir.clone(),
                 roots: Roots::new(roots),
-                egress,
+                egress: egress.clone(),
                 allows_local: arguments.options.allow_local_web_seeds,
                 rest,
                 speaker: speak,
@@ -81,8 +81,13 @@ pub fn run(arguments: &DaemonArgs, common: &Common, book: &Book, plan: &Plan) ->
                 let transmission = arguments.transmission_prefix.clone();
                 let listed = session.changes(Default::default()).await;
                 greet(&doors, &transmission, listed.map_or(0, |it| it.changed.len()), &dir);
-                let home = own.join("errands");
-                let errands = ErrandsConfig { api: api.clone(), home, pace: Pace::default() };
+                let errands = ErrandsConfig {
+                    api: api.clone(),
+                    home: own.join("errands"),
+                    egress,
+                    pace: Pace::default(),
+                    hook_limit: ErrandsConfig::HOOK_LIMIT,
+                };
                 let errands = Errands::start(errands, plan.clone());
                 let reload = reload_on_hangup(api.clone(), errands.clone());
                 let token = Token::new(doors.secret.text());
@@ -92,7 +97,7 @@ pub fn run(arguments: &DaemonArgs, common: &Common, book: &Book, plan: &Plan) ->
                 tell(&[NotifyState::Ready]);
                 rpc.run(stopper.asked()).await;
                 reload.abort();
-                errands.follow(Plan::default()).await;
+                errands.stop().await;
                 if let Some(socket) = socket {
                     // Who asks from now on is told that nobody is there.
                     let _ = std::fs::remove_file(socket);

@@ -1,5 +1,5 @@
-//! What a daemon does by itself, as the config file has it: `[[watch]]`. Pure. What is wrong is
-//! told with its line.
+//! What a daemon does by itself, as the config file has it: `[[watch]]` and `[[hook]]`. Pure.
+//! What is wrong is told with its line.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -7,12 +7,12 @@ use std::path::PathBuf;
 use toml::de::{DeTable, DeValue};
 use toml::{Table, Value};
 
-use super::rules::{labels, switch, text};
-use crate::errands::plan::WATCHES_MAX;
-use crate::errands::{Adding, After, Plan, Watch};
+use super::rules::{labels, switch, text, texts};
+use crate::errands::plan::{HOOKS_MAX, WATCHES_MAX};
+use crate::errands::{Act, Adding, After, Hook, Moment, Plan, Watch};
 
 /// Keys that are no long flags.
-pub(super) const KEYS: [&str; 1] = ["watch"];
+pub(super) const KEYS: [&str; 2] = ["watch", "hook"];
 
 /// What the file says of that; `source` is its text.
 ///
@@ -25,7 +25,7 @@ pub(super) fn plan(table: &Table, source: &str) -> Result<Plan, String> {
     if let Some(at) = watches.iter().position(|watch| !dirs.insert(&watch.dir)) {
         return Err(file.mistake("watch", at, &Wrong::at("dir", "another one watches it")));
     }
-    Ok(Plan { watches })
+    Ok(Plan { watches, hooks: file.each("hook", HOOKS_MAX, hook)? })
 }
 
 /// What is wrong with a table.
@@ -138,6 +138,71 @@ fn keep(value: &Value) -> Result<After, String> {
     }
 }
 
+fn hook(table: &Table) -> Result<Hook, Wrong> {
+    let (mut on, mut labelled) = (Vec::new(), Vec::new());
+    let (mut words, mut url, mut secret) = (None, None, None);
+    for (key, value) in table {
+        let known = match key.as_str() {
+            "on" => moments(value).map(|moments| on = moments),
+            "label" => labels(value).map(|labels| labelled = labels),
+            "run" => program(value).map(|program| words = Some(program)),
+            "url" => web_address(value).map(|it| url = Some(it)),
+            "secret" => text(value).map(|it| secret = Some(it)),
+            _ => unknown(),
+        };
+        known.map_err(|why| Wrong::at(key, why))?;
+    }
+    if on.is_empty() {
+        return Err(Wrong::whole("say when: on = [\"done\"]"));
+    }
+    let act = match (words, url) {
+        (Some(_), None) if secret.is_some() => {
+            return Err(Wrong::at("secret", "it signs what a url is told: a program needs none"));
+        }
+        (Some(words), None) => Act::Run(words),
+        (None, Some(url)) => Act::Post { url, secret },
+        _ => return Err(Wrong::whole("say who is told: either run or url")),
+    };
+    Ok(Hook { on, labels: labelled, act })
+}
+
+fn moments(value: &Value) -> Result<Vec<Moment>, String> {
+    let moment = |name: &String| {
+        let known = Moment::ALL.into_iter().find(|moment| moment.name() == name);
+        known.ok_or_else(|| {
+            let names = Moment::ALL.map(Moment::name).join(", ");
+            format!("{name:?} is none of {names}")
+        })
+    };
+    texts(value)?.iter().map(moment).collect()
+}
+
+fn program(value: &Value) -> Result<Vec<String>, String> {
+    let words = match value {
+        Value::Array(words) => words.iter().map(text).collect::<Result<Vec<_>, _>>()?,
+        _ => return Err("write [\"/path/to/program\", \"argument\"]: there is no shell".to_owned()),
+    };
+    match words.first() {
+        Some(program) if !program.starts_with('/') => Err("name the program from / on".to_owned()),
+        Some(_) if words.iter().any(|word| word.contains('\0')) => {
+            Err("a word has no NUL".to_owned())
+        }
+        Some(_) => Ok(words),
+        None => Err("it is empty".to_owned()),
+    }
+}
+
+fn web_address(value: &Value) -> Result<String, String> {
+    let url = text(value)?;
+    let is_web = url.split_once("://").is_some_and(|(scheme, rest)| {
+        matches!(scheme.to_ascii_lowercase().as_str(), "http" | "https") && !rest.is_empty()
+    });
+    match is_web && !url.contains(|letter: char| letter.is_control() || letter == ' ') {
+        true => Ok(url),
+        false => Err("write http://... or https://...".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -166,8 +231,32 @@ mod tests {
         let first = Watch { dir: "/srv/drop".into(), adding, after: After::Delete };
         let other =
             Watch { dir: "/srv/other".into(), adding: Adding::default(), after: After::Keep };
-        assert_eq!(read(text), Ok(Plan { watches: vec![first, other] }));
+        assert_eq!(read(text), Ok(Plan { watches: vec![first, other], ..Plan::default() }));
         assert_eq!(read("port = 7"), Ok(Plan::default()));
+    }
+
+    #[test]
+    fn a_hook_says_all_that_there_is() {
+        let text = r#"
+            [[hook]]
+            on = ["done", "error"]
+            label = ["films"]
+            run = ["/usr/local/bin/told", "x y"]
+            [[hook]]
+            on = "added"
+            url = "http://127.0.0.1:8000/hook"
+            secret = "between us"
+        "#;
+        let words = ["/usr/local/bin/told", "x y"].map(str::to_owned).into();
+        let program = Hook {
+            on: vec![Moment::Done, Moment::Error],
+            labels: vec!["films".to_owned()],
+            act: Act::Run(words),
+        };
+        let (url, secret) = ("http://127.0.0.1:8000/hook".to_owned(), Some("between us".into()));
+        let act = Act::Post { url, secret };
+        let server = Hook { on: vec![Moment::Added], labels: Vec::new(), act };
+        assert_eq!(read(text), Ok(Plan { hooks: vec![program, server], ..Plan::default() }));
     }
 
     #[test]
@@ -177,6 +266,7 @@ mod tests {
         let example = section.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
         let plan = read(example).unwrap();
         assert_eq!((plan.watches.len(), plan.watches[0].after), (1, After::Delete));
+        assert_eq!(plan.hooks.len(), 2);
     }
 
     #[test]
@@ -195,6 +285,29 @@ mod tests {
             ),
             ("[[watch]]\nwhere = '/x'", "watch 1 (line 2): where: there is no such key"),
             ("watch = [3]", "watch 1 (line 1): no table"),
+            ("[[hook]]\nrun = ['/x']", "hook 1 (line 1): say when: on = [\"done\"]"),
+            ("[[hook]]\non = 'done'", "hook 1 (line 1): say who is told: either run or url"),
+            (
+                "[[hook]]\non = 'end'\nrun = ['/x']",
+                "hook 1 (line 2): on: \"end\" is none of added, metadata, done, seeded, removed, \
+                 error, recovered, moved",
+            ),
+            (
+                "[[hook]]\non = 'done'\nrun = '/x y'",
+                "hook 1 (line 3): run: write [\"/path/to/program\", \"argument\"]: there is no shell",
+            ),
+            (
+                "[[hook]]\non = 'done'\nrun = ['x']",
+                "hook 1 (line 3): run: name the program from / on",
+            ),
+            (
+                "[[hook]]\non = 'done'\nurl = 'ftp://x'",
+                "hook 1 (line 3): url: write http://... or https://...",
+            ),
+            (
+                "[[hook]]\non = 'done'\nsecret = 'x'\nrun = ['/x']",
+                "hook 1 (line 3): secret: it signs what a url is told: a program needs none",
+            ),
         ] {
             assert_eq!(read(text).unwrap_err(), why, "{text}");
         }

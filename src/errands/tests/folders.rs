@@ -14,7 +14,7 @@ fn watching(home: &Path, after: After) -> Plan {
         labels: vec!["films".to_owned()],
         starts: false,
     };
-    Plan { watches: vec![Watch { dir, adding, after }] }
+    Plan { watches: vec![Watch { dir, adding, after }], ..Plan::default() }
 }
 
 fn first(standing: &Standing) -> WatchStanding {

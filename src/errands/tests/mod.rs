@@ -1,6 +1,8 @@
 //! Hands in a real file system and over loopback, with a session that talks to nobody.
 
 mod folders;
+mod hooks;
+mod server;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -36,14 +38,13 @@ impl World {
 
     async fn at(home: tempfile::TempDir, plan: Plan) -> Self {
         let api = api(home.path()).await;
-        let config =
-            ErrandsConfig { api: api.clone(), home: home.path().join("errands"), pace: PACE };
+        let config = config(&api, home.path().join("errands"));
         Self { errands: Errands::start(config, plan), api, home }
     }
 
     /// Ends, as a program does, and begins again.
     async fn again(self, plan: Plan) -> Self {
-        self.errands.follow(Plan::default()).await;
+        self.errands.stop().await;
         self.api.session().stop().await;
         Self::at(self.home, plan).await
     }
@@ -67,6 +68,11 @@ impl World {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
+}
+
+fn config(api: &Api, home: PathBuf) -> ErrandsConfig {
+    let (api, egress, hook_limit) = (api.clone(), Egress::default(), Duration::from_secs(3));
+    ErrandsConfig { api, home, egress, pace: PACE, hook_limit }
 }
 
 async fn api(home: &Path) -> Api {

@@ -226,7 +226,6 @@ fn tell(aside: &OwnedFd, mut name: OsString, reason: &str) -> io::Result<()> {
 }
 
 fn look_of(stat: &Stat) -> Look {
-    #[expect(clippy::useless_conversion, reason = "its type is another one on other machines")]
     let nanoseconds = i64::try_from(stat.st_mtime_nsec).unwrap_or_default();
     Look { len_bytes: stat.st_size.max(0) as u64, changed: (stat.st_mtime, nanoseconds) }
 }
