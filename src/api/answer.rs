@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::ids::TorrentId;
 use crate::session::Error;
 
-use super::finding::Found;
+use super::found::Found;
 use super::happened::Events;
 use super::request::Mark;
 use super::ruled::Ruled;

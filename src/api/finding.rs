@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use data_encoding::HEXLOWER;
-use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
@@ -17,6 +16,7 @@ use crate::session::Listed;
 
 use super::answer::{Answer, Kind, Outcome, Refusal};
 use super::desk::Api;
+use super::found::{Found, FoundFile, FoundTorrent};
 use super::view;
 
 /// Bytes of what is sought, and words in it.
@@ -30,43 +30,6 @@ const FILES_MAX: usize = 20;
 const LOOK_MAX: Duration = Duration::from_secs(4);
 /// Torrents that are read at once.
 const LOOKS_MAX: usize = 16;
-
-/// What was found.
-#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
-pub struct Found {
-    /// Torrents that are called so come first.
-    pub torrents: Vec<FoundTorrent>,
-    /// There are more than are told.
-    pub more: bool,
-    /// Torrents whose files could not be looked at in time, or are not known.
-    pub unread: u32,
-}
-
-/// A torrent that fits.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub struct FoundTorrent {
-    /// Its number.
-    pub id: u32,
-    /// What it is called.
-    pub name: String,
-    /// All words are in its name, or in one of its hashes.
-    pub named: bool,
-    /// Files that fit, the first ones.
-    pub files: Vec<FoundFile>,
-    /// How many files fit.
-    pub files_found: u32,
-}
-
-/// A file that fits.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct FoundFile {
-    /// Its number, from 1.
-    pub number: u32,
-    /// Its path below the directory of its torrent.
-    pub path: String,
-    /// Its bytes.
-    pub size: u64,
-}
 
 /// What is sought, in small letters.
 #[derive(Clone, PartialEq, Eq, Debug)]

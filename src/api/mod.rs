@@ -12,6 +12,7 @@
 //! | `view` | how those are made of what the session tells |
 //! | `adding` | how a torrent comes in: bytes, URLs, links |
 //! | `deeds` | what is set of torrents and done to them |
+//! | `found` | torrents that were found by words |
 //! | `finding` | which torrents have words in their names and files |
 //! | `removing` | a torrent's files, when they go with it |
 //! | `roots` | which directories may be written to |
@@ -23,6 +24,7 @@ mod answer;
 mod deeds;
 mod desk;
 mod finding;
+mod found;
 mod happened;
 mod removing;
 mod request;
@@ -37,7 +39,7 @@ mod whole;
 pub use crate::session::Heads;
 pub use answer::{Added, Answer, Done, Kind, List, Outcome, Refusal, Room, Standing};
 pub use desk::{Api, ApiConfig, Speaker, Waiting};
-pub use finding::{Found, FoundFile, FoundTorrent};
+pub use found::{Found, FoundFile, FoundTorrent};
 pub use happened::{Events, Happened, What};
 pub use request::{Addition, Deed, FilePatch, Key, Mark, Patch, Place, Request, SessionPatch};
 pub use roots::Roots;

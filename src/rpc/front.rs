@@ -47,8 +47,8 @@ pub(super) struct Front {
 }
 
 impl Front {
-    /// It is asked as Transmission is below that path. `closes` is told when somebody who may orders
-    /// the end.
+    /// It is asked as Transmission is below that path. `closes` is told when somebody who may
+    /// orders the end.
     pub fn new(api: Api, transmission: Prefix, gate: Gate, closes: Arc<Notify>) -> Self {
         let press = Press::start(api.clone(), stream::written);
         let transmission =

@@ -22,6 +22,7 @@ use crate::cli::live::End;
 use crate::cli::out;
 use crate::cli::repl::Talk;
 use crate::cli::search::remote_why;
+use crate::cli::stop::Stopper;
 use crate::cli::values::Listen;
 use crate::cli::why::{Around, why_screen};
 use crate::errands::{Errands, ErrandsConfig, Pace, Plan};
@@ -75,33 +76,20 @@ pub fn run(arguments: &DaemonArgs, common: &Common, book: &Book, plan: &Plan) ->
                 speaker: speak,
             },
         );
-        let opened = open(arguments, &own);
-        let ran = match opened {
+        let errands = ErrandsConfig {
+            api: api.clone(),
+            home: own.join("errands"),
+            egress,
+            pace: Pace::default(),
+            hook_limit: ErrandsConfig::HOOK_LIMIT,
+        };
+        let ran = match open(arguments, &own) {
             Ok(doors) => {
-                let transmission = arguments.transmission_prefix.clone();
                 let listed = session.changes(Default::default()).await;
-                greet(&doors, &transmission, listed.map_or(0, |it| it.changed.len()), &dir);
-                let errands = ErrandsConfig {
-                    api: api.clone(),
-                    home: own.join("errands"),
-                    egress,
-                    pace: Pace::default(),
-                    hook_limit: ErrandsConfig::HOOK_LIMIT,
-                };
+                let known = listed.map_or(0, |it| it.changed.len());
+                greet(&doors, &arguments.transmission_prefix, known, &dir);
                 let errands = Errands::start(errands, plan.clone());
-                let reload = reload_on_hangup(api.clone(), errands.clone());
-                let token = Token::new(doors.secret.text());
-                let Doors { listeners, local, socket, .. } = doors;
-                let hosts = arguments.host.clone();
-                let rpc = Rpc { listeners, local, token, hosts, transmission, api };
-                tell(&[NotifyState::Ready]);
-                rpc.run(stopper.asked()).await;
-                reload.abort();
-                errands.stop().await;
-                if let Some(socket) = socket {
-                    // Who asks from now on is told that nobody is there.
-                    let _ = std::fs::remove_file(socket);
-                }
+                serve(doors, arguments, errands, api, &stopper).await;
                 Ok(End::Complete)
             }
             Err(failure) => Err(failure),
@@ -110,6 +98,29 @@ pub fn run(arguments: &DaemonArgs, common: &Common, book: &Book, plan: &Plan) ->
         session.stop().await;
         ran
     })
+}
+
+/// Answers whoever asks, and does what is to be done beside, until it is told to end.
+async fn serve(
+    doors: Doors,
+    arguments: &DaemonArgs,
+    errands: Errands,
+    api: Api,
+    stopper: &Stopper,
+) {
+    let reload = reload_on_hangup(api.clone(), errands.clone());
+    let token = Token::new(doors.secret.text());
+    let Doors { listeners, local, socket, .. } = doors;
+    let (hosts, transmission) = (arguments.host.clone(), arguments.transmission_prefix.clone());
+    let rpc = Rpc { listeners, local, token, hosts, transmission, api };
+    tell(&[NotifyState::Ready]);
+    rpc.run(stopper.asked()).await;
+    reload.abort();
+    errands.stop().await;
+    if let Some(socket) = socket {
+        // Who asks from now on is told that nobody is there.
+        let _ = std::fs::remove_file(socket);
+    }
 }
 
 /// The rules of the file, and the room to stay free that an option says before it.

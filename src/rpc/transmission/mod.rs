@@ -1,6 +1,6 @@
-//! The RPC of Transmission, usually at `/transmission/rpc`, for the tools that speak it: a view of what the
-//! session is asked and told by values, with no truth of its own. It says that it is 4.0.6, and
-//! speaks both dialects: the legacy one that nearly all tools have, and JSON-RPC 2.0.
+//! The RPC of Transmission, usually at `/transmission/rpc`, for the tools that speak it: a view of
+//! what the session is asked and told by values, with no truth of its own. It says that it is
+//! 4.0.6, and speaks both dialects: the legacy one that nearly all tools have, and JSON-RPC 2.0.
 //!
 //! | file | what |
 //! |---|---|
