@@ -112,6 +112,7 @@ export async function fake(torrents, { pieces: count = 3132 } = {}) {
   const rows = new Map(torrents.map(it => [it.id, it]))
   const readers = new Set()
   const asked = []
+  const state = { isOut: false }
   let number = 1
   const cursor = () => '1-' + number.toString(16)
   const map = pieces(count)
@@ -150,6 +151,7 @@ export async function fake(torrents, { pieces: count = 3132 } = {}) {
       }
       return
     }
+    if (state.isOut) return json(response, { error: 'show the token' }, 401)
     const [, , , what, key, part] = path.split('/')
     if (request.method !== 'GET') {
       let body = ''
@@ -188,6 +190,11 @@ export async function fake(torrents, { pieces: count = 3132 } = {}) {
       for (const it of changed) rows.set(it.id, it)
       for (const id of removed) rows.delete(id)
       for (const reader of readers) tell(reader, { cursor: cursor(), full: false, torrents: changed, removed })
+    },
+    /** Breaks the streams; from then on nobody is signed in, if that is said. */
+    cut(isOut = false) {
+      state.isOut = isOut
+      for (const reader of readers) reader.destroy()
     },
     close() {
       server.closeAllConnections()

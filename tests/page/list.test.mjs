@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { fake, torrent } from './fake.mjs'
-import { browser, faults, page } from './support.mjs'
+import { browser, faults, page, until } from './support.mjs'
 
 let chromium, server
 const COUNT = 10_000
@@ -124,6 +124,12 @@ test('with keys alone', async () => {
   await key('Escape')
   await is(() => it.locator('#one:visible').count(), 0)
   await is(() => it.evaluate(() => document.activeElement.id), 'grid')
+  // Keys of its head are those of buttons.
+  await it.locator('.c-size button').focus()
+  await key('Enter', 'p', 'a')
+  await is(() => it.getAttribute('.c-size[role=columnheader]', 'aria-sort'), 'descending')
+  assert.equal(await it.locator('#one:visible, dialog').count(), 0)
+  await it.focus('#grid')
   await key('/')
   await is(() => it.evaluate(() => document.activeElement.id), 'search')
   // Letters are letters there.
@@ -185,6 +191,14 @@ test('two million pieces are counted and drawn', async () => {
   await it.keyboard.press('Home')
   await it.keyboard.press('Enter')
   await it.waitForFunction(() => /of 2,000,000 pieces here/.test(document.querySelector('.map')?.getAttribute('aria-label')))
+  const told = await (await fetch(many.url + 'api/v1/torrents/1/pieces')).json()
+  const [have, copies] = [told.have, told.copies].map(it => Buffer.from(it, 'base64'))
+  const pieces = Array.from({ length: told.pieces }, (_, at) => [have[at >> 3] >> (7 - (at % 8)) & 1, copies[at]])
+  const here = pieces.filter(([is]) => is).length
+  const rare = pieces.filter(([is, count]) => !is && count === 0).length
+  const said = await it.getAttribute('.map', 'aria-label')
+  assert.ok(said.startsWith(`${here.toLocaleString('en')} of 2,000,000 pieces here`), said)
+  assert.ok(said.endsWith(`${rare.toLocaleString('en')} pieces that no connected peer has`), said)
   const drawn = await it.evaluate(() => {
     const map = document.querySelector('.map')
     const { data } = map.getContext('2d').getImageData(0, 0, map.width, map.height)
@@ -194,4 +208,22 @@ test('two million pieces are counted and drawn', async () => {
   assert.deepEqual(wrong, [])
   await close()
   many.close()
+})
+
+test('a stream that breaks is taken up again, and who is out stands at the door', async () => {
+  const few = await fake([torrent(1), torrent(2)])
+  const { page: it, close } = await page(chromium, few.url)
+  await counted(it, '2 torrents')
+  await until(() => few.readers.size === 1, 'it listens')
+  few.cut()
+  await it.waitForSelector('body.lost')
+  await until(() => few.readers.size === 1, 'it listens again')
+  await it.waitForSelector('body:not(.lost)')
+  few.change([torrent(3)])
+  await counted(it, '3 torrents')
+  few.cut(true)
+  await it.waitForSelector('#door:not([hidden])')
+  assert.equal(await it.locator('#house:visible').count(), 0)
+  await close()
+  few.close()
 })

@@ -264,7 +264,7 @@ export class One {
     ])
     if (signal.aborted) return null
     const parts = { why: this.#why(why), facts: this.#facts(about) }
-    if (this.plot) {
+    if (this.plot && (!pieces || this.map)) {
       // Pictures stay where they are, so that nothing flickers.
       for (const [name, node] of Object.entries(parts)) this.panel.querySelector('.part-' + name)?.replaceWith(node)
       if (pieces && this.map) this.#takePieces(pieces)
