@@ -5,8 +5,10 @@
 pub mod errands;
 
 use pigeon_api::api;
+use pigeon_base::base;
 use pigeon_metainfo::metainfo;
 use pigeon_net::net;
 use pigeon_os::os;
 #[cfg(test)]
 use pigeon_session::session;
+use pigeon_web::web;

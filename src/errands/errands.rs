@@ -6,9 +6,10 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
+use super::feeds::{FeedConfig, follow as follow_feed};
 use super::hooks::{self, HooksConfig};
-use super::plan::{Hook, Plan, Watch};
-use super::standing::{HookStanding, Standing, WatchStanding};
+use super::plan::{Feed, Hook, Plan, Watch};
+use super::standing::{FeedStanding, HookStanding, Standing, WatchStanding};
 use super::watch::{Pace, WatchConfig, watch as watch_folder};
 use crate::api::Api;
 use crate::net::egress::Egress;
@@ -51,6 +52,7 @@ enum Order {
 struct Seats {
     watches: Vec<watch::Receiver<WatchStanding>>,
     hooks: Option<watch::Receiver<Vec<HookStanding>>>,
+    feeds: Vec<watch::Receiver<FeedStanding>>,
 }
 
 impl Errands {
@@ -91,6 +93,7 @@ impl Errands {
         Standing {
             watches: seats.watches.iter().map(|seat| seat.borrow().clone()).collect(),
             hooks: hooks.unwrap_or_default(),
+            feeds: seats.feeds.iter().map(|seat| seat.borrow().clone()).collect(),
         }
     }
 }
@@ -113,6 +116,7 @@ impl<T, S> Running<T, S> {
 struct Owner {
     config: ErrandsConfig,
     watches: Vec<Running<Watch, WatchStanding>>,
+    feeds: Vec<Running<Feed, FeedStanding>>,
     /// The hooks as they are wanted, and who has them told.
     hooks: (watch::Sender<Vec<Hook>>, Running<(), Vec<HookStanding>>),
     told: watch::Sender<Seats>,
@@ -125,7 +129,7 @@ impl Owner {
         let (standing, seat) = watch::channel(Vec::new());
         let task = tokio::spawn(hooks::run(HooksConfig { api, egress, limit }, hooks, standing));
         let hooks = (wanted, Running { what: (), task, seat });
-        Self { config, watches: Vec::new(), hooks, told }
+        Self { config, watches: Vec::new(), feeds: Vec::new(), hooks, told }
     }
 
     async fn run(mut self, plan: Plan, mut ordered: mpsc::Receiver<Order>) {
@@ -151,31 +155,50 @@ impl Owner {
     }
 
     async fn follow(&mut self, plan: Plan) {
-        let mut before = std::mem::take(&mut self.watches);
-        let mut begun = Vec::new();
-        for watch in plan.watches {
-            match before.iter().position(|it| it.what == watch) {
-                Some(at) => begun.push(Ok(before.swap_remove(at))),
-                None => begun.push(Err(watch)),
-            }
-        }
-        // Two never watch one folder.
-        for running in before {
-            running.end().await;
-        }
-        let begun = begun.into_iter().map(|it| it.unwrap_or_else(|watch| self.watch(watch)));
-        self.watches = begun.collect();
+        let config = self.config.clone();
+        let begin = |watch| begin_watch(&config, watch);
+        self.watches = renew(std::mem::take(&mut self.watches), plan.watches, begin).await;
+        let begin = |feed| begin_feed(&config, feed);
+        self.feeds = renew(std::mem::take(&mut self.feeds), plan.feeds, begin).await;
         let (wanted, running) = &self.hooks;
         wanted.send_if_modified(|hooks| std::mem::replace(hooks, plan.hooks.clone()) != plan.hooks);
         let watches = self.watches.iter().map(|it| it.seat.clone()).collect();
-        self.told.send_replace(Seats { watches, hooks: Some(running.seat.clone()) });
+        let feeds = self.feeds.iter().map(|it| it.seat.clone()).collect();
+        self.told.send_replace(Seats { watches, hooks: Some(running.seat.clone()), feeds });
     }
+}
 
-    fn watch(&self, watch: Watch) -> Running<Watch, WatchStanding> {
-        let dir = watch.dir.to_string_lossy().into_owned();
-        let (standing, seat) = watch::channel(WatchStanding { dir, ..WatchStanding::default() });
-        let ErrandsConfig { api, home, pace, .. } = self.config.clone();
-        let config = WatchConfig { watch: watch.clone(), api, home, pace };
-        Running { what: watch, task: tokio::spawn(watch_folder(config, standing)), seat }
+/// What is wanted now: those that run go on, the others of before are ended first, so that no two
+/// are at one thing.
+async fn renew<T: PartialEq, S>(
+    mut before: Vec<Running<T, S>>,
+    wanted: Vec<T>,
+    begin: impl Fn(T) -> Running<T, S>,
+) -> Vec<Running<T, S>> {
+    let mut all = Vec::new();
+    for what in wanted {
+        match before.iter().position(|it| it.what == what) {
+            Some(at) => all.push(Ok(before.swap_remove(at))),
+            None => all.push(Err(what)),
+        }
     }
+    for running in before {
+        running.end().await;
+    }
+    all.into_iter().map(|it| it.unwrap_or_else(&begin)).collect()
+}
+
+fn begin_watch(config: &ErrandsConfig, watch: Watch) -> Running<Watch, WatchStanding> {
+    let dir = watch.dir.to_string_lossy().into_owned();
+    let (standing, seat) = watch::channel(WatchStanding { dir, ..WatchStanding::default() });
+    let ErrandsConfig { api, home, pace, .. } = config.clone();
+    let config = WatchConfig { watch: watch.clone(), api, home, pace };
+    Running { what: watch, task: tokio::spawn(watch_folder(config, standing)), seat }
+}
+
+fn begin_feed(config: &ErrandsConfig, feed: Feed) -> Running<Feed, FeedStanding> {
+    let (standing, seat) = watch::channel(FeedStanding::of(&feed));
+    let ErrandsConfig { api, home, egress, .. } = config.clone();
+    let config = FeedConfig { feed: feed.clone(), api, egress, home };
+    Running { what: feed, task: tokio::spawn(follow_feed(config, standing)), seat }
 }

@@ -1,6 +1,7 @@
 //! What is to be done. Values only.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +10,8 @@ use crate::api::Addition;
 /// Folders that are watched at most.
 pub const WATCHES_MAX: usize = 64;
 
+/// Feeds at most.
+pub const FEEDS_MAX: usize = 256;
 /// Hooks at most.
 pub const HOOKS_MAX: usize = 64;
 
@@ -19,6 +22,8 @@ pub struct Plan {
     pub watches: Vec<Watch>,
     /// What is told of torrents, and to whom.
     pub hooks: Vec<Hook>,
+    /// Feeds that are followed.
+    pub feeds: Vec<Feed>,
 }
 
 /// A folder whose `.torrent`s and links are added.
@@ -171,4 +176,97 @@ pub(super) fn host_of(url: &str) -> String {
         Some(format!("{}://{}{port}", url.scheme(), url.host_str()?))
     });
     host.unwrap_or_else(|| "a URL that cannot be read".to_owned())
+}
+
+/// A feed whose items are added.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Feed {
+    /// What it is called; by the host of its URL when nothing is said.
+    pub name: Option<String>,
+    /// Where it is.
+    pub url: String,
+    /// How often it is asked.
+    pub interval: Duration,
+    /// Only items whose title fits one of these; all when there are none.
+    pub include: Vec<Pattern>,
+    /// No items whose title fits one of these.
+    pub exclude: Vec<Pattern>,
+    /// Only items that say that they have so many bytes at least.
+    pub min_size: Option<u64>,
+    /// Only items that say that they have so many bytes at most.
+    pub max_size: Option<u64>,
+    /// Of each episode only the first item.
+    pub once: bool,
+    /// How what comes of it is run.
+    pub adding: Adding,
+}
+
+impl Feed {
+    /// How often a feed is asked when nothing is said.
+    pub const INTERVAL: Duration = Duration::from_secs(30 * 60);
+    /// How often it may be asked.
+    pub const INTERVAL_MIN: Duration = Duration::from_secs(60);
+
+    /// What it is called.
+    pub(super) fn called(&self) -> String {
+        self.name.clone().unwrap_or_else(|| host_of(&self.url))
+    }
+
+    /// Is this a URL of the server that its user named?
+    pub(super) fn is_at_home(&self, url: &str) -> bool {
+        let origin = |url: &str| reqwest::Url::parse(url).ok().map(|url| url.origin());
+        origin(url).is_some_and(|it| it.is_tuple() && origin(&self.url) == Some(it))
+    }
+}
+
+impl Default for Feed {
+    fn default() -> Self {
+        Self {
+            name: None,
+            url: String::new(),
+            interval: Self::INTERVAL,
+            include: Vec::new(),
+            exclude: Vec::new(),
+            min_size: None,
+            max_size: None,
+            once: false,
+            adding: Adding::default(),
+        }
+    }
+}
+
+/// A regular expression that titles are searched for, whatever the case of ASCII letters.
+#[derive(Clone)]
+pub struct Pattern {
+    text: String,
+    read: regex_lite::Regex,
+}
+
+impl Pattern {
+    /// Reads one.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words.
+    pub fn new(text: &str) -> Result<Self, String> {
+        let read = regex_lite::RegexBuilder::new(text).case_insensitive(true).build();
+        let read = read.map_err(|error| error.to_string())?;
+        Ok(Self { text: text.to_owned(), read })
+    }
+
+    /// Is it found in this title?
+    pub(super) fn fits(&self, title: &str) -> bool {
+        self.read.is_match(title)
+    }
+}
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl std::fmt::Debug for Pattern {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}", self.text)
+    }
 }

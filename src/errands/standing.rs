@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::plan::{Hook, Moment};
+use super::plan::{Feed, Hook, Moment};
 
 /// How all of it goes.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -12,6 +12,8 @@ pub struct Standing {
     pub watches: Vec<WatchStanding>,
     /// What is told of torrents, and to whom.
     pub hooks: Vec<HookStanding>,
+    /// Feeds that are followed.
+    pub feeds: Vec<FeedStanding>,
 }
 
 /// How a folder stands. Counts are of this run.
@@ -56,5 +58,37 @@ impl HookStanding {
     /// Of one that was not told of anything yet.
     pub(super) fn of(hook: &Hook) -> Self {
         Self { on: hook.on.clone(), what: hook.what(), ..Self::default() }
+    }
+}
+
+/// How a feed stands. Counts of what is added are of this run; times are seconds since 1970.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct FeedStanding {
+    /// What it is called, or its host.
+    pub name: String,
+    /// When it was asked last.
+    pub asked_at: Option<u64>,
+    /// When it is asked next.
+    pub next_at: Option<u64>,
+    /// What was wrong when it was asked last.
+    pub trouble: Option<String>,
+    /// Items that it has.
+    pub items: u64,
+    /// Items that were added, in all runs, as far as that is kept.
+    pub seen: u64,
+    /// Torrents that were added from it.
+    pub added: u64,
+    /// Those that were there before.
+    pub known: u64,
+    /// Items that could not be added, and are not tried any more.
+    pub failed: u64,
+    /// Why an item was not added last.
+    pub last_refusal: Option<String>,
+}
+
+impl FeedStanding {
+    /// Of one that was not asked yet.
+    pub(super) fn of(feed: &Feed) -> Self {
+        Self { name: feed.called(), ..Self::default() }
     }
 }

@@ -1,18 +1,19 @@
-//! What a daemon does by itself, as the config file has it: `[[watch]]` and `[[hook]]`. Pure.
-//! What is wrong is told with its line.
+//! What a daemon does by itself, as the config file has it: `[[watch]]`, `[[feed]]` and
+//! `[[hook]]`. Pure. What is wrong is told with its line.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
 use toml::{Table, Value};
 
-use super::rules::{labels, switch, text, texts};
-use crate::errands::plan::{HOOKS_MAX, WATCHES_MAX};
-use crate::errands::{Act, Adding, After, Hook, Moment, Plan, Watch};
+use super::rules::{duration, labels, size, switch, text, texts};
+use crate::errands::plan::{FEEDS_MAX, HOOKS_MAX, WATCHES_MAX};
+use crate::errands::{Act, Adding, After, Feed, Hook, Moment, Pattern, Plan, Watch};
 
 /// Keys that are no long flags.
-pub(super) const KEYS: [&str; 2] = ["watch", "hook"];
+pub(super) const KEYS: [&str; 3] = ["watch", "feed", "hook"];
 
 /// What the file says of that; `source` is its text.
 ///
@@ -25,7 +26,12 @@ pub(super) fn plan(table: &Table, source: &str) -> Result<Plan, String> {
     if let Some(at) = watches.iter().position(|watch| !dirs.insert(&watch.dir)) {
         return Err(file.mistake("watch", at, &Wrong::at("dir", "another one watches it")));
     }
-    Ok(Plan { watches, hooks: file.each("hook", HOOKS_MAX, hook)? })
+    let feeds = file.each("feed", FEEDS_MAX, feed)?;
+    let mut urls = BTreeSet::new();
+    if let Some(at) = feeds.iter().position(|feed| !urls.insert(&feed.url)) {
+        return Err(file.mistake("feed", at, &Wrong::at("url", "another one follows it")));
+    }
+    Ok(Plan { watches, hooks: file.each("hook", HOOKS_MAX, hook)?, feeds })
 }
 
 /// What is wrong with a table.
@@ -136,6 +142,43 @@ fn keep(value: &Value) -> Result<After, String> {
         Some("delete") => Ok(After::Delete),
         _ => Err("write \"keep\" or \"delete\"".to_owned()),
     }
+}
+
+fn feed(table: &Table) -> Result<Feed, Wrong> {
+    let mut feed = Feed::default();
+    for (key, value) in table {
+        let known = match key.as_str() {
+            "name" => text(value).map(|name| feed.name = Some(name)),
+            "url" => web_address(value).map(|url| feed.url = url),
+            "interval" => interval(value).map(|interval| feed.interval = interval),
+            "include" => patterns(value).map(|patterns| feed.include = patterns),
+            "exclude" => patterns(value).map(|patterns| feed.exclude = patterns),
+            "min-size" => size(value).map(|size| feed.min_size = Some(size)),
+            "max-size" => size(value).map(|size| feed.max_size = Some(size)),
+            "once" => switch(value).map(|once| feed.once = once),
+            key => added_so(&mut feed.adding, key, value).unwrap_or_else(unknown),
+        };
+        known.map_err(|why| Wrong::at(key, why))?;
+    }
+    let is_empty = feed.min_size.zip(feed.max_size).is_some_and(|(min, max)| min > max);
+    match feed.url.is_empty() {
+        true => Err(Wrong::whole("say where it is: url = \"https://example.org/feed\"")),
+        false if is_empty => Err(Wrong::at("max-size", "it is less than min-size")),
+        false => Ok(feed),
+    }
+}
+
+fn interval(value: &Value) -> Result<Duration, String> {
+    let interval = duration(value)?;
+    match interval < Feed::INTERVAL_MIN {
+        true => Err(format!("{} s at least", Feed::INTERVAL_MIN.as_secs())),
+        false => Ok(interval),
+    }
+}
+
+fn patterns(value: &Value) -> Result<Vec<Pattern>, String> {
+    let pattern = |text: &String| Pattern::new(text).map_err(|why| format!("{text:?}: {why}"));
+    texts(value)?.iter().map(pattern).collect()
 }
 
 fn hook(table: &Table) -> Result<Hook, Wrong> {
@@ -260,13 +303,54 @@ mod tests {
     }
 
     #[test]
+    fn a_feed_says_all_that_there_is() {
+        let text = r#"
+            [[feed]]
+            name = "linux"
+            url = "https://example.org/rss?key=1"
+            interval = "15m"
+            include = ["debian.*amd64", "^fedora"]
+            exclude = "beta"
+            min-size = "500 MiB"
+            max-size = "8 GiB"
+            once = true
+            into = "/srv/iso"
+            label = "iso"
+            start = false
+        "#;
+        let pattern = |text| Pattern::new(text).unwrap();
+        let feed = Feed {
+            name: Some("linux".to_owned()),
+            url: "https://example.org/rss?key=1".to_owned(),
+            interval: Duration::from_secs(900),
+            include: vec![pattern("debian.*amd64"), pattern("^fedora")],
+            exclude: vec![pattern("beta")],
+            min_size: Some(500 << 20),
+            max_size: Some(8 << 30),
+            once: true,
+            adding: Adding {
+                into: Some("/srv/iso".into()),
+                labels: vec!["iso".to_owned()],
+                starts: false,
+            },
+        };
+        assert_eq!(read(text), Ok(Plan { feeds: vec![feed], ..Plan::default() }));
+        let plain = read("[[feed]]\nurl = 'http://x/'").unwrap();
+        assert_eq!(plan_interval(&plain), Duration::from_secs(1800));
+    }
+
+    fn plan_interval(plan: &Plan) -> Duration {
+        plan.feeds[0].interval
+    }
+
+    #[test]
     fn the_example_of_the_readme_is_read() {
         let readme = include_str!("../../../README.md");
         let section = readme.split("### By itself\n").nth(1).unwrap();
         let example = section.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
         let plan = read(example).unwrap();
         assert_eq!((plan.watches.len(), plan.watches[0].after), (1, After::Delete));
-        assert_eq!(plan.hooks.len(), 2);
+        assert_eq!((plan.hooks.len(), plan.feeds.len()), (2, 1));
     }
 
     #[test]
@@ -285,6 +369,22 @@ mod tests {
             ),
             ("[[watch]]\nwhere = '/x'", "watch 1 (line 2): where: there is no such key"),
             ("watch = [3]", "watch 1 (line 1): no table"),
+            (
+                "[[feed]]\nlabel = 'x'",
+                "feed 1 (line 1): say where it is: url = \"https://example.org/feed\"",
+            ),
+            (
+                "[[feed]]\nurl = 'http://x'\ninterval = '59s'",
+                "feed 1 (line 3): interval: 60 s at least",
+            ),
+            (
+                "[[feed]]\nurl = 'http://x'\nmin-size = 3\nmax-size = 2",
+                "feed 1 (line 4): max-size: it is less than min-size",
+            ),
+            (
+                "[[feed]]\nurl = 'http://x'\n[[feed]]\nurl = 'http://x'",
+                "feed 2 (line 4): url: another one follows it",
+            ),
             ("[[hook]]\nrun = ['/x']", "hook 1 (line 1): say when: on = [\"done\"]"),
             ("[[hook]]\non = 'done'", "hook 1 (line 1): say who is told: either run or url"),
             (
@@ -311,6 +411,8 @@ mod tests {
         ] {
             assert_eq!(read(text).unwrap_err(), why, "{text}");
         }
+        let wrong = read("[[feed]]\nurl = 'http://x'\ninclude = '('").unwrap_err();
+        assert!(wrong.starts_with("feed 1 (line 3): include: \"(\": "), "{wrong}");
         let many = (0..=WATCHES_MAX).map(|number| format!("[[watch]]\ndir = '/{number}'\n"));
         assert_eq!(read(&many.collect::<String>()).unwrap_err(), "65 [[watch]] are more than 64");
     }

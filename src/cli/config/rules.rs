@@ -1,6 +1,8 @@
 //! Rules, schedules and the room to stay free, as the config file has them: `[[rule]]`,
 //! `[[schedule]]` and `keep-free`. Pure.
 
+use std::time::Duration;
+
 use toml::{Table, Value};
 
 use crate::cli::values;
@@ -272,8 +274,12 @@ fn ratio(value: &Value) -> Result<f64, String> {
     values::ratio(&written(value)?)
 }
 
+pub(super) fn duration(value: &Value) -> Result<Duration, String> {
+    values::duration(&written(value)?)
+}
+
 fn seconds(value: &Value) -> Result<u64, String> {
-    values::duration(&written(value)?).map(|time| time.as_secs())
+    duration(value).map(|time| time.as_secs())
 }
 
 fn count(value: &Value) -> Result<u64, String> {
@@ -282,8 +288,6 @@ fn count(value: &Value) -> Result<u64, String> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn read(text: &str) -> Result<Book, String> {
