@@ -52,13 +52,15 @@ pub(super) fn read_pair(
     torrent: &Path,
     state: &Path,
     taken: impl FnOnce(&Torrent, &Known<'_>) -> Result<(Addition, FilePatch), String>,
+    place: impl FnOnce(&Known<'_>) -> u64,
 ) -> Result<Taken, String> {
     let (parsed, bytes) = load::file(torrent).map_err(|failure| failure.message)?;
     let text = small(state)?;
     let scanned = bencode::scan(&text, bencode::TORRENT);
     let known = scanned.map_err(|error| format!("{}: {error}", shown(state)))?;
-    let (addition, files) = taken(&parsed, &Known(known.root()))?;
-    Ok(Taken { name: parsed.name, addition, files, torrent: bytes, place: u64::MAX })
+    let known = Known(known.root());
+    let (addition, files) = taken(&parsed, &known)?;
+    Ok(Taken { name: parsed.name, addition, files, torrent: bytes, place: place(&known) })
 }
 
 pub(super) fn small(path: &Path) -> Result<Vec<u8>, String> {

@@ -47,10 +47,8 @@ pub(super) fn read(dir: &Path) -> Result<Vec<Found>, Failure> {
             let why = "its metadata was not here yet: add its magnet link".to_owned();
             return (stem, Err(why));
         }
-        let mut found = read_pair(&torrent, &state, taken);
-        if let Ok(taken) = &mut found {
-            taken.place = places.get(stem.as_str()).copied().unwrap_or(u64::MAX - 1);
-        }
+        let place = places.get(stem.as_str()).copied().unwrap_or(u64::MAX - 1);
+        let found = read_pair(&torrent, &state, taken, |_| place);
         (found.as_ref().map_or(stem, |taken| taken.name.clone()), found)
     };
     Ok(states.into_iter().map(pair).collect())

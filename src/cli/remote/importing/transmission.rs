@@ -8,7 +8,7 @@ use crate::cli::exit::Failure;
 use crate::metainfo::Torrent;
 
 use super::known::{
-    Found, Known, Taken, Want, absolute, files_ending, read_pair, shown, small, wishes, with_ending,
+    Found, Known, Want, absolute, files_ending, read_pair, shown, wishes, with_ending,
 };
 
 /// What ends the names of files of which not all is there.
@@ -31,11 +31,8 @@ pub(super) fn read(dir: &Path) -> Result<Vec<Found>, Failure> {
     })?;
     let pair = |(stem, torrent): (String, std::path::PathBuf)| {
         let state = dir.join("resume").join(format!("{stem}.resume"));
-        let mut found = read_pair(&torrent, &state, taken);
-        let name = found.as_ref().map_or(stem, |taken: &Taken| taken.name.clone());
-        if let Ok(taken) = &mut found {
-            taken.place = place(&state);
-        }
+        let found = read_pair(&torrent, &state, taken, place);
+        let name = found.as_ref().map_or(stem, |taken| taken.name.clone());
         (name, found)
     };
     let links = files_ending(&dir.join("torrents"), ".magnet").unwrap_or_default();
@@ -46,10 +43,8 @@ pub(super) fn read(dir: &Path) -> Result<Vec<Found>, Failure> {
 }
 
 /// It keeps no queue: whoever came first stands first.
-fn place(state: &Path) -> u64 {
-    let bytes = small(state).unwrap_or_default();
-    let scanned = crate::bencode::scan(&bytes, crate::bencode::TORRENT);
-    scanned.ok().and_then(|scan| Known(scan.root()).count("added-date")).unwrap_or(u64::MAX)
+fn place(known: &Known<'_>) -> u64 {
+    known.count("added-date").unwrap_or(u64::MAX)
 }
 
 fn taken(torrent: &Torrent, known: &Known<'_>) -> Result<(Addition, FilePatch), String> {
