@@ -19,6 +19,7 @@ use crate::torrent::seeking::{Contacts, SeekDesk, Seeking, Sought};
 
 use super::error::Error;
 use super::persist::Chosen;
+use super::rounds::Rounds;
 
 /// Links that are sought at once.
 const SEARCHES_MAX: usize = 256;
@@ -33,6 +34,8 @@ pub(super) type LinkAnswer = oneshot::Sender<Result<TorrentId, Error>>;
 pub(super) struct Links {
     /// Whose turn it is.
     policy: Policy,
+    /// Whose it was.
+    rounds: Rounds,
     running: BTreeMap<TorrentId, Running>,
     ending: JoinSet<(TorrentId, Result<Found, String>)>,
     look_at: Instant,
@@ -43,6 +46,7 @@ pub(super) struct Links {
 struct Running {
     task: AbortHandle,
     desk: SeekDesk,
+    begun: Instant,
 }
 
 /// What a search has found: the torrent, the bytes of its file, and whom it has met.
@@ -78,6 +82,7 @@ impl Links {
     pub fn new() -> Self {
         Self {
             policy: Policy::new(SEARCHES_MAX),
+            rounds: Rounds::default(),
             running: BTreeMap::new(),
             ending: JoinSet::new(),
             look_at: Instant::now(),
@@ -91,7 +96,7 @@ impl Links {
                 Ok((task, (id, found))) => Heard::Ended(task, id, found),
                 Err(error) => Heard::Over(error.id(), error.is_panic()),
             },
-            () = sleep_until(self.look_at), if !self.running.is_empty() => {
+            () = sleep_until(self.look_at), if self.is_watched() => {
                 self.look_at = Instant::now() + LOOK_EVERY;
                 Heard::Time
             }
@@ -100,8 +105,29 @@ impl Links {
         }
     }
 
+    fn is_watched(&self) -> bool {
+        !self.running.is_empty() || self.rounds.has_resting()
+    }
+
+    /// Ends the searches whose turn is over while other links wait, and says which those are. When
+    /// all have had a turn, they may have another one.
+    pub fn take_turns(&mut self) -> Vec<TorrentId> {
+        let sought = self.running.iter();
+        let sought = sought.map(|(id, it)| (*id, it.begun, it.desk.connected() > 0));
+        let over = self.rounds.over(sought, Instant::now());
+        for id in &over {
+            self.end(*id);
+            self.rounds.rest(*id);
+        }
+        for row in self.rounds.next_round() {
+            self.judge(row);
+        }
+        over
+    }
+
     /// A link is listed like this from now on.
     pub fn judge(&mut self, row: Row) {
+        let row = self.rounds.on_row(row);
         self.policy.handle(Input::Row(row), std::time::Instant::now());
     }
 
@@ -120,7 +146,7 @@ impl Links {
     pub fn begin(&mut self, id: TorrentId, seeking: Seeking, link: Magnet) {
         let desk = seeking.desk();
         let task = self.ending.spawn(async move { (id, find(seeking, link).await) });
-        self.running.insert(id, Running { task, desk });
+        self.running.insert(id, Running { task, desk, begun: Instant::now() });
     }
 
     /// Is this the task of the search for a link that is under way?
@@ -148,6 +174,7 @@ impl Links {
     /// It is no link any more.
     pub fn forget(&mut self, id: TorrentId) {
         self.end(id);
+        self.rounds.forget(id);
         self.policy.handle(Input::Removed(id), std::time::Instant::now());
     }
 

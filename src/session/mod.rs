@@ -36,6 +36,7 @@ mod ports;
 mod records;
 mod restoring;
 mod returning;
+mod rounds;
 mod ruling;
 mod searches;
 mod seeks;

@@ -181,7 +181,9 @@ impl Actor {
             }
             Heard::Over(_, false) => return,
             Heard::Time => {
-                return self.links.ids().into_iter().for_each(|id| self.list_absent(id));
+                let over = self.links.take_turns();
+                let sought = self.links.ids();
+                return over.into_iter().chain(sought).for_each(|id| self.list_absent(id));
             }
         };
         let is_wanted = self.links.is_current(id, task) && !self.is_ending;

@@ -228,6 +228,25 @@ async fn so_many_are_sought_at_once_and_others_wait_as_rows() {
     session.stop().await;
 }
 
+#[tokio::test]
+async fn a_link_that_waits_has_its_turn_though_nobody_is_found_for_the_others() {
+    let home = tempfile::tempdir().unwrap();
+    let session = session(home.path(), 1).await;
+    for number in 1..=257 {
+        session.add_link(lonely(number), options(home.path())).await.unwrap();
+    }
+    until_phase(&session, 256, Phase::Seeking).await;
+    until_phase(&session, 257, Phase::Queued).await;
+    tokio::time::pause();
+    tokio::time::advance(rounds::TURN + Duration::from_secs(5)).await;
+    tokio::time::resume();
+    until_phase(&session, 257, Phase::Seeking).await;
+    let seeking = rows(&session).await;
+    let count = seeking.iter().filter(|row| row.phase == Phase::Seeking).count();
+    assert_eq!(count, 256, "one rests for it");
+    session.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_torrent_of_a_link_that_is_sought_is_that_of_its_number() {
     for paused in [false, true] {
