@@ -13,7 +13,7 @@ use crate::session::{FileWish, Rank, Setting, WebSeed};
 use super::answer::{Done, Kind, Refusal};
 use super::desk::Api;
 use super::request::{Deed, FilePatch, Key, Patch, Place};
-use super::{adding, view};
+use super::{adding, trackers, view};
 
 impl Api {
     /// Sets what a patch says.
@@ -21,13 +21,21 @@ impl Api {
     /// # Errors
     /// There is no such torrent, or something of it cannot be set.
     pub(super) async fn set(&self, key: &Key, patch: Patch) -> Result<Done, Refusal> {
-        let id = self.find(key).await?.spec.id;
+        let listed = self.find(key).await?;
+        let id = listed.spec.id;
         let limit = |limit: u64| Some(limit).filter(|limit| *limit > 0);
         // Labels and names come first: they may be refused.
         let mut settings = Vec::new();
         settings.extend(patch.labels.map(Setting::Labels));
         let name = |name: String| Setting::ShownName(Some(name).filter(|name| !name.is_empty()));
         settings.extend(patch.name.map(name));
+        let mut note = None;
+        if let Some(tiers) = patch.trackers {
+            let (known, is_private) = self.tiers_of(&listed.spec).await?;
+            trackers::check(&tiers, &known)?;
+            note = is_private.then(|| trackers::OF_PRIVATE.to_owned());
+            settings.push(Setting::Trackers(tiers));
+        }
         settings.extend(patch.limit_down.map(|it| Setting::DownloadLimit(limit(it))));
         settings.extend(patch.limit_up.map(|it| Setting::UploadLimit(limit(it))));
         if patch.seed_ratio.is_some_and(|ratio| !ratio.is_finite() || ratio < 0.0) {
@@ -53,7 +61,7 @@ impl Api {
         for setting in settings {
             self.session.set(id, setting).await.map_err(Refusal::from)?;
         }
-        Ok(Done::of(id, None))
+        Ok(Done::of(id, note))
     }
 
     /// Sets which files are wanted, and how much.

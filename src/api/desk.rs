@@ -391,9 +391,10 @@ impl Api {
     /// # Errors
     /// There is no such torrent, or its metadata cannot be read.
     pub async fn torrent_file(&self, key: &Key) -> Result<Vec<u8>, Refusal> {
-        let id = self.find(key).await?.spec.id;
-        let torrent = self.session.metadata(id).await.map_err(Refusal::from)?;
-        Ok(wrap_found(torrent.raw_info(), &torrent.trackers, &torrent.web_seeds))
+        let spec = self.find(key).await?.spec;
+        let torrent = self.session.metadata(spec.id).await.map_err(Refusal::from)?;
+        let tiers = spec.trackers.as_deref().unwrap_or(&torrent.trackers);
+        Ok(wrap_found(torrent.raw_info(), tiers, &torrent.web_seeds))
     }
 
     /// The hashes of its pieces (BEP 3); none where it has none.

@@ -14,6 +14,7 @@
 //! | `deeds` | what is set of torrents and done to them |
 //! | `found` | torrents that were found by words |
 //! | `finding` | which torrents have words in their names and files |
+//! | `trackers` | other trackers for a torrent |
 //! | `removing` | a torrent's files, when they go with it |
 //! | `roots` | which directories may be written to |
 //! | `whole` | whole numbers, however they are written |
@@ -33,6 +34,7 @@ mod ruled;
 #[cfg(test)]
 mod tests;
 mod torrent;
+mod trackers;
 mod view;
 mod whole;
 

@@ -254,6 +254,9 @@ pub struct Patch {
     /// Most connected peers; 0: as many as others have.
     #[serde(deserialize_with = "whole::maybe", skip_serializing_if = "Option::is_none")]
     pub peers_max: Option<u32>,
+    /// All its trackers by tier, in the place of those that it has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trackers: Option<Vec<Vec<String>>>,
 }
 
 /// A place in the queue.

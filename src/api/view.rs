@@ -194,7 +194,6 @@ pub(super) fn facts(
         Some(home) => home.path_of(at, file.path),
         None => file.path.to_owned(),
     });
-    let named = spec.extra_trackers.iter().map(|url| vec![url.clone()]);
     let servers = spec.web_seeds.iter().chain(&torrent.web_seeds);
     Facts {
         pieces: torrent.num_pieces,
@@ -206,7 +205,7 @@ pub(super) fn facts(
         private: torrent.private,
         single: torrent.is_single_file(),
         first_file: first.unwrap_or_default().to_string_lossy().into_owned(),
-        trackers: named.chain(torrent.trackers.iter().cloned()).collect(),
+        trackers: spec.tiers(&torrent.trackers),
         web_seeds: servers.cloned().collect(),
         magnet: torrent.magnet(),
     }

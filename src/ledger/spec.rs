@@ -70,6 +70,8 @@ pub struct Spec {
     pub completed_s: Option<u64>,
     /// Trackers that its user named.
     pub extra_trackers: Vec<String>,
+    /// All its trackers by tier, where its user wants others than those and its own.
+    pub trackers: Option<Arc<[Vec<String>]>>,
     /// Servers of its files that its user named.
     pub web_seeds: Vec<String>,
     /// The magnet link that it came by, for as long as its metadata is not known.
@@ -285,6 +287,10 @@ struct Body {
     slots_max: Option<u32>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     trackers: Vec<String>,
+    /// All trackers, in the place of those above and of its own: a list for each tier. An earlier
+    /// program steps over this, and leaves it out with whatever it changes.
+    #[serde(default, skip_serializing_if = "Option::is_none", rename = "trackers wanted")]
+    trackers_wanted: Option<Vec<Vec<String>>>,
     #[serde(default, skip_serializing_if = "Option::is_none", rename = "up limit")]
     upload_limit: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -332,6 +338,18 @@ impl Spec {
         }
     }
 
+    /// All its trackers by tier: those that its user wants, or those that were named with it and
+    /// then its `own`.
+    pub fn tiers<'a>(&'a self, own: &'a [Vec<String>]) -> Vec<Vec<String>> {
+        match &self.trackers {
+            Some(tiers) => tiers.to_vec(),
+            None => {
+                let named = self.extra_trackers.iter().map(|url| vec![url.clone()]);
+                named.chain(own.iter().cloned()).collect()
+            }
+        }
+    }
+
     fn flags(&self) -> u64 {
         let Ways { trackers, exchange, dht, lsd, web_seeds } = self.ways;
         let flags = [
@@ -373,6 +391,7 @@ impl Spec {
             shown_name: self.shown_name.clone(),
             slots_max: self.slots_max,
             trackers: self.extra_trackers.clone(),
+            trackers_wanted: self.trackers.as_deref().map(<[_]>::to_vec),
             upload_limit: self.upload_limit.map(whole_number),
             wanted: selection.map(|it| ByteBuf::from(&*it.wanted)),
             web_seeds: self.web_seeds.clone(),
@@ -441,6 +460,7 @@ impl Spec {
             added_s: body.added,
             completed_s: body.completed,
             extra_trackers: body.trackers,
+            trackers: body.trackers_wanted.map(Arc::from),
             web_seeds: body.web_seeds,
             link: body.link,
             whole: Whole::read(body.whole_bytes, body.whole_files, body.whole_flags),

@@ -20,7 +20,7 @@ use crate::http::body::{BodyError, Weight, drain};
 use crate::http::origin::is_foreign;
 
 use super::call::{self, Media, Wrong};
-use super::gate::{Gate, Verdict, sender, shown};
+use super::gate::{Gate, Verdict, sender, shown, unread};
 use super::page::{self, Page};
 use super::press::Press;
 use super::qbittorrent::{self, Qbittorrent};
@@ -181,17 +181,11 @@ async fn receive(
     }
     match front.gate.receive(body, len_max).await {
         Ok((bytes, weight)) => Ok((bytes, Some(weight))),
-        Err(BodyError::TooLong) => {
-            let why = format!("the body is longer than {} MiB", len_max >> 20);
-            Err(Refused::new(StatusCode::PAYLOAD_TOO_LARGE, why))
-        }
-        Err(BodyError::Busy) => {
-            let why = "others send large bodies: again in ten seconds";
-            Err(Refused::new(StatusCode::SERVICE_UNAVAILABLE, why).with(RETRY_AFTER, "10"))
-        }
-        Err(BodyError::Broken) => Err(Refused::new(StatusCode::BAD_REQUEST, "the body breaks off")),
-        Err(BodyError::Late) => {
-            Err(Refused::new(StatusCode::REQUEST_TIMEOUT, "the body takes too long"))
+        Err(error) => {
+            let is_busy = error == BodyError::Busy;
+            let (status, why) = unread(&error, len_max);
+            let refused = Refused::new(status, why);
+            Err(if is_busy { refused.with(RETRY_AFTER, "10") } else { refused })
         }
     }
 }

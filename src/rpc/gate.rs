@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::ConnectInfo;
-use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::api::{Kind, Refusal};
 use crate::http::body::{BodyError, Scales, Upload, Weight};
 use crate::http::origin::{is_by_address, is_for_us};
 use crate::http::token::{Guesses, Token, basic, bearer};
@@ -21,7 +22,7 @@ const BODY_TIME: Duration = Duration::from_secs(60);
 const BODIES_BUDGET: usize = 48 << 20;
 /// What strangers may send before it is known who they are: a name and a password. All of them
 /// together have a budget of their own, so that nobody else waits for them.
-const STRANGER_LEN_MAX: usize = 4 << 10;
+pub(super) const STRANGER_LEN_MAX: usize = 4 << 10;
 const STRANGER_TIME: Duration = Duration::from_secs(5);
 const STRANGERS_BUDGET: usize = 1 << 20;
 /// Questions to the doorkeeper that wait.
@@ -132,6 +133,38 @@ impl Gate {
     #[cfg(test)]
     pub fn scales(&self) -> &Scales {
         &self.scales
+    }
+}
+
+/// What a body that cannot be read is answered with, whatever that looks like: its status and why,
+/// where it may have `len_max` bytes.
+pub(super) fn unread(error: &BodyError, len_max: usize) -> (StatusCode, String) {
+    match error {
+        BodyError::TooLong => {
+            let most = match len_max >> 20 {
+                0 => format!("{} KiB", len_max >> 10),
+                mebibytes => format!("{mebibytes} MiB"),
+            };
+            (StatusCode::PAYLOAD_TOO_LARGE, format!("the body is longer than {most}"))
+        }
+        BodyError::Busy => {
+            let why = "others send large bodies: again in ten seconds";
+            (StatusCode::SERVICE_UNAVAILABLE, why.to_owned())
+        }
+        BodyError::Broken => (StatusCode::BAD_REQUEST, "the body breaks off".to_owned()),
+        BodyError::Late => (StatusCode::REQUEST_TIMEOUT, "the body takes too long".to_owned()),
+    }
+}
+
+/// What came of an order of a tool, which named its torrents before: that one of them has left
+/// meanwhile is no fault.
+///
+/// # Errors
+/// As it was refused.
+pub(super) fn unless_gone<T>(done: Result<T, Refusal>) -> Result<(), Refusal> {
+    match done {
+        Err(refusal) if refusal.code != Kind::NotFound => Err(refusal),
+        Ok(_) | Err(_) => Ok(()),
     }
 }
 

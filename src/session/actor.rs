@@ -412,8 +412,8 @@ impl Actor {
             dht.names(&torrent.nodes);
         }
         self.set_goals(id, before.seeding_s, true);
-        let extra = self.wanted.get(id).into_iter().flat_map(|spec| &spec.extra_trackers);
-        let urls = torrent.trackers.iter().flatten().chain(extra);
+        let tiers = self.wanted.get(id).map(|spec| spec.tiers(&torrent.trackers));
+        let tiers = tiers.unwrap_or_else(|| torrent.trackers.clone());
         Facts {
             id,
             second_hash,
@@ -423,7 +423,7 @@ impl Actor {
             seen_files: u32::try_from(torrent.files.iter().filter(|it| !it.is_pad).count())
                 .unwrap_or(u32::MAX),
             size: torrent.total_size(),
-            hosts: self.ruling.hosts(urls),
+            hosts: self.ruling.hosts(tiers.iter().flatten()),
             piece_blocks: torrent
                 .layout
                 .map_or(0, |layout| (layout.piece_len() as usize).div_ceil(BLOCK_LEN)),

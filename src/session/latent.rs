@@ -154,7 +154,10 @@ impl Actor {
     /// What is to be done for one of which this is wanted, and was seen.
     fn errand(&self, spec: &Spec, whole: Whole) -> Errand {
         let conduct = conduct_of(spec, &self.returning.rest);
-        let has_trackers = whole.has_trackers || !spec.extra_trackers.is_empty();
+        let has_trackers = match &spec.trackers {
+            Some(tiers) => !tiers.is_empty(),
+            None => whole.has_trackers || !spec.extra_trackers.is_empty(),
+        };
         let has_dht = self.resources.dht.is_some() && !whole.is_private;
         if (conduct.use_trackers && has_trackers) || (conduct.use_dht && has_dht) {
             return Errand::Comes;

@@ -1,5 +1,6 @@
 //! A torrent as its session lists it, and what of it can be set. Values only.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use crate::roster::rules::Overlay;
 use crate::torrent::handle::TorrentHandle;
 use crate::torrent::options::SeedLimits;
 use crate::torrent::seeking::SeekDesk;
+use crate::tracker::tiers::MAX_TRACKERS;
 
 use super::wanted::Rank;
 
@@ -17,6 +19,8 @@ use super::wanted::Rank;
 pub const LABELS_MAX: usize = 16;
 /// The longest one, in bytes.
 pub const LABEL_LEN_MAX: usize = 64;
+/// Trackers that it may be given.
+pub const TRACKERS_MAX: usize = MAX_TRACKERS;
 /// The longest name that a torrent may be given in lists, in bytes: as long as one of a file.
 pub const NAME_LEN_MAX: usize = 255;
 
@@ -47,6 +51,9 @@ pub enum Setting {
     DownloadLimit(Option<u64>),
     /// Its upload limit in bytes per second, beside the session's.
     UploadLimit(Option<u64>),
+    /// All its trackers by tier, in the place of those that it came with: at most
+    /// [`TRACKERS_MAX`].
+    Trackers(Vec<Vec<String>>),
     /// What its user sorts it under: at most [`LABELS_MAX`] of at most [`LABEL_LEN_MAX`] bytes.
     Labels(Vec<String>),
     /// What lists are to call it; by its own name when none. At most [`NAME_LEN_MAX`] bytes.
@@ -126,6 +133,20 @@ pub struct Figures {
     pub active_s: u64,
     /// Seconds of them with all that is wanted.
     pub seeding_s: u64,
+}
+
+/// Tiers of trackers as they are kept, without what is empty or named before.
+pub(super) fn check_trackers(tiers: Vec<Vec<String>>) -> Result<Arc<[Vec<String>]>, String> {
+    let mut seen = BTreeSet::new();
+    let tier = |mut tier: Vec<String>| {
+        tier.retain(|url| !url.trim().is_empty() && seen.insert(url.trim().to_owned()));
+        tier
+    };
+    let tiers: Vec<Vec<String>> = tiers.into_iter().map(tier).filter(|it| !it.is_empty()).collect();
+    match seen.len() {
+        ..=TRACKERS_MAX => Ok(tiers.into()),
+        count => Err(format!("{count} trackers, where a torrent has {TRACKERS_MAX} at most")),
+    }
 }
 
 /// Are there no more labels than a torrent may have, and none too long or empty?

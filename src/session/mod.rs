@@ -86,7 +86,9 @@ pub use crate::torrent::options::{
 pub use config::{DhtOptions, SessionConfig};
 pub use erasure::Erasure;
 pub use error::Error;
-pub use listed::{Figures, FileWish, LABEL_LEN_MAX, LABELS_MAX, Listed, NAME_LEN_MAX, Setting};
+pub use listed::{
+    Figures, FileWish, LABEL_LEN_MAX, LABELS_MAX, Listed, NAME_LEN_MAX, Setting, TRACKERS_MAX,
+};
 pub use memory::Memory;
 pub use overlay::Ruled;
 pub use records::{Cleared, KeptRecord, kept_records};

@@ -124,9 +124,11 @@ impl Actor {
         let conduct = conduct_of(spec, &self.returning.rest);
         let request = SeekRequest::of(target, &link);
         let named = spec.extra_trackers.iter().filter(|url| !link.trackers.contains(url));
-        let trackers = named.map(|url| vec![url.clone()]).chain(request.trackers);
+        let usual = named.map(|url| vec![url.clone()]).chain(request.trackers).collect();
+        let wanted = spec.trackers.as_deref().map(<[_]>::to_vec);
+        let trackers: Vec<Vec<String>> = wanted.unwrap_or(usual);
         let request = SeekRequest {
-            trackers: trackers.filter(|_| conduct.use_trackers).collect(),
+            trackers: if conduct.use_trackers { trackers } else { Vec::new() },
             max_peers: conduct.max_peers,
             exchange_peers: conduct.exchange_peers,
             ..request

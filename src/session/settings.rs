@@ -20,7 +20,7 @@ use crate::torrent::options::SeedLimits;
 use super::absent::{Absent, Stage};
 use super::actor::{Actor, unix_now};
 use super::error::Error;
-use super::listed::{Figures, FileWish, Listed, Setting, check_labels, check_name};
+use super::listed::{Figures, FileWish, Listed, Setting, check_labels, check_name, check_trackers};
 use super::member::Member;
 use super::overlay;
 use super::restoring::read_one;
@@ -115,6 +115,9 @@ impl Actor {
             Setting::SomeFiles(some) => {
                 Command::SelectFiles(self.choice_of(id, &some).map_err(Error::Refused)?)
             }
+            Setting::Trackers(tiers) => {
+                Command::Trackers(check_trackers(tiers).map_err(Error::Refused)?)
+            }
             Setting::DownloadLimit(limit) => Command::LimitDown(limit),
             Setting::UploadLimit(limit) => Command::LimitUp(limit),
             Setting::Sequential(_)
@@ -131,6 +134,7 @@ impl Actor {
             Some(member) => {
                 let Some(room) = member.handle.room_now() else { return Ok(false) };
                 self.note(id, &order).map_err(Error::Refused)?;
+                self.sort_by_trackers(id, &order);
                 room.send(overlay::ruled(self.ruling.of(id), order));
                 self.look_at(id);
             }
@@ -138,6 +142,11 @@ impl Actor {
                 self.note(id, &order).map_err(Error::Refused)?;
                 if matches!(order, Command::Unpause) {
                     self.seek_again(id);
+                }
+                if matches!(order, Command::Trackers(_)) {
+                    // A search begins again with them, and who is at rest is to be announced.
+                    self.links.end(id);
+                    self.call_by_ways(id);
                 }
                 self.list_absent(id);
                 if matches!(order, Command::SelectFiles(_)) {
@@ -147,6 +156,17 @@ impl Actor {
             }
         }
         Ok(true)
+    }
+
+    /// Rules sort it by the trackers that it has from now on.
+    fn sort_by_trackers(&mut self, id: TorrentId, order: &Command) {
+        let Command::Trackers(tiers) = order else { return };
+        let hosts = self.ruling.hosts(tiers.iter().flatten());
+        if let Some(member) = self.members.get_mut(&id) {
+            member.facts.hosts = hosts;
+        }
+        self.tell_rules_anew(id);
+        self.told.touch(id);
     }
 
     /// Sets how a torrent behaves. False when that has no room for it now: then nothing is set.

@@ -209,6 +209,9 @@ impl Wanted {
                 });
             }
             Command::AddWebSeed(seed) => return self.note_server(id, seed),
+            Command::Trackers(tiers) => {
+                return self.lengthen(id, |spec| spec.trackers = Some(tiers.clone()));
+            }
             _ => {}
         }
         Ok(())
@@ -408,6 +411,7 @@ fn spec(id: TorrentId, options: &TorrentOptions, now: u64) -> Spec {
         added_s: now,
         completed_s: None,
         extra_trackers: options.extra_trackers.clone(),
+        trackers: options.trackers.clone(),
         web_seeds: options.web_seeds.iter().filter_map(lasting).collect(),
         link: None,
         whole: None,
@@ -429,6 +433,7 @@ pub(super) fn options_of(spec: &Spec, rest: &TorrentOptions, torrent: &Torrent) 
         .max_uploads(conduct.max_uploads)
         .ends_first(conduct.ends_first)
         .extra_trackers(spec.extra_trackers.clone())
+        .trackers(spec.trackers.clone())
         .web_seeds(spec.web_seeds.iter().map(WebSeed::of_user).collect())
         .sequential(spec.sequential)
         .seeding(SeedLimits { ratio: spec.goals.ratio, time: spec.goals.time })

@@ -479,6 +479,7 @@ impl Actor {
             Command::Move(order) => self.consider_move(order),
             Command::SelectFiles(choice) => self.select(choice),
             Command::Conduct(conduct) => self.follow(conduct, parts),
+            Command::Trackers(tiers) => self.name_trackers(tiers, parts),
             Command::Verify => self.verifies = self.torrent.is_judged(),
             Command::Sleep => self.is_to_sleep = true,
             Command::Stop(_) | Command::Finish | Command::Start { .. } => {}

@@ -32,6 +32,7 @@ use super::publish::payload_of;
 use super::seats::Needs;
 use super::status::{FoundPieces, State, Status, WhyReport};
 use super::trackers::trouble_words;
+use super::wish::Wish;
 
 /// Whom a sleeping seed is to be found by.
 const SEED: Needs = Needs { takes_part: true, is_seed: true, lacks: false, peers: 0 };
@@ -286,6 +287,13 @@ async fn on_command(
         Command::Copies(answer) => drop(answer.send(Vec::new())),
         Command::Pause => pause(ends, dormant, true),
         Command::Resume | Command::Unpause => pause(ends, dormant, false),
+        Command::Trackers(tiers) => {
+            let wish = Wish { trackers: Some(tiers.clone()), ..parts.wish.clone() };
+            let config = birth::tracker_config(parts, &wish, true);
+            dormant.trackers.follow(&parts.resources.announcer, config);
+            // For a run some day.
+            keep(early, Command::Trackers(tiers));
+        }
         // It fetches nothing: that is for a run in which something is missing again.
         order @ Command::AddWebSeed(_) => keep(early, order),
         // It does so already; and who announces itself to all in the network hears us do so.

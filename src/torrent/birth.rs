@@ -27,6 +27,7 @@ use super::resources::NUMWANT;
 use super::seats::Seats;
 use super::sources::Sources;
 use super::trackers::{Trackers, first_stats};
+use super::wish::Wish;
 
 /// The brain, and whom it knows.
 struct Company {
@@ -122,7 +123,7 @@ fn introduced(
     let seats = had.1.filter(|seats| seats.are_of(&parts.torrent.swarm_hashes()));
     Dormant {
         trackers: trackers
-            .unwrap_or_else(|| start_trackers(parts, parts.wish.conduct, was_complete, left)),
+            .unwrap_or_else(|| start_trackers(parts, &parts.wish, was_complete, left)),
         seats: seats.unwrap_or_else(|| no_seats(parts)),
         reserved: None,
         closing: None,
@@ -132,18 +133,18 @@ fn introduced(
 
 /// Trackers and the DHT of a torrent that has everything, and sleeps from the start.
 pub(super) fn dormant(parts: &Parts) -> Dormant {
-    let trackers = start_trackers(parts, parts.wish.conduct, true, (0, 0));
+    let trackers = start_trackers(parts, &parts.wish, true, (0, 0));
     Dormant { trackers, seats: no_seats(parts), reserved: None, closing: None, is_paused: false }
 }
 
 /// Announces, with so many bytes of the torrent, and wanted bytes, missing.
 pub(super) fn start_trackers(
     parts: &Parts,
-    conduct: Conduct,
+    wish: &Wish,
     was_complete: bool,
     left: (u64, u64),
 ) -> Trackers {
-    let config = tracker_config(parts, conduct, was_complete);
+    let config = tracker_config(parts, wish, was_complete);
     Trackers::start(&parts.resources.announcer, config, first_stats(left))
 }
 
@@ -288,14 +289,22 @@ fn link_config(parts: &Parts, subject: Subject) -> LinkConfig {
 }
 
 /// What to announce with; none when there is nobody to ask.
-fn tracker_config(parts: &Parts, conduct: Conduct, was_complete: bool) -> Option<TrackerConfig> {
+pub(super) fn tracker_config(
+    parts: &Parts,
+    wish: &Wish,
+    was_complete: bool,
+) -> Option<TrackerConfig> {
     let options = &parts.options;
-    if !conduct.use_trackers || !parts.torrent.is_judged() {
+    if !wish.conduct.use_trackers || !parts.torrent.is_judged() {
         return None;
     }
-    let mut tiers: Vec<Vec<String>> =
-        options.extra_trackers.iter().map(|url| vec![url.clone()]).collect();
-    tiers.extend(parts.torrent.trackers.iter().cloned());
+    let tiers: Vec<Vec<String>> = match &wish.trackers {
+        Some(tiers) => tiers.to_vec(),
+        None => {
+            let named = options.extra_trackers.iter().map(|url| vec![url.clone()]);
+            named.chain(parts.torrent.trackers.iter().cloned()).collect()
+        }
+    };
     (!tiers.is_empty()).then(|| TrackerConfig {
         tiers,
         info_hash: parts.info_hash,

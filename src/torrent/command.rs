@@ -2,6 +2,7 @@
 //! channels; nothing here decides.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::OwnedPermit;
@@ -78,6 +79,8 @@ pub enum Command {
     Verify,
     /// Behave so from now on.
     Conduct(Conduct),
+    /// Ask these trackers, by tier, and no others.
+    Trackers(Arc<[Vec<String>]>),
     /// End: flush, record, announce `stopped`; answered when all is done.
     Stop(oneshot::Sender<()>),
 }

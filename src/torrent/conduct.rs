@@ -80,10 +80,19 @@ impl Actor {
         self.publish();
     }
 
+    /// These are its trackers from now on.
+    pub(super) fn name_trackers(&mut self, tiers: Arc<[Vec<String>]>, parts: &Parts) {
+        self.wish.trackers = Some(tiers);
+        let is_complete = self.publisher.left().0 == 0;
+        let config = birth::tracker_config(parts, &self.wish, is_complete);
+        self.trackers.follow(&parts.resources.announcer, config);
+        self.publish();
+    }
+
     /// Those that were asked hear that we leave, or all are told that we are here.
     fn change_trackers(&mut self, parts: &Parts) {
         let left = self.publisher.left();
-        let trackers = birth::start_trackers(parts, self.wish.conduct, left.0 == 0, left);
+        let trackers = birth::start_trackers(parts, &self.wish, left.0 == 0, left);
         let before = std::mem::replace(&mut self.trackers, trackers);
         // Nobody waits for that.
         drop(before.leave());

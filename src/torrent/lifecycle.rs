@@ -64,6 +64,7 @@ pub async fn start(
         entry;
     let [limiter, up_limiter] = limiters(&resources, &options, contacts.as_deref());
     let (files, conduct) = (options.files(torrent.files.len()), options.conduct());
+    let trackers = options.trackers.clone();
     let parts = Box::new(Parts {
         torrent,
         options,
@@ -72,7 +73,7 @@ pub async fn start(
         info_hash,
         layout,
         extents,
-        wish: Wish { files, conduct, limiter, up_limiter },
+        wish: Wish { files, conduct, trackers, limiter, up_limiter },
         uploaded_before_bytes,
         record: record.map(OnceLock::from).unwrap_or_default(),
         so_far: SoFar::nothing(),

@@ -98,6 +98,8 @@ pub struct TorrentOptions {
     pub peers: Vec<SocketAddr>,
     /// Trackers named by the user, each a tier of its own before the torrent's.
     pub extra_trackers: Vec<String>,
+    /// All trackers by tier, where others are wanted than those and the torrent's.
+    pub trackers: Option<Arc<[Vec<String>]>>,
     /// Ask trackers at all?
     pub use_trackers: bool,
     /// Servers of its files, besides those that the torrent names.
@@ -163,6 +165,7 @@ impl Default for TorrentOptions {
             file_priorities: None,
             peers: Vec::new(),
             extra_trackers: Vec::new(),
+            trackers: None,
             use_trackers: true,
             web_seeds: Vec::new(),
             use_web_seeds: true,
@@ -243,6 +246,11 @@ impl TorrentOptions {
     /// Trackers beside the torrent's, asked before those.
     pub fn extra_trackers(self, urls: Vec<String>) -> Self {
         Self { extra_trackers: urls, ..self }
+    }
+
+    /// All trackers by tier, in the place of those and the torrent's.
+    pub fn trackers(self, tiers: impl Into<Option<Arc<[Vec<String>]>>>) -> Self {
+        Self { trackers: tiers.into(), ..self }
     }
 
     /// Whether to ask trackers at all.

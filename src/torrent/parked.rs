@@ -142,6 +142,7 @@ fn makes_void(order: &Command, before: &Command) -> bool {
         | (Command::LimitUp(_), Command::LimitUp(_))
         | (Command::Move(_), Command::Move(_))
         | (Command::Conduct(_), Command::Conduct(_))
+        | (Command::Trackers(_), Command::Trackers(_))
         | (Command::Verify, Command::Verify) => true,
         // Which are wanted says nothing of how urgent those are.
         (Command::SelectFiles(now), Command::SelectFiles(before)) => {

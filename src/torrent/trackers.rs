@@ -51,6 +51,18 @@ impl Trackers {
         Self { entry, events, status: Vec::new(), stats, private: None }
     }
 
+    /// Announces with another `config` from now on: trackers that are in both are not left.
+    pub fn follow(&mut self, announcer: &Announcer, config: Option<TrackerConfig>) {
+        match (&self.entry, config) {
+            (Some(entry), Some(config)) => entry.name(config.tiers),
+            (_, config) => {
+                let others = Self::start(announcer, config, self.stats);
+                // Nobody waits for that.
+                drop(std::mem::replace(self, others).leave());
+            }
+        }
+    }
+
     /// The next event; waits for ever when there is nobody to ask. May be dropped without loss.
     pub async fn next(&mut self) -> TrackerEvent {
         match &mut self.events {

@@ -16,6 +16,8 @@ pub(super) struct Wish {
     /// One entry a file.
     pub files: Vec<FilePriority>,
     pub conduct: Conduct,
+    /// All trackers by tier, where they are not those that it came with.
+    pub trackers: Option<Arc<[Vec<String>]>>,
     /// Its own limits, below the session's.
     pub limiter: Arc<Limiter>,
     pub up_limiter: Arc<Limiter>,
@@ -43,6 +45,7 @@ impl Wish {
                 board.change(|status| status.files = self.files.clone().into());
             }
             Command::Conduct(conduct) => self.conduct = conduct,
+            Command::Trackers(tiers) => self.trackers = Some(tiers),
             Command::LimitDown(limit) => {
                 self.limiter.set_rate(limit);
                 board.change(|status| status.limit_down = self.limiter.rate());

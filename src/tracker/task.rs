@@ -88,6 +88,12 @@ impl Entry {
         self.write(|letter| letter.order(command));
     }
 
+    /// These are its trackers from now on, by tier: those that are not among them hear that we
+    /// leave.
+    pub fn name(&self, tiers: Vec<Vec<String>>) {
+        self.write(|letter| letter.tiers = Some(tiers));
+    }
+
     /// Who hears of the torrent from now on, beginning with how its trackers stand; with none,
     /// trackers are asked for no peers.
     pub fn listen(&self, events: Option<mpsc::Sender<TrackerEvent>>) {

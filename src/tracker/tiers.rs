@@ -24,6 +24,7 @@ mod calls;
 mod due;
 mod ear;
 mod goodbye;
+mod naming;
 mod scrape;
 pub mod status;
 mod timing;
@@ -285,7 +286,7 @@ impl Tiers {
     /// How many of these are not asked, since there are [`MAX_TRACKERS`] before them, and the
     /// first one.
     pub fn beyond<'a, U: AsRef<str>>(&self, tiers: &'a [Vec<U>]) -> Option<(usize, &'a str)> {
-        let is_asked = |url: &str| self.trackers.iter().any(|tracker| *tracker.url == *url);
+        let is_asked = |url: &str| self.walk().any(|at| *self.trackers[at].url == *url);
         let urls = tiers.iter().flatten().map(|url| url.as_ref().trim());
         let mut beyond = urls.filter(|url| !url.is_empty() && !is_asked(url));
         let first = beyond.next()?;

@@ -29,7 +29,6 @@ DIFFERENCES = {
         "programs leave it out to keep the files, and are taken at that",
     ("POST torrents/filePrio, 3", "status"): "earlier versions had such ones: it is normal",
     ("POST torrents/setShareLimits, one", "status"): "what is not named stays as it is",
-    ("POST torrents/addTrackers", "status"): "trackers of a torrent stay as they are here",
     ("GET app/preferences", "proxy_type"): SINCE_5,
     ("POST auth/login, logged in, wrong", "text"): "a password is looked at whoever shows it",
     ("GET torrents/export", "type"): SINCE_5,

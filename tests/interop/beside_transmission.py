@@ -31,7 +31,6 @@ REASONS = [
     (r"result of blocklist-update", "both fail without a network, in words of their own"),
     (r"result of torrent-add of nonsense", "why a torrent cannot be read is told"),
     (r"result of torrent-add of a path", "why no path is read is told"),
-    (r"result of trackers", "trackers are not changed after a torrent was added"),
     (r"result of labels twice", "each is kept once, as 4.x does"),
     (r"tag of .*", "whatever it is comes back: tools insist on theirs"),
 ]

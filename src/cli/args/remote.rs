@@ -239,8 +239,18 @@ pub enum RemoteCommand {
     },
     /// Files, and how much of each is verified
     Files(Which),
-    /// Trackers, and what they said last
-    Trackers(Which),
+    /// Trackers, and what they said last; others
+    Trackers {
+        /// Which.
+        #[command(flatten)]
+        which: Which,
+        /// Ask this one, too, behind all others
+        #[arg(long, value_name = "URL")]
+        add: Vec<String>,
+        /// Ask this one no more
+        #[arg(long, value_name = "URL")]
+        remove: Vec<String>,
+    },
     /// Servers of files
     Sources(Which),
     /// Stop transferring, keep everything

@@ -1,6 +1,6 @@
 //! Commands that change something, of one torrent or of several.
 
-use crate::api::{Deed, Done, File, Key, Patch, Request, SessionPatch, Standing};
+use crate::api::{Deed, Done, Facts, File, Key, Patch, Request, SessionPatch, Standing};
 use crate::cli::args::{Filters, Whom};
 use crate::cli::escape::escape;
 use crate::cli::exit::{Exit, Failure, Outcome};
@@ -68,6 +68,31 @@ async fn send(
         Some(note) => format!("{}: {done}: {}\n", one.name, escape(note)),
         None => format!("{}: {done}\n", one.name),
     })
+}
+
+/// Adds trackers and takes others out, of each torrent that is named.
+pub(super) async fn trackers(
+    remote: &mut Remote,
+    words: &[String],
+    add: &[String],
+    remove: &[String],
+) -> Outcome {
+    let meant = remote.named(words).await?;
+    let mut act = async |remote: &mut Remote, one: &Meant| -> Result<(), Failure> {
+        let facts: Facts = remote.ask(&Request::Facts(one.key.clone())).await?;
+        let mut tiers = facts.trackers;
+        if let Some(url) = remove.iter().find(|url| !tiers.iter().flatten().any(|it| it == *url)) {
+            return Err(Failure::usage(format!("it has no tracker {}", escape(url))));
+        }
+        tiers.iter_mut().for_each(|tier| tier.retain(|url| !remove.contains(url)));
+        let new = add.iter().filter(|url| !tiers.iter().flatten().any(|it| it == *url));
+        let new: Vec<Vec<String>> = new.map(|url| vec![url.clone()]).collect();
+        tiers.extend(new);
+        let patch = Patch { trackers: Some(tiers), ..Patch::default() };
+        let request = Request::Set(one.key.clone(), Box::new(patch));
+        send(remote, one, &request, "its trackers are others now").await
+    };
+    remote.for_each(&meant, &mut act).await
 }
 
 pub(super) async fn limit(remote: &mut Remote, words: &[String], filters: &Filters) -> Outcome {

@@ -27,7 +27,12 @@ pub(super) async fn carry_out(remote: &mut Remote, command: &RemoteCommand) -> O
         Is::Why { which, rules: false } => look::why(remote, &which.torrents).await,
         Is::Peers { which, all } => look::peers(remote, &which.torrents, *all).await,
         Is::Files(which) => look::files(remote, &which.torrents).await,
-        Is::Trackers(which) => look::trackers(remote, &which.torrents).await,
+        Is::Trackers { which, add, remove } if add.is_empty() && remove.is_empty() => {
+            look::trackers(remote, &which.torrents).await
+        }
+        Is::Trackers { which, add, remove } => {
+            change::trackers(remote, &which.torrents, add, remove).await
+        }
         Is::Sources(which) => look::sources(remote, &which.torrents).await,
         Is::Session => look::session(remote).await,
         Is::Pause(whom) => change::each(remote, whom, order(Deed::Pause), "paused").await,

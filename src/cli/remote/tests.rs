@@ -239,6 +239,15 @@ async fn screens_of_several_are_told_apart() {
     assert!(daemon.says("peers 1").await.starts_with("no peers connected"));
     assert_eq!(daemon.says("sources 1").await, "no sources\n");
     assert!(daemon.says("trackers 1").await.ends_with('\n'));
+    let other = daemon.says("trackers 1 --add http://a.example/x --add udp://b.example:1").await;
+    assert_eq!(other, "1 a: its trackers are others now\n");
+    daemon.says("trackers 1 --add http://c.example/ --remove http://a.example/x").await;
+    let facts = daemon.says("show 1 --json").await;
+    assert!(facts.contains("\"id\":1"), "{facts}");
+    let ran = daemon.run(&["trackers", "1", "--remove", "http://a.example/x"]).await;
+    assert_eq!(ran.talked, "driver: 1 a: it has no tracker http://a.example/x\n");
+    let ran = daemon.run(&["trackers", "1", "--add", "nonsense"]).await;
+    assert!(ran.talked.contains("nonsense is no URL of a tracker"), "{}", ran.talked);
     assert!(daemon.says("session").await.starts_with("Version    1.2.3   running"));
     // As JSON each torrent has a line.
     let lines = daemon.says("show all --json").await;

@@ -399,6 +399,7 @@ fn any_spec() -> impl Strategy<Value = Spec> {
             added_s: place,
             completed_s,
             extra_trackers: trackers,
+            trackers: None,
             web_seeds: seeds,
             whole: down.map(|bytes| Whole {
                 bytes,

@@ -50,6 +50,9 @@ fn spec(id: u32) -> Spec {
         added_s: 1_700_000_000,
         completed_s: None,
         extra_trackers: vec!["http://tracker.example/announce".to_owned()],
+        trackers: Some(
+            vec![vec!["udp://a.example".to_owned(), "http://b.example/".to_owned()]].into(),
+        ),
         web_seeds: Vec::new(),
         link: None,
         whole: None,

@@ -5,8 +5,9 @@ use std::time::Duration;
 use data_encoding::BASE64;
 
 use crate::api::{Added, Addition, Answer, Deed, Key, Kind, Patch, Place, Refusal, Request};
+use crate::rpc::gate::unless_gone;
 
-use super::desk::{Asked, Desk, unless_gone};
+use super::desk::{Asked, Desk};
 use super::form::Form;
 use super::orders::{ratio, time};
 use super::preferences::{is_set, limit_in_force};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 use crate::api::{Answer, Api, Done, Key, Patch, Refusal, Request, Standing};
+use crate::rpc::gate::unless_gone;
 
 use super::book::{Book, Shelf};
 use super::form::Form;
@@ -136,16 +137,4 @@ impl Desk {
 /// How the API names a torrent.
 pub(super) fn key_of(seen: &Seen) -> Key {
     Key::Id(seen.torrent.id)
-}
-
-/// What came of an order; that its torrent has left meanwhile is no fault.
-///
-/// # Errors
-/// As it was refused.
-pub(super) fn unless_gone(done: Result<Done, Refusal>) -> Result<(), Fault> {
-    match done {
-        Err(refusal) if refusal.code == crate::api::Kind::NotFound => Ok(()),
-        Err(refusal) => Err(refusal.into()),
-        Ok(_) => Ok(()),
-    }
 }

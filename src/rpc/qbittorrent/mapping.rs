@@ -225,8 +225,9 @@ impl Seen {
         match it.state {
             State::Failed if self.is_link() => "error",
             _ if self.is_link() && it.paused => "stoppedDL",
-            _ if self.is_link() => "metaDL",
             State::Seeking => "metaDL",
+            // It waits to be sought.
+            _ if self.is_link() => "metaDL",
             State::Checking => by("checkingUP", "checkingDL"),
             State::Moving => "moving",
             State::Queued => by("queuedUP", "queuedDL"),

@@ -16,7 +16,7 @@
 //! | `notes` | what changed when |
 //! | `sync` | what changed, as it is written |
 //! | `book` | what is kept |
-//! | `app`, `torrents`, `orders`, `sorting`, `adding`, `transfer` | the endpoints |
+//! | `app`, `torrents`, `orders`, `sorting`, `adding`, `trackers`, `transfer` | the endpoints |
 //!
 //! Source: the WebAPI of qBittorrent as it is on the wire, versions 4.5.2 to 5.3.0.
 
@@ -37,6 +37,7 @@ mod sorting;
 mod standing;
 mod sync;
 mod torrents;
+mod trackers;
 mod transfer;
 
 use std::sync::Arc;
@@ -49,9 +50,9 @@ use axum::response::{IntoResponse as _, Response};
 use tokio::sync::Notify;
 
 use crate::api::Api;
-use crate::http::body::{BodyError, Weight, drain};
+use crate::http::body::{Weight, drain};
 
-use super::gate::Gate;
+use super::gate::{Gate, STRANGER_LEN_MAX, unread};
 use auth::Guard;
 use desk::{Asked, Desk};
 use form::{Form, Media};
@@ -231,12 +232,15 @@ impl Qbittorrent {
         }
         let kind = parts.headers.get(CONTENT_TYPE).map(|it| it.to_str().unwrap_or("?"));
         let media = Media::of(kind);
-        let received = match path {
-            "auth/login" => self.gate.receive_of_stranger(body).await,
-            "torrents/add" => self.gate.receive(body, ADDITION_LEN_MAX).await,
-            _ => self.gate.receive(body, BODY_LEN_MAX).await,
+        let (len_max, received) = match path {
+            "auth/login" => (STRANGER_LEN_MAX, self.gate.receive_of_stranger(body).await),
+            "torrents/add" => (ADDITION_LEN_MAX, self.gate.receive(body, ADDITION_LEN_MAX).await),
+            _ => (BODY_LEN_MAX, self.gate.receive(body, BODY_LEN_MAX).await),
         };
-        let (bytes, weight) = received.map_err(unread)?;
+        let (bytes, weight) = received.map_err(|error| {
+            let (status, why) = unread(&error, len_max);
+            Fault::new(status, why)
+        })?;
         let form = match media {
             // Without a body its kind says nothing.
             _ if bytes.is_empty() && path != "torrents/add" => Form::default(),
@@ -246,16 +250,5 @@ impl Qbittorrent {
             Ok(Media::Unsaid) | Err(_) => return Err(Fault::bad("")),
         };
         Ok((Asked { form, body: bytes }, Some(weight)))
-    }
-}
-
-fn unread(error: BodyError) -> Fault {
-    match error {
-        BodyError::TooLong => Fault::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long"),
-        BodyError::Busy => {
-            Fault::new(StatusCode::SERVICE_UNAVAILABLE, "others send large bodies: again later")
-        }
-        BodyError::Broken => Fault::bad("the body breaks off"),
-        BodyError::Late => Fault::new(StatusCode::REQUEST_TIMEOUT, "the body takes too long"),
     }
 }

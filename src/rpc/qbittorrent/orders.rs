@@ -6,12 +6,14 @@ use std::sync::Arc;
 use serde_json::{Map, json};
 
 use crate::api::{Deed, FilePatch, Kind, Patch, Place, Request, State};
+use crate::rpc::gate::unless_gone;
 
-use super::desk::{Desk, key_of, unless_gone};
+use super::desk::{Desk, key_of};
 use super::form::Form;
 use super::mapping::Seen;
 use super::said::{Fault, Reply, Said};
 use super::torrents::files_of;
+use super::trackers;
 
 /// The least ratio there is: what the original calls 0 is reached at once.
 const LEAST_RATIO: f64 = f64::MIN_POSITIVE;
@@ -65,8 +67,10 @@ pub(super) async fn answer(desk: &Desk, action: &str, form: &Form) -> Reply {
         "filePrio" => file_priority(desk, form).await,
         "addPeers" => add_peers(desk, form).await,
         "addWebSeeds" => add_web_seeds(desk, form).await,
-        "addTrackers" | "editTracker" | "removeTrackers" | "editWebSeed" | "removeWebSeeds"
-        | "setSSLParameters" => {
+        "addTrackers" => trackers::add(desk, form).await,
+        "editTracker" => trackers::edit(desk, form).await,
+        "removeTrackers" => trackers::remove(desk, form).await,
+        "editWebSeed" | "removeWebSeeds" | "setSSLParameters" => {
             desk.one(form).await?;
             Err(Fault::conflict("what a torrent brings with it stays as it is here"))
         }
@@ -108,7 +112,7 @@ async fn order_all(
         let done = desk.order(Request::Do(key_of(seen), deed(seen))).await;
         refused = refused.or(unless_gone(done).err());
     }
-    refused.map_or(Ok(Said::DONE), Err)
+    refused.map_or(Ok(Said::DONE), |refusal| Err(refusal.into()))
 }
 
 async fn delete(desk: &Desk, form: &Form) -> Reply {
@@ -120,7 +124,7 @@ async fn delete(desk: &Desk, form: &Form) -> Reply {
         // What can go goes.
         refused = refused.or(unless_gone(gone).err());
     }
-    refused.map_or(Ok(Said::DONE), Err)
+    refused.map_or(Ok(Said::DONE), |refusal| Err(refusal.into()))
 }
 
 async fn place(desk: &Desk, form: &Form, place: Place) -> Reply {

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::api::{Answer, Patch, Request};
+use crate::rpc::gate::unless_gone;
 
 use super::book::Book;
-use super::desk::{Desk, key_of, unless_gone};
+use super::desk::{Desk, key_of};
 use super::form::Form;
 use super::mapping::Seen;
 use super::said::{Fault, Reply, Said};
@@ -212,7 +213,7 @@ async fn label(
     labels.extend(tags.into_iter().filter(|tag| !ruled.contains(tag)));
     labels.dedup();
     let patch = Patch { labels: Some(labels), ..Patch::default() };
-    unless_gone(desk.order(Request::Set(key_of(seen), Box::new(patch))).await)
+    Ok(unless_gone(desk.order(Request::Set(key_of(seen), Box::new(patch))).await)?)
 }
 
 #[cfg(test)]

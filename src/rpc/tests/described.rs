@@ -468,6 +468,7 @@ fn what_is_asked_is_as_described() {
         sequential: Some(true),
         ends_first: Some(true),
         peers_max: Some(1),
+        trackers: Some(vec![vec![String::new()]]),
     };
     takes("Patch", &patch);
     let one = || vec![1];

@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use crate::api::Api;
 use crate::http::body::{BodyError, drain};
 use crate::http::origin::is_foreign;
-use crate::rpc::gate::{Gate, Verdict, sender, shown_by_tool};
+use crate::rpc::gate::{Gate, Verdict, sender, shown_by_tool, unread};
 
 use super::dialect;
 use super::methods::Desk;
@@ -152,7 +152,8 @@ impl Transmission {
             let refusal = page(StatusCode::METHOD_NOT_ALLOWED, "this takes POST only");
             return Err(with(refusal, ALLOW, "POST"));
         }
-        let (bytes, _weight) = self.gate.receive(body, BODY_LEN_MAX).await.map_err(unread)?;
+        let (bytes, _weight) =
+            self.gate.receive(body, BODY_LEN_MAX).await.map_err(|error| too_much(&error))?;
         Ok(match Box::pin(dialect::answer(&self.desk, bytes)).await {
             Some(text) => {
                 ([(CONTENT_TYPE, "application/json; charset=UTF-8")], text).into_response()
@@ -201,18 +202,10 @@ fn with(mut answer: Response, name: HeaderName, value: &'static str) -> Response
     answer
 }
 
-fn unread(error: BodyError) -> Response {
-    match error {
-        BodyError::TooLong => {
-            page(StatusCode::PAYLOAD_TOO_LARGE, "the body is longer than a torrent may be")
-        }
-        BodyError::Busy => {
-            let why = "others send large bodies: again in ten seconds";
-            with(page(StatusCode::SERVICE_UNAVAILABLE, why), RETRY_AFTER, "10")
-        }
-        BodyError::Broken => page(StatusCode::BAD_REQUEST, "the body breaks off"),
-        BodyError::Late => page(StatusCode::REQUEST_TIMEOUT, "the body takes too long"),
-    }
+fn too_much(error: &BodyError) -> Response {
+    let (status, why) = unread(error, BODY_LEN_MAX);
+    let refusal = page(status, &why);
+    if *error == BodyError::Busy { with(refusal, RETRY_AFTER, "10") } else { refusal }
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@
 //! | `orders` | what is done to torrents |
 //! | `adding` | how they come in |
 //! | `torrents` | what is asked of them |
+//! | `trackers` | other ones for a torrent |
 //! | `about` | what fields are written of |
 //! | `fields` | what can be asked of one |
 //! | `parts` | what of it stands in lists of their own: files, trackers, peers |
@@ -40,6 +41,7 @@ mod parts;
 mod passport;
 mod preferences;
 mod torrents;
+mod trackers;
 mod whole;
 
 pub use desk::Prefix;

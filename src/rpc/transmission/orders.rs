@@ -3,13 +3,14 @@
 use serde_json::{Value, json};
 
 use crate::api::{
-    Answer, Api, Deed, FilePatch, Key, Patch, Place, Priority, Refusal, Request, State, Torrent,
+    Answer, Api, Deed, FilePatch, Key, Patch, Place, Priority, Request, State, Torrent,
 };
+use crate::rpc::gate::unless_gone;
 
 use super::errors::Fault;
 use super::given::Given;
-use super::mapping;
 use super::torrents::Target;
+use super::{mapping, trackers};
 
 /// Has all of them go on, when their turn comes or at once.
 pub(super) async fn start(api: &Api, targets: &[Target], at_once: bool) -> Result<Value, Fault> {
@@ -38,24 +39,18 @@ async fn one(api: &Api, target: &Target, deed: Deed) -> Result<(), Fault> {
     if !target.seen.torrent.metadata && matches!(deed, Deed::Announce | Deed::Verify) {
         return Ok(());
     }
-    gone_is_fine(api.answer(Request::Do(target.key(), deed)).await)
-}
-
-/// One that has left meanwhile needs nothing.
-fn gone_is_fine(outcome: Result<Answer, Refusal>) -> Result<(), Fault> {
-    match outcome {
-        Ok(_) => Ok(()),
-        Err(refusal) if refusal.code == crate::api::Kind::NotFound => Ok(()),
-        Err(refusal) => Err(refusal.into()),
-    }
+    Ok(unless_gone(api.answer(Request::Do(target.key(), deed)).await)?)
 }
 
 /// Takes them out, with their data or without.
 pub(super) async fn remove(api: &Api, targets: &[Target], data: bool) -> Result<Value, Fault> {
+    let mut refused = None;
     for target in targets {
-        gone_is_fine(api.answer(Request::Remove(target.key(), data)).await)?;
+        // What can go goes.
+        let gone = unless_gone(api.answer(Request::Remove(target.key(), data)).await);
+        refused = refused.or(gone.err());
     }
-    Ok(json!({}))
+    refused.map_or(Ok(json!({})), |refusal| Err(refusal.into()))
 }
 
 /// Moves all of them in the queue, so that they stay in order among themselves.
@@ -67,7 +62,7 @@ pub(super) async fn queue(api: &Api, mut targets: Vec<Target>, to: Place) -> Res
     let patch = Patch { place: Some(to), ..Patch::default() };
     for target in &targets {
         let request = Request::Set(target.key(), Box::new(patch.clone()));
-        gone_is_fine(api.answer(request).await)?;
+        unless_gone(api.answer(request).await)?;
     }
     Ok(json!({}))
 }
@@ -117,7 +112,6 @@ pub(super) async fn rename(api: &Api, targets: &[Target], given: &Given) -> Resu
 
 /// Sets something of all of them.
 pub(super) async fn set(api: &Api, targets: &[Target], given: &Given) -> Result<Value, Fault> {
-    trackers_stay(given)?;
     let labels = match given.has("labels") {
         true => Some(labels(given)?),
         false => None,
@@ -125,25 +119,19 @@ pub(super) async fn set(api: &Api, targets: &[Target], given: &Given) -> Result<
     let files = file_patch(given);
     for target in targets {
         let patch = Patch { labels: labels.clone(), ..patch(&target.seen.torrent, given) };
+        if let Some(tiers) = trackers::named(api, &target.key(), given).await? {
+            let patch = Patch { trackers: Some(tiers), ..Patch::default() };
+            let set = unless_gone(api.answer(Request::Set(target.key(), Box::new(patch))).await);
+            set.map_err(|refusal| Fault::trackers(format!("{}: {refusal}", trackers::WRONG)))?;
+        }
         if patch != Patch::default() {
-            gone_is_fine(api.answer(Request::Set(target.key(), Box::new(patch))).await)?;
+            unless_gone(api.answer(Request::Set(target.key(), Box::new(patch))).await)?;
         }
         for patch in files.iter().flatten() {
             set_files(api, &target.key(), patch.clone()).await?;
         }
     }
     Ok(json!({}))
-}
-
-/// Trackers are those of the torrent, and those that were named when it was added.
-fn trackers_stay(given: &Given) -> Result<(), Fault> {
-    let all = ["trackerAdd", "trackerRemove", "trackerReplace", "trackerList"];
-    match all.iter().any(|name| given.has(name)) {
-        true => Err(Fault::trackers(
-            "error setting announce list: trackers are not changed after a torrent was added",
-        )),
-        false => Ok(()),
-    }
 }
 
 /// What is set of a torrent that stands like this.
@@ -248,5 +236,5 @@ pub(super) async fn set_files(api: &Api, key: &Key, mut patch: FilePatch) -> Res
     if patch == FilePatch::default() {
         return Ok(());
     }
-    gone_is_fine(api.answer(Request::SetFiles(key.clone(), patch)).await)
+    Ok(unless_gone(api.answer(Request::SetFiles(key.clone(), patch)).await)?)
 }

@@ -28,6 +28,7 @@ async fn all_that_is_set_of_one_is_there_at_the_next_start() {
         Setting::SlotsMax(Some(2)),
         Setting::ShownName(Some("mine".to_owned())),
         Setting::DownloadLimit(Some(5000)),
+        Setting::Trackers(vec![vec!["udp://a.example:1".to_owned(), String::new()], vec![]]),
     ] {
         session.set(id, setting).await.unwrap();
     }
@@ -36,6 +37,7 @@ async fn all_that_is_set_of_one_is_there_at_the_next_start() {
     assert!(spec.sequential && spec.ends_first);
     assert_eq!((spec.ways, spec.peers_max, spec.slots_max), (CLOSED, Some(7), Some(2)));
     assert_eq!(spec.shown_name.as_deref(), Some("mine"));
+    assert_eq!(spec.trackers.as_deref(), Some(&[vec!["udp://a.example:1".to_owned()]][..]));
     let priorities = |spec: &Spec| spec.selection.as_ref().map(|it| it.priorities().collect());
     assert_eq!(priorities(spec), Some(vec![FilePriority::High]));
     let row = rows(&session).await[0];
@@ -67,6 +69,7 @@ async fn labels_and_names_have_bounds() {
         Setting::Labels(vec![String::new()]),
         Setting::ShownName(Some(String::new())),
         Setting::ShownName(Some("x".repeat(NAME_LEN_MAX + 1))),
+        Setting::Trackers(vec![(0..=TRACKERS_MAX).map(|it| format!("udp://{it}")).collect()]),
     ] {
         let refused = session.set(id, setting.clone()).await;
         assert!(matches!(refused, Err(Error::Refused(_))), "{setting:?}");
@@ -98,6 +101,67 @@ async fn a_running_torrent_leaves_trackers_and_the_dht_and_comes_back_to_them() 
     when(&handle, "alone", is_shut).await;
     session.set(handle.id(), Setting::Ways(Ways::default())).await.unwrap();
     when(&handle, "with all again", is_open).await;
+    session.stop().await;
+}
+
+/// A tracker that tells what it is asked, by path and event.
+async fn tracker() -> (String, tokio::sync::mpsc::Receiver<String>) {
+    let tracker = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/announce", tracker.local_addr().unwrap());
+    let (tell, told) = tokio::sync::mpsc::channel(64);
+    tokio::spawn(async move {
+        loop {
+            let (mut asked, _) = tracker.accept().await.unwrap();
+            let mut request = vec![0; 4096];
+            let len = asked.read(&mut request).await.unwrap();
+            let request = String::from_utf8_lossy(&request[..len]).into_owned();
+            // What is a scrape, or no first and no last word, is nobody's here.
+            if let Some(event) = request.split("event=").nth(1) {
+                let end = event.find(['&', ' ']).unwrap_or(event.len());
+                let _ = tell.send(event[..end].to_owned()).await;
+            }
+            let answer = "d8:intervali1800e5:peers0:e";
+            let head = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: ";
+            let answer = format!("{head}{}\r\n\r\n{answer}", answer.len());
+            let _ = asked.write_all(answer.as_bytes()).await;
+        }
+    });
+    (url, told)
+}
+
+async fn hears(told: &mut tokio::sync::mpsc::Receiver<String>, event: &str) {
+    let heard = tokio::time::timeout(Duration::from_secs(30), told.recv()).await;
+    assert_eq!(heard.ok().flatten().as_deref(), Some(event));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn other_trackers_are_asked_at_once_and_after_a_restart() {
+    let home = tempfile::tempdir().unwrap();
+    let session = Session::start(open_to_all(home.path())).await.unwrap();
+    let ((old, mut at_old), (new, mut at_new)) = (tracker().await, tracker().await);
+    let wish = options(home.path()).use_trackers(true).extra_trackers(vec![old]);
+    let handle = session.add(torrent(1), wish).await.unwrap();
+    let id = handle.id();
+    hears(&mut at_old, "started").await;
+    let named = |url: &String| Setting::Trackers(vec![vec![url.clone()]]);
+    when(&handle, "announced", |it| it.trackers.iter().any(|it| it.peers.is_some())).await;
+    session.set(id, named(&new)).await.unwrap();
+    hears(&mut at_old, "stopped").await;
+    hears(&mut at_new, "started").await;
+    let is_new = |it: &Status| it.trackers.len() == 1 && it.trackers[0].url == new;
+    when(&handle, "named", is_new).await;
+    // With none nobody is asked, and with one somebody is again.
+    session.set(id, Setting::Trackers(Vec::new())).await.unwrap();
+    hears(&mut at_new, "stopped").await;
+    session.set(id, named(&new)).await.unwrap();
+    hears(&mut at_new, "started").await;
+    session.stop().await;
+    hears(&mut at_new, "stopped").await;
+
+    let session = Session::start(open_to_all(home.path())).await.unwrap();
+    back(&session, 1).await;
+    hears(&mut at_new, "started").await;
+    assert!(at_old.try_recv().is_err(), "it is not asked any more");
     session.stop().await;
 }
 

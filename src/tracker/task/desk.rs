@@ -137,6 +137,9 @@ impl Desk {
         if let Some(Listener(events)) = letter.ears {
             member.ears = events.map(|events| Box::new(Ears::new(events)));
         }
+        if let Some(tiers) = letter.tiers.filter(|_| !member.is_stopping) {
+            member.name(all_shared(&mut self.urls, tiers));
+        }
         if let Some(stats) = letter.stats {
             if stats.is_paused && !member.stats.is_paused && !member.is_stopping {
                 member.withdraw(&mut self.lines);
@@ -160,9 +163,7 @@ impl Desk {
 
     fn enter(&mut self, id: EntryId, mut newcomer: Newcomer) {
         let tiers = std::mem::take(&mut newcomer.config.tiers);
-        let urls = &mut self.urls;
-        let tier = |tier: Vec<String>| tier.iter().map(|url| shared(urls, url.trim())).collect();
-        let tiers = tiers.into_iter().map(tier).collect();
+        let tiers = all_shared(&mut self.urls, tiers);
         let member = Member::new(newcomer, tiers, self.timing.clone());
         self.members.insert(id, Box::new(member));
     }
@@ -441,6 +442,12 @@ impl Desk {
 /// Where a tracker is asked.
 fn site(member: &Member, tracker: TrackerIndex, family: Family) -> Site {
     Site { host: host_of(member.tiers.url(tracker)).into(), family }
+}
+
+/// Those of all torrents.
+fn all_shared(urls: &mut BTreeSet<Arc<str>>, tiers: Vec<Vec<String>>) -> Vec<Vec<Arc<str>>> {
+    let tier = |tier: Vec<String>| tier.iter().map(|url| shared(urls, url.trim())).collect();
+    tiers.into_iter().map(tier).collect()
 }
 
 /// The one of all torrents.

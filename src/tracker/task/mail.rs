@@ -34,6 +34,8 @@ pub(super) struct Letter {
     pub ears: Option<Listener>,
     /// The last of them.
     pub stats: Option<TransferStats>,
+    /// All trackers, by tier.
+    pub tiers: Option<Vec<Vec<String>>>,
     pub is_completed: bool,
     pub wants_scrape: bool,
     pub wishes: Vec<oneshot::Sender<ManualAnnounce>>,

@@ -107,6 +107,12 @@ impl Member {
         member
     }
 
+    /// These are its trackers from now on.
+    pub fn name(&mut self, tiers: Vec<Vec<Arc<str>>>) {
+        self.tiers.name(tiers.clone(), now());
+        self.tell_refused(&tiers);
+    }
+
     /// Says which trackers are not asked, if there are too many.
     fn tell_refused(&mut self, tiers: &[Vec<Arc<str>>]) {
         let Some((count, first)) = self.tiers.beyond(tiers) else { return };
@@ -274,7 +280,7 @@ impl Member {
             None => push_exact(&mut self.known, (tracker, call.family, first_hop)),
         }
         if self.takes_peers() {
-            if self.is_private {
+            if self.is_private && self.tiers.has(tracker) {
                 self.tell(TrackerEvent::PrivateAnswered(self.tiers.url(tracker).to_owned()));
             }
             self.tell_peers(sockets(&reply), Locality::of(address.ip()));

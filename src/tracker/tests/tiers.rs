@@ -7,11 +7,12 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use crate::tracker::announce::{AnnounceReply, Error, Event, Family, RetryIn, SwarmCounts};
-use crate::tracker::tiers::status::TrackerState;
+use crate::tracker::tiers::status::{TrackerState, TrackerStatus};
 use crate::tracker::tiers::{Call, Input, ManualAnnounce, Output, Standing, Tiers, Timing};
 
 mod events;
 mod intervals;
+mod naming;
 mod order;
 mod told;
 

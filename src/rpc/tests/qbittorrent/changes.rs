@@ -103,3 +103,34 @@ async fn what_is_gone_is_told_and_what_comes_back_is_whole() {
     assert_eq!(back.get("torrents_removed"), None, "it is there: {back}");
     assert_eq!(back["torrents"][hash].as_object().unwrap().len(), 56);
 }
+
+/// BEP 52: the link of a hybrid may name its v2 hash alone, and its metadata tells the other one, by
+/// which it is known from then on.
+#[tokio::test]
+async fn the_link_of_a_hybrid_leaves_no_ghost_when_its_metadata_comes() {
+    let served = Served::start().await;
+    let program = served.qbittorrent().await;
+    let bytes = include_bytes!("../../../../tests/data/multi-hybrid.torrent");
+    let v1 = "3c25d68745a620f9b71d8ed4722d69a149dc77df";
+    let v2 = "addd7a35e3879de391f727f0d642bc092ef0b60e91b8b52921a35779ca2b39a7";
+    let link = format!("magnet:?xt=urn:btmh:1220{v2}");
+    program.send("torrents/add", &[("urls", &link), ("stopped", "true")], &[]).await;
+    let full = news(&program, &json!({})).await;
+    let (old, _) = full["torrents"].as_object().unwrap().iter().next().unwrap();
+    assert!(v2.starts_with(old.as_str()), "{old}");
+    program.send("torrents/add", &[("stopped", "true")], &[("f", bytes)]).await;
+    let until = Instant::now() + PATIENCE;
+    let (mut last, mut gone) = (full.clone(), Vec::new());
+    loop {
+        last = news(&program, &last).await;
+        gone.extend(last["torrents_removed"].as_array().into_iter().flatten().cloned());
+        let whole = news(&program, &json!({})).await;
+        let names: Vec<&String> = whole["torrents"].as_object().unwrap().keys().collect();
+        assert_eq!(names.len(), 1, "{whole}");
+        if names[0] == v1 && !gone.is_empty() {
+            break;
+        }
+        assert!(Instant::now() < until, "{names:?} {gone:?}");
+    }
+    assert_eq!(json!(gone), json!([old]));
+}

@@ -155,7 +155,66 @@ async fn files_are_chosen_named_and_moved() {
     assert_eq!(told.json(), json!({ hash.clone(): { "added": 1, "failed": 0 } }));
     let none = program.post("torrents/addPeers", &format!("hashes={hash}&peers=x")).await;
     assert_eq!(none.status(), 400);
-    let tracker =
-        program.post("torrents/addTrackers", &format!("hash={hash}&urls=http://x/")).await;
-    assert_eq!(tracker.status(), 409);
+}
+
+#[tokio::test]
+async fn trackers_are_changed() {
+    let served = Served::start().await;
+    let program = served.qbittorrent().await;
+    let told = program
+        .send("torrents/add", &[("stopped", "true")], &[("f", &folder("show", &["a", "b"]))])
+        .await;
+    assert_eq!(told.text(), "Ok.");
+    let all = program.json("torrents/info").await;
+    let hash = all[0]["hash"].as_str().unwrap().to_owned();
+    let rows = async || {
+        let all = program.json(&format!("torrents/trackers?hash={hash}")).await;
+        let named = all.as_array().unwrap().iter().skip(3);
+        named.map(|it| json!([it["tier"], it["url"]])).collect::<Vec<_>>()
+    };
+    let (first, x, y, z) = ("http://127.0.0.1:1/a", "http://x/", "udp://y:1", "http://z/");
+    assert_eq!(json!(rows().await), json!([[0, first]]));
+    let fields = format!("hash={hash}&urls={x}%0A{first}%0A%0A{y}");
+    program.does("torrents/addTrackers", &fields).await;
+    assert_eq!(json!(rows().await), json!([[0, first], [1, x], [2, y]]));
+    assert_eq!(program.until(&hash, "trackers_count", json!(3)).await["tracker"], json!(first));
+    program.does("torrents/editTracker", &format!("hash={hash}&origUrl={x}&newUrl={z}")).await;
+    program.does("torrents/removeTrackers", &format!("hash={hash}&urls={first}|http://no/")).await;
+    assert_eq!(json!(rows().await), json!([[0, z], [1, y]]));
+    for (path, fields, status) in [
+        ("editTracker", format!("hash={hash}&origUrl={x}&newUrl={first}"), 409),
+        ("editTracker", format!("hash={hash}&origUrl={y}&newUrl={z}"), 409),
+        ("editTracker", format!("hash={hash}&origUrl={y}&newUrl=nonsense"), 409),
+        ("editTracker", format!("hash={hash}&origUrl={y}"), 400),
+        ("addTrackers", format!("hash={hash}&urls=nonsense"), 409),
+        ("addTrackers", format!("hash={hash}"), 400),
+        ("removeTrackers", format!("hash={}&urls={y}", "0".repeat(40)), 404),
+    ] {
+        let told = program.post(&format!("torrents/{path}"), &fields).await;
+        assert_eq!(told.status(), status, "{path} {fields}");
+    }
+    assert_eq!(json!(rows().await), json!([[0, z], [1, y]]));
+}
+
+/// Adds two torrents, of which the one that is listed first must not be erased; the hashes of both.
+async fn one_that_may_not_go(program: &Program<'_>, served: &Served) -> [String; 2] {
+    let path = served.root.join("elsewhere");
+    let kept = program.add("kept", &[("savepath", path.to_str().unwrap())]).await;
+    let gone = program.add("gone", &[]).await;
+    // Its folder leads out of where files may be, since then.
+    let _ = std::fs::remove_dir_all(&path);
+    std::os::unix::fs::symlink("/etc", &path).unwrap();
+    [kept, gone]
+}
+
+#[tokio::test]
+async fn one_that_is_refused_keeps_nobody_else_from_what_is_ordered() {
+    let served = Served::start().await;
+    let program = served.qbittorrent().await;
+    let [kept, gone] = one_that_may_not_go(&program, &served).await;
+    let fields = format!("hashes={kept}|{gone}&deleteFiles=true");
+    let told = program.post("torrents/delete", &fields).await;
+    assert_eq!(told.status(), 400, "{told:?}");
+    let left = program.json("torrents/info").await;
+    assert_eq!((left.as_array().unwrap().len(), &left[0]["hash"]), (1, &json!(kept)));
 }

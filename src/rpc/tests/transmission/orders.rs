@@ -132,7 +132,7 @@ async fn what_is_set_is_told() {
     let it = get(&served, json!([id]), &fields).await.remove(0);
     let told = (&it["downloadLimited"], &it["seedRatioMode"], &it["labels"]);
     assert_eq!(told, (&json!(false), &json!(0), &json!([])));
-    for wrong in [json!({ "labels": ["a,b"] }), json!({ "trackerAdd": ["http://a"] })] {
+    for wrong in [json!({ "labels": ["a,b"] }), json!({ "trackerAdd": ["a"] })] {
         assert_ne!(set(wrong).await, "success");
     }
 }
@@ -309,4 +309,54 @@ async fn a_session_that_is_closed_ends() {
     let served = Served::start().await;
     told(call(&served, "session-close", json!({})).await);
     timeout(PATIENCE, served.task).await.expect("it ends").unwrap();
+}
+
+#[tokio::test]
+async fn trackers_are_changed() {
+    let served = Served::start().await;
+    let id = served.add("one").await;
+    let set = async |given: Value| {
+        let mut given = given;
+        given["ids"] = json!([id]);
+        call(&served, "torrent-set", given).await["result"].as_str().unwrap().to_owned()
+    };
+    let urls = async || {
+        let all = first(&served, json!([id]), "trackers").await;
+        let all = all.as_array().unwrap().iter();
+        all.map(|it| json!([it["tier"], it["announce"]])).collect::<Vec<_>>()
+    };
+    let list = "http://a/\nhttp://b/\n\nudp://c:1\n";
+    assert_eq!(set(json!({ "trackerList": list })).await, "success");
+    assert_eq!(first(&served, json!([id]), "trackerList").await, list);
+    let given = json!({ "trackerRemove": [0], "trackerReplace": [2, "http://d/"],
+        "trackerAdd": ["http://e/"] });
+    assert_eq!(set(given).await, "success");
+    let now = json!([[0, "http://b/"], [1, "http://d/"], [2, "http://e/"]]);
+    assert_eq!(json!(urls().await), now);
+    for wrong in [
+        json!({ "trackerAdd": ["http://b/"] }),
+        json!({ "trackerAdd": ["nonsense"] }),
+        json!({ "trackerRemove": [7] }),
+        json!({ "trackerList": "http://b/\nnonsense" }),
+    ] {
+        let said = set(wrong.clone()).await;
+        assert!(said.starts_with("error setting announce list"), "{wrong}: {said}");
+    }
+    assert_eq!(json!(urls().await), now);
+}
+
+#[tokio::test]
+async fn one_that_is_refused_keeps_nobody_else_from_what_is_ordered() {
+    let served = Served::start().await;
+    let path = served.root.join("elsewhere");
+    let body = json!({ "torrent": BASE64.encode(&torrent("kept")), "paused": true, "dir": path });
+    assert_eq!(served.say("POST /api/v1/torrents", &body).await.status(), 201);
+    let gone = served.add("gone").await;
+    let _ = std::fs::remove_dir_all(&path);
+    std::os::unix::fs::symlink("/etc", &path).unwrap();
+    let arguments = json!({ "ids": [1, gone], "delete-local-data": true });
+    let told = call(&served, "torrent-remove", arguments).await;
+    assert_ne!(told["result"], "success", "{told}");
+    let left = get(&served, json!([1, gone]), &["name"]).await;
+    assert_eq!(json!(left), json!([{ "name": "kept" }]));
 }
