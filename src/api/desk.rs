@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use data_encoding::HEXLOWER;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::spawn_blocking;
 
 use crate::base::ids::{InfoHash, TorrentId};
@@ -38,6 +38,8 @@ const KEEP_MAX: Duration = Duration::from_secs(5);
 const FREE_MAX: Duration = Duration::from_secs(2);
 /// Events in one answer: some 150 KB. Who asks again gets the next ones.
 const EVENTS_MAX: usize = 1000;
+/// URLs that are fetched at once: each may take minutes, and 16 MiB.
+const FETCHES_MAX: usize = 16;
 
 /// What a torrent waits for, and what there is to know beside.
 #[derive(Clone, Debug)]
@@ -88,13 +90,33 @@ pub struct Api {
     looking: Arc<Semaphore>,
     /// Who has files of all torrents looked at.
     pub(super) seeking: Arc<Semaphore>,
+    /// Who fetches a `.torrent`: servers may take minutes.
+    fetching: Arc<Semaphore>,
 }
 
 impl Api {
     /// For this session.
     pub fn new(session: Session, config: ApiConfig) -> Self {
-        let (looking, seeking) = (Arc::new(Semaphore::new(1)), Arc::new(Semaphore::new(1)));
-        Self { session, config: Arc::new(config), began: Instant::now(), looking, seeking }
+        let leave = |most| Arc::new(Semaphore::new(most));
+        Self {
+            session,
+            config: Arc::new(config),
+            began: Instant::now(),
+            looking: leave(1),
+            seeking: leave(1),
+            fetching: leave(FETCHES_MAX),
+        }
+    }
+
+    /// Leave to fetch one more `.torrent`.
+    ///
+    /// # Errors
+    /// As many are fetched as may be at once.
+    pub fn fetch(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        self.fetching.clleave().try_acquire_owned().map_err(|_| {
+            let why = format!("{FETCHES_MAX} URLs are being fetched: again when some are here");
+            Refusal::new(Kind::Conflict, why)
+        })
     }
 
     /// The session itself.
@@ -146,14 +168,19 @@ impl Api {
             Request::Peers(key, all) => self.peers(&key, all).await,
             Request::Trackers(key) => {
                 let now = Instant::now();
-                let trackers = self.handle(&key).await?.look(|status| {
+                let Some(handle) = self.awake(&key).await? else {
+                    let tiers = self.tiers(&key).await?;
+                    return Ok(Answer::Trackers(view::unasked(&tiers)));
+                };
+                Ok(Answer::Trackers(handle.look(|status| {
                     status.trackers.iter().map(|tracker| view::tracker(tracker, now)).collect()
-                });
-                Ok(Answer::Trackers(trackers))
+                })))
             }
             Request::Sources(key) => {
-                let sources = self.handle(&key).await?.sources().await;
-                Ok(Answer::Sources(sources.iter().map(view::source).collect()))
+                let Some(handle) = self.awake(&key).await? else {
+                    return Ok(Answer::Sources(Vec::new()));
+                };
+                Ok(Answer::Sources(handle.sources().await.iter().map(view::source).collect()))
             }
             Request::Why(key) => self.why(&key).await,
             Request::Rules(key) => self.rules(&key).await,
@@ -309,24 +336,27 @@ impl Api {
         reached.map_err(too_late)?.map_err(Refusal::from)
     }
 
-    /// The same torrent as it is here. One that cannot come is as lists show it.
-    async fn find_here(&self, key: &Key) -> Result<Listed, Refusal> {
+    /// Where one is asked that is here, or comes by itself; none for a latent one, which nothing but
+    /// an order is to wake.
+    async fn awake(&self, key: &Key) -> Result<Option<TorrentHandle>, Refusal> {
         let listed = self.find(key).await?;
-        // A latent one is looked at for that; another one comes by itself.
-        if listed.handle.is_some() || !listed.row.flags.has(Flags::ASLEEP) {
-            return Ok(listed);
-        }
-        match self.handle(key).await {
-            Ok(_) => self.find(key).await,
-            Err(_) => Ok(listed),
+        match is_latent(&listed) {
+            true => Ok(None),
+            false => self.handle(key).await.map(Some),
         }
     }
 
     async fn show(&self, key: &Key) -> Outcome {
-        let listed = self.find_here(key).await?;
+        let listed = self.find(key).await?;
         let status = listed.handle.as_ref().map(TorrentHandle::status).unwrap_or_default();
         let torrent = view::torrent(&listed.row, &listed);
         let mut details = view::details(torrent, &listed.spec, &status);
+        if is_latent(&listed) {
+            // Everything of it is here; without its metadata it is not known in how many pieces.
+            let torrent = self.session.metadata(listed.spec.id).await;
+            let pieces = torrent.map_or(0, |torrent| torrent.num_pieces);
+            (details.pieces, details.pieces_done) = (pieces, pieces);
+        }
         if let Some(waiting) = seeking(&listed) {
             let search = waiting.search.clone().unwrap_or_default();
             details.peers_known = (search.connected + search.dialling + search.candidates) as u32;
@@ -343,7 +373,10 @@ impl Api {
                 let known = known.iter().filter(|_| all).map(view::known);
                 links.iter().map(view::asked).chain(known).collect()
             }
-            None => self.handle(key).await?.peers(all).await.iter().map(view::peer).collect(),
+            None => match self.awake(key).await? {
+                Some(handle) => handle.peers(all).await.iter().map(view::peer).collect(),
+                None => Vec::new(),
+            },
         };
         Ok(Answer::Peers(peers))
     }
@@ -414,13 +447,16 @@ impl Api {
             let text = text.unwrap_or_else(|| unsought(&listed));
             return Ok(Answer::Why(Box::new(view::why(&WhyReport::default(), text))));
         }
-        let handle = self.handle(key).await?;
-        let is_private = self.find(key).await?.row.flags.has(Flags::PRIVATE);
-        // One that rests is not asked what it waits for.
-        let report = handle.why().await.unwrap_or_default();
+        let is_private = listed.row.flags.has(Flags::PRIVATE);
+        let (state, report) = match self.awake(key).await? {
+            // One that rests is not asked what it waits for.
+            Some(handle) => (handle.state(), handle.why().await.unwrap_or_default()),
+            None if listed.spec.paused => (State::Paused, WhyReport::default()),
+            None => (State::Complete, WhyReport::default()),
+        };
+        let id = listed.spec.id;
         let (limits, _) = self.session.limits_now().await.ok_or_else(Refusal::ended)?;
         let limit_of_all = limits.down;
-        let (state, id) = (handle.state(), handle.id());
         let waiting = Waiting { report, state, id, is_private, limit_of_all, search: None };
         let rest = self.session.ruled(id).await.and_then(|ruled| ruled.rest);
         let text = rest.unwrap_or_else(|| (self.config.speaker)(&waiting));
@@ -470,6 +506,7 @@ impl Api {
             Some(dir) => self.admit(dir).await?,
             None => self.config.dir.clone(),
         };
+        let _fetches = addition.url.is_some().then(|| self.fetch()).transpose()?;
         let given =
             adding::open(&mut addition, &self.config.egress, self.config.allows_local).await?;
         match given {
@@ -561,6 +598,11 @@ fn unsought(listed: &Listed) -> String {
         (Phase::Paused, None) => "it rests: its metadata is sought when it is resumed\n".to_owned(),
         (_, None) => "so many links are sought already: it waits for its turn\n".to_owned(),
     }
+}
+
+/// Is it a seed of an earlier run that was not needed in this one?
+fn is_latent(listed: &Listed) -> bool {
+    listed.handle.is_none() && listed.row.flags.has(Flags::ASLEEP)
 }
 
 fn no_torrent(key: &Key) -> Refusal {

@@ -148,6 +148,8 @@ async fn take_url(
     if is_link || !url.contains("://") {
         return take(desk, Addition { link: Some(text), ..addition }, later).await;
     }
+    // What comes too late for this answer goes on, so that others have to wait for it.
+    drop(desk.api.fetch().map_err(Fault::conflict)?);
     let (addition, fetches) = (Addition { url: Some(text), ..addition }, desk.clone());
     let later = later.clone();
     let mut fetched = tokio::spawn(async move { take(&fetches, addition, &later).await });

@@ -186,3 +186,43 @@ async fn a_torrent_is_added_by_its_bytes_alone() {
     assert_eq!((ended.status(), ended.json()), (200, json!({ "id": 2 })));
     assert_eq!(served.get("/api/v1/torrents/2").await.status(), 404);
 }
+
+#[tokio::test]
+async fn so_many_urls_are_fetched_at_once() {
+    let served = Served::start().await;
+    // It takes whoever comes, and says nothing.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/x.torrent", silent.local_addr().unwrap());
+    let body = json!({ "url": url });
+    let (mut asking, mut asked) = (Vec::new(), Vec::new());
+    for _ in 0..16 {
+        let text = body.to_string();
+        let more = format!("Content-Type: application/json\r\nContent-Length: {}\r\n", text.len());
+        let mut stream = served.connect().await;
+        let all = with_token("POST /api/v1/torrents", &more) + &text;
+        stream.write_all(all.as_bytes()).await.unwrap();
+        asking.push(stream);
+        asked.push(timeout(PATIENCE, silent.accept()).await.unwrap().unwrap());
+    }
+    let told = served.say("POST /api/v1/torrents", &body).await;
+    assert_eq!(told.status(), 409, "{told:?}");
+    assert_eq!(told.error(), "16 URLs are being fetched: again when some are here");
+    let form = format!("urls={url}");
+    let more = format!(
+        "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n",
+        form.len()
+    );
+    let head = with_token("POST /api/v2/torrents/add", &more);
+    assert_eq!(served.send(&head, form.as_bytes()).await.status(), 409);
+    // One of them ends, and another one has its place.
+    drop(asked.pop());
+    let until = Instant::now() + PATIENCE;
+    while served
+        .say("POST /api/v1/torrents", &json!({ "url": "http://127.0.0.1:1/x" }))
+        .await
+        .status()
+        == 409
+    {
+        assert!(Instant::now() < until, "its place stays taken");
+    }
+}
