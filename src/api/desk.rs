@@ -113,7 +113,7 @@ impl Api {
     /// # Errors
     /// As many are fetched as may be at once.
     pub fn fetch(&self) -> Result<OwnedSemaphorePermit, Refusal> {
-        self.fetching.clleave().try_acquire_owned().map_err(|_| {
+        self.fetching.clone().try_acquire_owned().map_err(|_| {
             let why = format!("{FETCHES_MAX} URLs are being fetched: again when some are here");
             Refusal::new(Kind::Conflict, why)
         })
@@ -336,8 +336,8 @@ impl Api {
         reached.map_err(too_late)?.map_err(Refusal::from)
     }
 
-    /// Where one is asked that is here, or comes by itself; none for a latent one, which nothing but
-    /// an order is to wake.
+    /// Where one is asked that is here, or comes by itself; none for a latent one, which nothing
+    /// but an order is to wake.
     async fn awake(&self, key: &Key) -> Result<Option<TorrentHandle>, Refusal> {
         let listed = self.find(key).await?;
         match is_latent(&listed) {

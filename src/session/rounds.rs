@@ -10,8 +10,8 @@ use tokio::time::Instant;
 use crate::base::ids::TorrentId;
 use crate::roster::{Phase, Row};
 
-/// How long one is sought that meets nobody, while others wait: DHT lookups end within a minute, and
-/// trackers that fail are asked again after a few.
+/// How long one is sought that meets nobody, while others wait: DHT lookups end within a minute,
+/// and trackers that fail are asked again after a few.
 pub(super) const TURN: Duration = Duration::from_secs(300);
 
 /// Whose turn was, and who waits for one.

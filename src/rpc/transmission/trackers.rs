@@ -1,5 +1,5 @@
-//! Other trackers for a torrent, as `torrent-set` says which. Each goes by its number in the list of
-//! all as `trackers` tells it, before anything is changed.
+//! Other trackers for a torrent, as `torrent-set` says which. Each goes by its number in the list
+//! of all as `trackers` tells it, before anything is changed.
 
 use crate::api::{Api, Key};
 

@@ -104,8 +104,8 @@ async fn what_is_gone_is_told_and_what_comes_back_is_whole() {
     assert_eq!(back["torrents"][hash].as_object().unwrap().len(), 56);
 }
 
-/// BEP 52: the link of a hybrid may name its v2 hash alone, and its metadata tells the other one, by
-/// which it is known from then on.
+/// BEP 52: the link of a hybrid may name its v2 hash alone, and its metadata tells the other one,
+/// by which it is known from then on.
 #[tokio::test]
 async fn the_link_of_a_hybrid_leaves_no_ghost_when_its_metadata_comes() {
     let served = Served::start().await;
