@@ -222,6 +222,7 @@ mod tests {
         Wish {
             files: vec![FilePriority::Normal; 2],
             conduct: TorrentOptions::default().conduct(),
+            trackers: None,
             limiter: Arc::new(Limiter::new(None)),
             up_limiter: Arc::new(Limiter::new(None)),
         }
