@@ -20,7 +20,7 @@ use pigeon::base::ids::TorrentId;
 use pigeon::http::token::Token;
 use pigeon::net::egress::Egress;
 use pigeon::roster::{Cursor, Flags, Phase};
-use pigeon::rpc::Rpc;
+use pigeon::rpc::{Prefix, Rpc};
 use pigeon::session::{Session, Setting, TorrentOptions};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
@@ -82,6 +82,7 @@ async fn answer(count: usize) {
         local: Some(UnixListener::bind(&socket).expect("a socket")),
         token: Token::new(TOKEN),
         hosts: Vec::new(),
+        transmission: Prefix::default(),
         api: Api::new(session.clone(), config),
     };
     tokio::spawn(rpc.run(std::future::pending()));

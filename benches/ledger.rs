@@ -43,6 +43,7 @@ fn spec(id: u32) -> Spec {
         added_s: 1_700_000_000,
         completed_s: Some(1_700_000_000),
         extra_trackers: Vec::new(),
+        trackers: None,
         web_seeds: Vec::new(),
         link: None,
         whole: None,

@@ -102,7 +102,7 @@ async fn start(
         command.stdout(writer.try_clone()?).stderr(writer);
         for (name, _) in std::env::vars_os() {
             let is_secret = |begin: &&str| name.to_string_lossy().starts_with(begin);
-            if SECRET.iter().any(|begin| is_secret(begin)) {
+            if SECRET.iter().any(is_secret) {
                 command.env_remove(&name);
             }
         }
