@@ -183,21 +183,22 @@ test('in the dark, without motion, and at every width', async () => {
   }
 })
 
-test('two million pieces are counted and drawn', async () => {
-  const many = await fake([torrent(1)], { pieces: 2_000_000 })
+test('two million pieces are counted and drawn', async t => {
+  const many = await fake([torrent(1)], { pieces: 2_000_003 })
+  t.after(() => many.close())
   const { page: it, wrong, close } = await page(chromium, many.url)
   await it.waitForSelector('#grid-body .row')
   await it.focus('#grid')
   await it.keyboard.press('Home')
   await it.keyboard.press('Enter')
-  await it.waitForFunction(() => /of 2,000,000 pieces here/.test(document.querySelector('.map')?.getAttribute('aria-label')))
+  await it.waitForFunction(() => /of 2,000,003 pieces here/.test(document.querySelector('.map')?.getAttribute('aria-label')))
   const told = await (await fetch(many.url + 'api/v1/torrents/1/pieces')).json()
   const [have, copies] = [told.have, told.copies].map(it => Buffer.from(it, 'base64'))
   const pieces = Array.from({ length: told.pieces }, (_, at) => [have[at >> 3] >> (7 - (at % 8)) & 1, copies[at]])
   const here = pieces.filter(([is]) => is).length
   const rare = pieces.filter(([is, count]) => !is && count === 0).length
   const said = await it.getAttribute('.map', 'aria-label')
-  assert.ok(said.startsWith(`${here.toLocaleString('en')} of 2,000,000 pieces here`), said)
+  assert.ok(said.startsWith(`${here.toLocaleString('en')} of 2,000,003 pieces here`), said)
   assert.ok(said.endsWith(`${rare.toLocaleString('en')} pieces that no connected peer has`), said)
   const drawn = await it.evaluate(() => {
     const map = document.querySelector('.map')
@@ -207,11 +208,11 @@ test('two million pieces are counted and drawn', async () => {
   assert.ok(drawn > 0.5, `${drawn}`)
   assert.deepEqual(wrong, [])
   await close()
-  many.close()
 })
 
-test('a stream that breaks is taken up again, and who is out stands at the door', async () => {
+test('a stream that breaks is taken up again, and who is out stands at the door', async t => {
   const few = await fake([torrent(1), torrent(2)])
+  t.after(() => few.close())
   const { page: it, close } = await page(chromium, few.url)
   await counted(it, '2 torrents')
   await until(() => few.readers.size === 1, 'it listens')
@@ -225,5 +226,4 @@ test('a stream that breaks is taken up again, and who is out stands at the door'
   await it.waitForSelector('#door:not([hidden])')
   assert.equal(await it.locator('#house:visible').count(), 0)
   await close()
-  few.close()
 })
