@@ -51,10 +51,11 @@ const heap = await metrics()
 say('heap of the page', (heap.JSHeapUsedSize / 2 ** 20).toFixed(1) + ' MiB')
 const { processInfo } = await (await chromium.newBrowserCDPSession()).send('SystemInfo.getProcessInfo')
 const rss = processInfo.filter(it => it.type === 'renderer').map(({ id }) => {
-  const found = /VmRSS:\s*(\d+) kB/.exec(readFileSync(`/proc/${id}/status`, 'utf8'))
-  return Number(found?.[1] ?? 0) / 1024
-})
-say('resident memory of its process, shared parts too', Math.max(...rss).toFixed(0) + ' MiB')
+  const text = readFileSync(`/proc/${id}/smaps_rollup`, 'utf8')
+  const of = name => Number(new RegExp(`^${name}:\\s*(\\d+) kB`, 'm').exec(text)?.[1] ?? 0) / 1024
+  return [of('Private_Dirty') + of('Private_Clean'), of('Rss')]
+}).sort((a, b) => b[1] - a[1])[0]
+say('memory of its process: its own, with shared parts', rss.map(it => it.toFixed(0) + ' MiB').join(', '))
 say('elements in the document', heap.Nodes)
 
 // Ten seconds of scrolling, 300 to 3,000 pixels a frame.
