@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::ids::TorrentId;
 use crate::session::Error;
 
+use super::errands::Errands;
 use super::found::Found;
 use super::happened::Events;
 use super::request::Mark;
@@ -49,6 +50,8 @@ pub enum Answer {
     Found(Found),
     /// How much room there is.
     Room(Room),
+    /// What is done without anybody asking.
+    Errands(Box<Errands>),
 }
 
 /// An answer, or why there is none.

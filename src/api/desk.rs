@@ -21,6 +21,7 @@ use crate::torrent::status::{State, Status, WhyReport};
 
 use super::adding::{self, Given};
 use super::answer::{Added, Answer, Done, Kind, List, Outcome, Refusal, Room, Standing};
+use super::errands::Errands;
 use super::happened::{Events, Happened};
 use super::removing;
 use super::request::{Addition, Key, Mark, Request, SessionPatch};
@@ -92,6 +93,17 @@ pub struct Api {
     pub(super) seeking: Arc<Semaphore>,
     /// Who fetches a `.torrent`: servers may take minutes.
     fetching: Arc<Semaphore>,
+    errands: Option<Telling>,
+}
+
+/// Who tells what is done without anybody asking.
+#[derive(Clone)]
+struct Telling(Arc<dyn Fn() -> Errands + Send + Sync>);
+
+impl std::fmt::Debug for Telling {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Telling")
+    }
 }
 
 impl Api {
@@ -105,6 +117,7 @@ impl Api {
             looking: leave(1),
             seeking: leave(1),
             fetching: leave(FETCHES_MAX),
+            errands: None,
         }
     }
 
@@ -117,6 +130,12 @@ impl Api {
             let why = format!("{FETCHES_MAX} URLs are being fetched: again when some are here");
             Refusal::new(Kind::Conflict, why)
         })
+    }
+
+    /// The same, which is told by `telling` what is done without anybody asking. It must not wait.
+    #[must_use]
+    pub fn with_errands(self, telling: impl Fn() -> Errands + Send + Sync + 'static) -> Self {
+        Self { errands: Some(Telling(Arc::new(telling))), ..self }
     }
 
     /// The session itself.
@@ -191,6 +210,10 @@ impl Api {
             Request::Events(since) => self.events(since).await.map(Answer::Events),
             Request::Find(words) => self.seek(&words).await,
             Request::Room(dir) => self.room(dir).await.map(Answer::Room),
+            Request::Errands => {
+                let told = self.errands.as_ref().map(|Telling(told)| told());
+                Ok(Answer::Errands(Box::new(told.unwrap_or_default())))
+            }
         }
     }
 

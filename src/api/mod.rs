@@ -9,6 +9,7 @@
 //! | `torrent` | a torrent in a list, and closely: files, facts, peers, trackers, sources, why |
 //! | `ruled` | what rules say of a torrent |
 //! | `happened` | events |
+//! | `errands` | what a daemon does by itself |
 //! | `view` | how those are made of what the session tells |
 //! | `adding` | how a torrent comes in: bytes, URLs, links |
 //! | `deeds` | what is set of torrents and done to them |
@@ -24,6 +25,7 @@ mod adding;
 mod answer;
 mod deeds;
 mod desk;
+mod errands;
 mod finding;
 mod found;
 mod happened;
@@ -41,6 +43,7 @@ mod whole;
 pub use crate::session::Heads;
 pub use answer::{Added, Answer, Done, Kind, List, Outcome, Refusal, Room, Standing};
 pub use desk::{Api, ApiConfig, Speaker, Waiting};
+pub use errands::{Errands, FeedStanding, HookStanding, WatchStanding};
 pub use found::{Found, FoundFile, FoundTorrent};
 pub use happened::{Events, Happened, What};
 pub use request::{Addition, Deed, FilePatch, Key, Mark, Patch, Place, Request, SessionPatch};

@@ -138,6 +138,8 @@ pub enum Request {
     Find(String),
     /// How much room there is for this directory, where files may go.
     Room(String),
+    /// What is done without anybody asking, and how that goes.
+    Errands,
 }
 
 impl Request {

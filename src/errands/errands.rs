@@ -9,9 +9,9 @@ use tokio::task::JoinHandle;
 use super::feeds::{FeedConfig, follow as follow_feed};
 use super::hooks::{self, HooksConfig};
 use super::plan::{Feed, Hook, Plan, Watch};
-use super::standing::{FeedStanding, HookStanding, Standing, WatchStanding};
+use super::standing::{of_feed, of_watch};
 use super::watch::{Pace, WatchConfig, watch as watch_folder};
-use crate::api::Api;
+use crate::api::{Api, Errands as Standing, FeedStanding, HookStanding, WatchStanding};
 use crate::net::egress::Egress;
 
 /// How errands are run.
@@ -189,15 +189,14 @@ async fn renew<T: PartialEq, S>(
 }
 
 fn begin_watch(config: &ErrandsConfig, watch: Watch) -> Running<Watch, WatchStanding> {
-    let dir = watch.dir.to_string_lossy().into_owned();
-    let (standing, seat) = watch::channel(WatchStanding { dir, ..WatchStanding::default() });
+    let (standing, seat) = watch::channel(of_watch(&watch));
     let ErrandsConfig { api, home, pace, .. } = config.clone();
     let config = WatchConfig { watch: watch.clone(), api, home, pace };
     Running { what: watch, task: tokio::spawn(watch_folder(config, standing)), seat }
 }
 
 fn begin_feed(config: &ErrandsConfig, feed: Feed) -> Running<Feed, FeedStanding> {
-    let (standing, seat) = watch::channel(FeedStanding::of(&feed));
+    let (standing, seat) = watch::channel(of_feed(&feed));
     let ErrandsConfig { api, home, egress, .. } = config.clone();
     let config = FeedConfig { feed: feed.clone(), api, egress, home };
     Running { what: feed, task: tokio::spawn(follow_feed(config, standing)), seat }

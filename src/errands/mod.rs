@@ -6,7 +6,7 @@
 //! | file | what |
 //! |---|---|
 //! | `plan` | what is to be done: values |
-//! | `standing` | how that goes: values |
+//! | `standing` | how that goes, in values of `api` |
 //! | `errands` | who has it done, again when the plan changes: [`Errands`] |
 //! | `schedule`, `retry_after` | when something is done again: pure |
 //! | `watch` | a folder: which file is ready (a machine), files, inotify, the task |
@@ -28,5 +28,4 @@ mod watch;
 
 pub use errands::{Errands, ErrandsConfig};
 pub use plan::{Act, Adding, After, Feed, Hook, Moment, Pattern, Plan, Watch};
-pub use standing::{FeedStanding, HookStanding, Standing, WatchStanding};
 pub use watch::Pace;

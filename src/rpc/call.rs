@@ -15,6 +15,7 @@ pub(super) const ROUTES: &[(&str, &[&str])] = &[
     ("/session", &["GET", "PATCH"]),
     ("/room", &["GET"]),
     ("/find", &["GET"]),
+    ("/errands", &["GET"]),
     ("/torrents", &["GET", "POST"]),
     ("/torrents/{key}", &["GET", "PATCH", "DELETE"]),
     ("/torrents/{key}/files", &["GET", "PATCH"]),
@@ -93,6 +94,7 @@ pub(super) fn call(request: &Request) -> Call {
         Request::Find(words) => {
             (Method::GET, format!("{BASE}/find?words={}", urlencoding::encode(words)), None)
         }
+        Request::Errands => (Method::GET, format!("{BASE}/errands"), None),
         Request::Room(dir) => {
             (Method::GET, format!("{BASE}/room?dir={}", urlencoding::encode(dir)), None)
         }
@@ -172,6 +174,7 @@ pub(super) fn read(
             Some(words) => Request::Find(words),
             None => return Err(Wrong::Sense("which words? ?words=debian%20iso".to_owned())),
         },
+        ("/errands", _) => Request::Errands,
         ("/session", _) => Request::SetSession(json_of(media, body)?),
         ("/torrents", _) if is_get => Request::List(since()?),
         ("/torrents", _) => Request::Add(Box::new(addition(media, body)?)),
@@ -291,6 +294,7 @@ mod tests {
             Request::Remove(hash(), false),
             Request::Events(mark),
             Request::Events(None),
+            Request::Errands,
         ] {
             assert_eq!(there_and_back(&request).as_ref(), Ok(&request));
         }

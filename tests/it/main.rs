@@ -27,6 +27,7 @@ mod cli;
 mod course;
 mod dht;
 mod download;
+mod errands;
 mod faults;
 mod hostile;
 mod interop;

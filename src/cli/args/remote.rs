@@ -253,6 +253,8 @@ pub enum RemoteCommand {
     },
     /// Servers of files
     Sources(Which),
+    /// Feeds, folders and hooks of the daemon's config file, and how they go
+    Feeds,
     /// Stop transferring, keep everything
     Pause(Whom),
     /// Go on; a queued torrent starts at once

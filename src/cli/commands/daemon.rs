@@ -110,6 +110,8 @@ async fn serve(
 ) {
     let reload = reload_on_hangup(api.clone(), errands.clone());
     let token = Token::new(doors.secret.text());
+    let told = errands.clone();
+    let api = api.with_errands(move || told.standing());
     let Doors { listeners, local, socket, .. } = doors;
     let (hosts, transmission) = (arguments.host.clone(), arguments.transmission_prefix.clone());
     let rpc = Rpc { listeners, local, token, hosts, transmission, api };

@@ -5,7 +5,7 @@ use crate::cli::args::RemoteCommand;
 use crate::cli::exit::{Exit, Outcome};
 
 use super::asking::Remote;
-use super::{adding, change, find, importing, log, look, rules, watch};
+use super::{adding, change, feeds, find, importing, log, look, rules, watch};
 
 /// Does what a command says.
 ///
@@ -34,6 +34,7 @@ pub(super) async fn carry_out(remote: &mut Remote, command: &RemoteCommand) -> O
             change::trackers(remote, &which.torrents, add, remove).await
         }
         Is::Sources(which) => look::sources(remote, &which.torrents).await,
+        Is::Feeds => feeds::feeds(remote).await,
         Is::Session => look::session(remote).await,
         Is::Pause(whom) => change::each(remote, whom, order(Deed::Pause), "paused").await,
         Is::Resume(whom) => change::each(remote, whom, order(Deed::Resume), "goes on").await,

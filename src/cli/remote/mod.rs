@@ -24,6 +24,7 @@ mod bar;
 mod change;
 mod commands;
 mod complete;
+mod feeds;
 mod find;
 mod importing;
 mod log;

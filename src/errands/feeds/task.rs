@@ -16,10 +16,9 @@ use super::fetch::{Failure, Fetched, Known, fetch};
 use super::judge::{Judgement, judge};
 use super::read::{self, Item};
 use super::seen::{Seen, path_of};
-use crate::api::{Added, Addition, Answer, Api, Kind, Refusal, Request};
+use crate::api::{Added, Addition, Answer, Api, FeedStanding, Kind, Refusal, Request};
 use crate::base::addr::Teller;
 use crate::errands::plan::Feed;
-use crate::errands::standing::FeedStanding;
 use crate::net::egress::Egress;
 use crate::web;
 

@@ -15,9 +15,9 @@ use super::facts::{Facts, moment};
 use super::program::{self, End, Ran};
 use super::queue::{Job, Queue};
 use super::webhook::{self, Failure};
-use crate::api::{Answer, Api, Happened, Heads, Key, Mark, Request, Torrent};
+use crate::api::{Answer, Api, Happened, Heads, HookStanding, Key, Mark, Request, Torrent};
 use crate::errands::plan::{Act, Hook, Moment};
-use crate::errands::standing::HookStanding;
+use crate::errands::standing::of_hook;
 use crate::net::egress::Egress;
 
 /// How hooks are run.
@@ -123,7 +123,7 @@ impl Task {
         let stand = |hook: &Arc<Hook>| {
             let at = old.iter().position(|old| old == hook);
             let known = at.and_then(|at| before.get(at)).cloned();
-            known.unwrap_or_else(|| HookStanding::of(hook))
+            known.unwrap_or_else(|| of_hook(hook))
         };
         self.standing.send_replace(self.hooks.iter().map(stand).collect());
         if self.hooks.is_empty() {

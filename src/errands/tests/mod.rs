@@ -8,7 +8,10 @@ mod server;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::api::{Answer, Api, ApiConfig, Request, Roots, Torrent};
+use crate::api::{
+    Answer, Api, ApiConfig, Errands as Standing, FeedStanding, HookStanding, Request, Roots,
+    Torrent, WatchStanding,
+};
 use crate::net::egress::Egress;
 use crate::session::{Session, SessionConfig, TorrentOptions};
 

@@ -17,9 +17,10 @@ use super::bell::Bell;
 use super::folder::{FILES_MAX, Folder, Kind, Listing, Unread};
 use super::memory::{Memory, path_of};
 use super::ready::{Fate, Look, Pace, Ready, Rung, Verdict};
-use crate::api::{Added, Addition, Answer, Api, Kind as RefusalKind, Refusal, Request};
+use crate::api::{
+    Added, Addition, Answer, Api, Kind as RefusalKind, Refusal, Request, WatchStanding,
+};
 use crate::errands::plan::{After, Watch};
-use crate::errands::standing::WatchStanding;
 use crate::metainfo::{Magnet, Torrent};
 
 /// Between two looks, whatever rings.

@@ -8,9 +8,10 @@ use super::super::call::ROUTES;
 use super::super::front::OPENAPI;
 use super::*;
 use crate::api::{
-    Added, Addition, Deed, Details, Done, Events, Facts, Fate, File, FilePatch, Found, FoundFile,
-    FoundTorrent, Happened, List, Mark, Patch, Peer, Pieces, Place, Priority, Room, RuleFacts,
-    RuleFate, Ruled, SessionPatch, Share, Source, Standing, State, Torrent, Tracker, What, Why,
+    Added, Addition, Deed, Details, Done, Errands, Events, Facts, Fate, FeedStanding, File,
+    FilePatch, Found, FoundFile, FoundTorrent, Happened, HookStanding, List, Mark, Patch, Peer,
+    Pieces, Place, Priority, Room, RuleFacts, RuleFate, Ruled, SessionPatch, Share, Source,
+    Standing, State, Torrent, Tracker, WatchStanding, What, Why,
 };
 
 fn description() -> Value {
@@ -378,6 +379,27 @@ fn answers_are_as_described() {
     let (error, health) = (json!({ "error": "x" }), json!({ "ok": true, "trouble": false }));
     holds(&schema("Error"), &error, &error);
     holds(&schema("Health"), &health, &health);
+}
+
+#[test]
+fn what_is_done_without_anybody_asking_is_as_described() {
+    let errands = Errands::default();
+    holds(&schema("Errands"), &errands, &errands);
+    let text = || Some(String::new());
+    let watch = WatchStanding::default();
+    let full = WatchStanding { trouble: text(), last_refusal: text(), ..watch.clone() };
+    holds(&schema("WatchStanding"), &full, &watch);
+    let hook = HookStanding::default();
+    holds(&schema("HookStanding"), &HookStanding { trouble: text(), ..hook.clone() }, &hook);
+    let feed = FeedStanding::default();
+    let full = FeedStanding {
+        asked_at: Some(1),
+        next_at: Some(1),
+        trouble: text(),
+        last_refusal: text(),
+        ..feed.clone()
+    };
+    holds(&schema("FeedStanding"), &full, &feed);
 }
 
 /// The schemas that one of several is, each with its name; the field that tells them apart.
