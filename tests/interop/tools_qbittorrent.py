@@ -198,6 +198,19 @@ def main():
     trial("properties", properties)
     trial("of what is not there", lambda: refused(qbittorrentapi.NotFound404Error, lambda: client.torrents_properties("0" * 40)))
     trial("trackers", lambda: same(client.torrents_trackers(show_hash)[3].url, "http://127.0.0.1:1/announce"))
+
+    def others():
+        named = lambda: [it.url for it in client.torrents_trackers(show_hash)[3:]]
+        first, second, third = (f"http://127.0.0.1:{port}/announce" for port in (1, 2, 3))
+        client.torrents_add_trackers(show_hash, urls=[second])
+        same(named(), [first, second])
+        client.torrents_edit_tracker(show_hash, original_url=second, new_url=third)
+        client.torrents_remove_trackers(show_hash, urls=[first])
+        same(named(), [third])
+        client.torrents_edit_tracker(show_hash, original_url=third, new_url=first)
+        same(named(), [first])
+
+    trial("other trackers", others)
     trial("servers", lambda: same(len(client.torrents_webseeds(show_hash)), 0))
     trial("files", lambda: same([f.name for f in client.torrents_files(show_hash)], ["show/a.bin", "show/sub/b.bin"]))
     trial("pieces", lambda: same(set(client.torrents_piece_states(one_hash)), {2}))

@@ -122,6 +122,13 @@ until("its size", lambda: client.get_torrent(extra.id).size_when_done == 50_000)
 trackers = client.get_torrent(extra.id).trackers
 is_so("trackers", [tracker.announce for tracker in trackers], ["http://127.0.0.1:1024/announce"])
 until("they are asked", lambda: client.get_torrent(extra.id).tracker_stats[0].last_announce_result != "")
+client.change_torrent(extra.id, tracker_add=["http://127.0.0.1:1025/announce"])
+named = lambda: [tracker.announce for tracker in client.get_torrent(extra.id).trackers]
+is_so("one more", len(named()), 2)
+client.change_torrent(extra.id, tracker_remove=[0])
+is_so("one less", named(), ["http://127.0.0.1:1025/announce"])
+client.change_torrent(extra.id, tracker_list=[["http://127.0.0.1:1024/announce"]])
+is_so("others", named(), ["http://127.0.0.1:1024/announce"])
 client.queue_top(extra.id)
 is_so("to the top", client.get_torrent(extra.id).queue_position, 0)
 client.queue_down(extra.id)

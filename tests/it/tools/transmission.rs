@@ -73,6 +73,10 @@ fn transmission_remote_does_what_it_does_elsewhere() {
     one(&["-L", "tv,linux"]);
     shows(&daemon, &["-t", "1", "-i"], "Labels: tv, linux");
     shows(&daemon, &["-t", "2", "-it"], "127.0.0.1:1024");
+    does(&daemon, &["-t", "2", "-td", "http://127.0.0.1:1025/announce"]);
+    shows(&daemon, &["-t", "2", "-it"], "127.0.0.1:1025");
+    does(&daemon, &["-t", "2", "-tr", "1"]);
+    assert!(!remote(&daemon, &["-t", "2", "-it"]).contains("127.0.0.1:1025"));
     does(&daemon, &["-t", "2", "-G", "0"]);
     shows(&daemon, &["-t", "2", "-f"], "Normal No");
     does(&daemon, &["-t", "2", "-g", "all", "-ph", "1"]);
