@@ -2,6 +2,7 @@
 //! the registries of Debian, Python and JavaScript. `.ci/run tools` installs them and asks for
 //! these tests by `PIGEON_TOOLS`; once asked for, a missing tool is a failure.
 
+mod flexget;
 mod qbittorrent;
 mod transmission;
 
