@@ -360,6 +360,22 @@ mod tests {
     }
 
     #[test]
+    fn whatever_bytes_come_nothing_panics() {
+        let text = "<rss><channel><item><title>a &amp; b</title><torznab:attr name='size' value='7'/>\
+                    <enclosure url='http://x/ü.torrent' length='9'/><link><![CDATA[http://x/]]></link>\
+                    </item><entry><link rel='enclosure' href='magnet:?x'/></entry></channel></rss>";
+        for at in 0..text.len() {
+            let _ = read(&text.as_bytes()[..at]);
+            for other in [0, b'<', b'>', b'&', b'/', b'\'', b':', b']', 0xff] {
+                let mut bytes = text.as_bytes().to_vec();
+                bytes[at] = other;
+                let found = read(&bytes).unwrap_or_default();
+                assert!(found.iter().all(|item| !item.title.is_empty() && !item.link.is_empty()));
+            }
+        }
+    }
+
+    #[test]
     fn neither_items_nor_texts_are_without_limit() {
         let item = "<item><title>a</title><link>http://x/</link></item>";
         assert_eq!(items(&item.repeat(ITEMS_MAX + 7)).len(), ITEMS_MAX);

@@ -101,8 +101,8 @@ async fn start(
         command.args(arguments).current_dir("/").stdin(Stdio::null()).process_group(0);
         command.stdout(writer.try_clone()?).stderr(writer);
         for (name, _) in std::env::vars_os() {
-            let is_secret = |begin: &&str| name.to_string_lossy().starts_with(begin);
-            if SECRET.iter().any(is_secret) {
+            let text = name.to_string_lossy();
+            if SECRET.iter().any(|begin| text.starts_with(begin)) {
                 command.env_remove(&name);
             }
         }
