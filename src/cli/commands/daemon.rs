@@ -280,7 +280,10 @@ fn greet(doors: &Doors, transmission: &Prefix, torrents: usize, dir: &Path) {
     for listener in &doors.listeners {
         let Ok(address) = listener.local_addr() else { continue };
         let token = shown(&doors.token_file);
-        out::talk_wrapped(&format!("Asked at http://{address}/api/v1, with the token in {token}"));
+        out::talk_wrapped(&format!(
+            "A page to look at: http://{address}/, with the token in {token}"
+        ));
+        out::talk_wrapped(&format!("Asked at http://{address}/api/v1, with the same token"));
         out::talk_wrapped(&format!(
             "Tools for Transmission sign in at http://{address}{transmission}/rpc, those for \
              qBittorrent at http://{address}: any user, and that token as the password"
