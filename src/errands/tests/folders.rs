@@ -138,7 +138,11 @@ async fn a_folder_that_is_gone_is_told_and_looked_for_again() {
 async fn where_files_may_not_go_no_file_is_blamed() {
     let outside = |home: &Path| {
         let mut plan = watching(home, After::Delete);
+        let well = plan.watches[0].clone();
         plan.watches[0].adding.into = Some(home.join("elsewhere"));
+        let other = home.join("other");
+        fs::create_dir(&other).unwrap();
+        plan.watches.push(Watch { dir: other, ..well });
         plan
     };
     let world = World::new(outside).await;
@@ -147,6 +151,10 @@ async fn where_files_may_not_go_no_file_is_blamed() {
         first(it).trouble.is_some_and(|why| why.contains("outside of what may be written to"))
     };
     world.until("told", is_told).await;
+    // One that is bad itself is refused meanwhile, in another folder.
+    fs::write(world.path("other/bad.torrent"), "<html>").unwrap();
+    world.until("refused", |it| it.watches.get(1).is_some_and(|it| it.refused == 1)).await;
+    assert_eq!(first(&world.errands.standing()).refused, 0);
     // Another plan for the same folder.
     world.errands.follow(watching(world.home.path(), After::Delete)).await;
     world.until("added", |it| first(it).added == 1 && first(it).refused == 0).await;
