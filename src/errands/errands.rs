@@ -1,9 +1,10 @@
 //! Who has all of it done: one owner of the tasks, which are begun again when the plan changes.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::feeds::{FeedConfig, follow as follow_feed};
@@ -13,6 +14,9 @@ use super::standing::{of_feed, of_watch};
 use super::watch::{Pace, WatchConfig, watch as watch_folder};
 use crate::api::{Api, Errands as Standing, FeedStanding, HookStanding, WatchStanding};
 use crate::net::egress::Egress;
+
+/// Feeds that are asked, read and added from at once: each may hold some 30 MiB meanwhile.
+const FEEDS_AT_ONCE: usize = 8;
 
 /// How errands are run.
 #[derive(Clone, Debug)]
@@ -119,6 +123,8 @@ struct Owner {
     feeds: Vec<Running<Feed, FeedStanding>>,
     /// The hooks as they are wanted, and who has them told.
     hooks: (watch::Sender<Vec<Hook>>, Running<(), Vec<HookStanding>>),
+    /// Who asks, of all feeds.
+    turns: Arc<Semaphore>,
     told: watch::Sender<Seats>,
 }
 
@@ -129,7 +135,8 @@ impl Owner {
         let (standing, seat) = watch::channel(Vec::new());
         let task = tokio::spawn(hooks::run(HooksConfig { api, egress, limit }, hooks, standing));
         let hooks = (wanted, Running { what: (), task, seat });
-        Self { config, watches: Vec::new(), feeds: Vec::new(), hooks, told }
+        let turns = Arc::new(Semaphore::new(FEEDS_AT_ONCE));
+        Self { config, watches: Vec::new(), feeds: Vec::new(), hooks, turns, told }
     }
 
     async fn run(mut self, plan: Plan, mut ordered: mpsc::Receiver<Order>) {
@@ -158,7 +165,7 @@ impl Owner {
         let config = self.config.clone();
         let begin = |watch| begin_watch(&config, watch);
         self.watches = renew(std::mem::take(&mut self.watches), plan.watches, begin).await;
-        let begin = |feed| begin_feed(&config, feed);
+        let begin = |feed| begin_feed(&config, self.turns.clone(), feed);
         self.feeds = renew(std::mem::take(&mut self.feeds), plan.feeds, begin).await;
         let (wanted, running) = &self.hooks;
         wanted.send_if_modified(|hooks| std::mem::replace(hooks, plan.hooks.clone()) != plan.hooks);
@@ -195,9 +202,13 @@ fn begin_watch(config: &ErrandsConfig, watch: Watch) -> Running<Watch, WatchStan
     Running { what: watch, task: tokio::spawn(watch_folder(config, standing)), seat }
 }
 
-fn begin_feed(config: &ErrandsConfig, feed: Feed) -> Running<Feed, FeedStanding> {
+fn begin_feed(
+    config: &ErrandsConfig,
+    turns: Arc<Semaphore>,
+    feed: Feed,
+) -> Running<Feed, FeedStanding> {
     let (standing, seat) = watch::channel(of_feed(&feed));
     let ErrandsConfig { api, home, egress, .. } = config.clone();
-    let config = FeedConfig { feed: feed.clone(), api, egress, home };
+    let config = FeedConfig { feed: feed.clone(), api, egress, home, turns };
     Running { what: feed, task: tokio::spawn(follow_feed(config, standing)), seat }
 }

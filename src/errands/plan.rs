@@ -206,6 +206,8 @@ impl Feed {
     pub const INTERVAL: Duration = Duration::from_secs(30 * 60);
     /// How often it may be asked.
     pub const INTERVAL_MIN: Duration = Duration::from_secs(60);
+    /// How seldom.
+    pub const INTERVAL_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 
     /// What it is called.
     pub(super) fn called(&self) -> String {

@@ -93,10 +93,13 @@ async fn tell_lists(api: Api, mut since: Option<Mark>, send: mpsc::Sender<Bytes>
         let Ok(Answer::List(list)) = api.answer(Request::List(since)).await else { return };
         let cursor = list.cursor;
         let is_news = list.full || !list.torrents.is_empty() || !list.removed.is_empty();
-        if is_news && send.send(listed(&list).into()).await.is_err() {
-            return;
+        if is_news {
+            let Some(text) = listed(&list) else { return };
+            drop(list);
+            if send.send(text.into()).await.is_err() {
+                return;
+            }
         }
-        drop(list);
         since = Some(cursor);
         let news = async {
             sleep(PACE).await;
@@ -116,10 +119,11 @@ async fn tell_lists(api: Api, mut since: Option<Mark>, send: mpsc::Sender<Bytes>
     }
 }
 
-/// A list as a stream has it.
-fn listed(list: &List) -> String {
+/// A list as a stream has it; none that cannot be written.
+fn listed(list: &List) -> Option<String> {
     // JSON has no line breaks of its own.
-    format!("id: {}\nevent: list\ndata: {}\n\n", list.cursor, json!(list))
+    let data = serde_json::to_string(list).ok()?;
+    Some(format!("id: {}\nevent: list\ndata: {data}\n\n", list.cursor))
 }
 
 /// Events as a stream has them.

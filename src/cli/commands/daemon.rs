@@ -323,7 +323,9 @@ fn reload_on_hangup(api: Api, errands: Errands) -> tokio::task::AbortHandle {
                     let _ = api.answer(Request::SetSession(patch)).await;
                     let _ = api.session().set_rules(rules(&arguments, &book)).await;
                     errands.follow(plan).await;
-                    out::talk("the limits and rules of the settings are in force again");
+                    out::talk(
+                        "limits, rules, folders, feeds and hooks are as the settings have them",
+                    );
                 }
                 Err(why) => out::talk_wrapped(&format!("{why}; nothing is changed")),
             }

@@ -170,9 +170,10 @@ fn feed(table: &Table) -> Result<Feed, Wrong> {
 
 fn interval(value: &Value) -> Result<Duration, String> {
     let interval = duration(value)?;
-    match interval < Feed::INTERVAL_MIN {
-        true => Err(format!("{} s at least", Feed::INTERVAL_MIN.as_secs())),
-        false => Ok(interval),
+    match interval {
+        ..Feed::INTERVAL_MIN => Err(format!("{} s at least", Feed::INTERVAL_MIN.as_secs())),
+        _ if interval > Feed::INTERVAL_MAX => Err("30 days at most".to_owned()),
+        _ => Ok(interval),
     }
 }
 

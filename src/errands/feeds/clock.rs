@@ -41,7 +41,8 @@ impl Clock {
         self.failures = self.failures.saturating_add(1);
         let most = PAUSE_MAX.max(self.interval);
         let pause = backoff(self.failures, PAUSE.max(self.interval.min(PAUSE_MAX)), most);
-        let pause = jittered(pause, chance);
+        // As much as a server may ask for is the most, a tenth more or less or not.
+        let pause = jittered(pause, chance).min(most);
         self.next = now + asked.map_or(pause, |asked| asked.clamp(pause, most));
     }
 }
@@ -91,6 +92,10 @@ mod tests {
         assert_eq!(seconds(&clock, now), 1800);
         clock.on_failure(now, Some(Duration::from_secs(3000)), MIDDLE);
         assert_eq!(seconds(&clock, now), 3000);
+        for chance in [0, MIDDLE, u32::MAX, 0, u32::MAX] {
+            clock.on_failure(now, Some(Duration::from_secs(1)), chance);
+        }
+        assert_eq!(seconds(&clock, now), 21600, "by chance no more than the most");
         let mut seldom = Clock::new(Duration::from_secs(86_400), None, now);
         seldom.on_failure(now, None, MIDDLE);
         assert_eq!(seconds(&seldom, now), 21600, "it is not lost for a day");

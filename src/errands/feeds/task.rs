@@ -2,10 +2,11 @@
 //! and what fits is decided elsewhere (`clock`, `judge`).
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use data_encoding::BASE64;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep_until;
 use tracing::{info, warn};
@@ -33,6 +34,8 @@ pub struct FeedConfig {
     pub egress: Egress,
     /// Directory of what was seen.
     pub home: PathBuf,
+    /// Who asks, of all feeds.
+    pub turns: Arc<Semaphore>,
 }
 
 /// Follows it until it is aborted, and tells how it stands.
@@ -46,6 +49,7 @@ pub async fn follow(config: FeedConfig, standing: watch::Sender<FeedStanding>) {
         // What did not fit may fit now.
         asked = None;
         (seen.rules, seen.etag, seen.modified, seen.asked_at) = (rules, None, None, None);
+        seen.moved = None;
     }
     let clock = Clock::new(config.feed.interval, asked, Instant::now());
     let episodes = Episodes::new();
@@ -54,6 +58,13 @@ pub async fn follow(config: FeedConfig, standing: watch::Sender<FeedStanding>) {
 
 fn now_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+/// A feed that changed.
+struct New {
+    items: Vec<Item>,
+    known: Known,
+    moved: Option<String>,
 }
 
 struct Follower {
@@ -82,22 +93,20 @@ impl Follower {
 
     /// Asks at the place that the feed has moved to; at its own when that is of no use.
     async fn ask(&mut self) -> Result<(), Failure> {
+        // What a feed holds in memory is little beside all of them together.
+        let _turn = self.config.turns.clone().acquire_owned().await;
         let Seen { etag, modified, moved, .. } = &self.seen;
         let known = Known { etag: etag.clone(), modified: modified.clone() };
         let own = self.config.feed.url.clone();
         let url = moved.clone().unwrap_or_else(|| own.clone());
-        let mut fetched = fetch(&self.config.egress, &url, &known).await;
-        if fetched.is_err() && url != own {
-            fetched = fetch(&self.config.egress, &own, &Known::default()).await;
-            if fetched.is_ok() {
+        let mut read = self.read(&url, &known).await;
+        if read.is_err() && url != own {
+            read = self.read(&own, &Known::default()).await;
+            if read.is_ok() {
                 self.seen.moved = None;
             }
         }
-        let Fetched::New { bytes, known, moved } = fetched? else { return Ok(()) };
-        let items = spawn_blocking(move || read::read(&bytes)).await;
-        let broken = |why: String| Failure { why, after: None };
-        let items = items.map_err(|error| broken(error.to_string()))?;
-        let items = items.map_err(|error| broken(error.to_string()))?;
+        let Some(New { items, known, moved }) = read? else { return Ok(()) };
         if let Some(moved) = moved {
             self.seen.moved = Some(moved);
         }
@@ -106,6 +115,17 @@ impl Follower {
         let known = if is_all_done { known } else { Known::default() };
         (self.seen.etag, self.seen.modified) = (known.etag, known.modified);
         Ok(())
+    }
+
+    /// What stands there; none when that has not changed.
+    async fn read(&self, url: &str, known: &Known) -> Result<Option<New>, Failure> {
+        let fetched = fetch(&self.config.egress, url, known).await?;
+        let Fetched::New { bytes, known, moved } = fetched else { return Ok(None) };
+        let items = spawn_blocking(move || read::read(&bytes)).await;
+        let broken = |why: String| Failure { why, after: None };
+        let items = items.map_err(|error| broken(error.to_string()))?;
+        let items = items.map_err(|error| broken(error.to_string()))?;
+        Ok(Some(New { items, known, moved }))
     }
 
     fn on_asked(&mut self, asked: Result<(), Failure>) {
@@ -149,7 +169,9 @@ impl Follower {
                     });
                 }
                 Err(refusal) => {
-                    let is_over = refusal.code != Kind::Ended && self.seen.note_failure(&item.id);
+                    // What the network or others are to blame for passes.
+                    let is_its_fault = matches!(refusal.code, Kind::Invalid | Kind::NotFound);
+                    let is_over = is_its_fault && self.seen.note_failure(&item.id);
                     is_all_done &= is_over;
                     warn!(?feed, item = ?item.title, why = ?refusal.error, is_over, "not added");
                     let why = format!("{}: {}", item.title, refusal.error);

@@ -72,8 +72,10 @@ pub async fn run(
                 task.on_heads(now).await;
             }
             Some(done) = task.running.join_next() => {
-                if let Ok((job, outcome)) = done {
-                    task.on_outcome(job, outcome);
+                match done {
+                    Ok((job, outcome)) => task.on_outcome(job, outcome),
+                    // A panic, which the runtime tells: its place is free all the same.
+                    Err(_) => task.queue.on_done(),
                 }
             }
             () = timer => {}
@@ -203,6 +205,11 @@ impl Task {
 
     fn begin_what_may(&mut self) {
         while let Some(job) = self.queue.next(Instant::now()) {
+            // One that is not wanted any more has nothing told.
+            if !self.hooks.contains(&job.what.hook) {
+                self.queue.on_done();
+                continue;
+            }
             let HooksConfig { egress, limit, .. } = self.config.clone();
             self.running.spawn(async move {
                 let outcome = tell(&job.what, &egress, limit).await;

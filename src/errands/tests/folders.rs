@@ -60,7 +60,7 @@ async fn a_slow_copy_is_waited_for_in_however_many_pieces_it_comes() {
     // Each piece stays alone for longer than a file has to be quiet; some are closed behind, others
     // not. Longer than a bad file is waited for in all.
     let mut open = File::create(&path).unwrap();
-    for (at, piece) in bytes.chunks(bytes.len() / 8 + 1).enumerate() {
+    for (at, piece) in bytes.chunks(bytes.len() / 16 + 1).enumerate() {
         open.write_all(piece).unwrap();
         open.flush().unwrap();
         if at % 2 == 0 {

@@ -93,7 +93,7 @@ async fn a_program_that_hangs_is_ended_with_what_it_has_started() {
     add(&world, "one", "x").await;
     world.until("ended", |it| first(it).failed == 1).await;
     let why = first(&world.errands.standing()).trouble.unwrap();
-    assert_eq!(why, "it took longer than 3 s and was ended");
+    assert_eq!(why, "it took longer than 10 s and was ended");
     for name in ["own", "child"] {
         let pid = fs::read_to_string(world.path(name)).unwrap();
         world.until(name, |_| is_gone(&pid)).await;

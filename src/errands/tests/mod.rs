@@ -22,7 +22,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// Files are waited for less long than in earnest.
 const PACE: Pace = Pace {
     quiet: Duration::from_millis(300),
-    patience: Duration::from_secs(3),
+    patience: Duration::from_secs(6),
     rest: Duration::from_secs(1),
 };
 
@@ -75,7 +75,7 @@ impl World {
 }
 
 fn config(api: &Api, home: PathBuf) -> ErrandsConfig {
-    let (api, egress, hook_limit) = (api.clone(), Egress::default(), Duration::from_secs(3));
+    let (api, egress, hook_limit) = (api.clone(), Egress::default(), Duration::from_secs(10));
     ErrandsConfig { api, home, egress, pace: PACE, hook_limit }
 }
 

@@ -69,7 +69,8 @@ impl Failure {
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         let verdict = match refusal.code {
-            RefusalKind::Failed | RefusalKind::Ended => Verdict::Later,
+            // As when the files of one that was removed are still going.
+            RefusalKind::Conflict | RefusalKind::Failed | RefusalKind::Ended => Verdict::Later,
             _ => Verdict::Wrong,
         };
         Self { verdict, why: refusal.error }
@@ -104,7 +105,8 @@ impl Keeper {
                     self.keep(Arc::new(folder), identity, bell.ok()).await;
                 }
                 Ok(Err(error)) => self.trouble(Some(format!("it cannot be opened: {error}"))),
-                Err(_) => return,
+                // A panic is told by the runtime.
+                Err(_) => self.trouble(Some("it could not be looked at".to_owned())),
             }
             sleep(NOW_AND_THEN.min(self.config.pace.rest)).await;
         }
@@ -121,17 +123,22 @@ impl Keeper {
                     return self.trouble(Some(format!("it cannot be read: {error}")));
                 }
                 Ok(None) => return self.trouble(Some("it is gone".to_owned())),
-                Err(_) => return,
+                Err(_) => return self.trouble(Some("it could not be listed".to_owned())),
             };
             self.on_listing(&listing, identity);
-            if self.may_add().await {
+            let may_add = self.may_add().await;
+            if may_add {
                 self.read_due(&folder).await;
             }
             self.remember(identity).await;
             let waiting = self.ready.waiting() as u64;
             self.standing
                 .send_if_modified(|it| std::mem::replace(&mut it.waiting, waiting) != waiting);
-            self.wait(&mut bell).await;
+            match may_add {
+                true => self.wait(&mut bell).await,
+                // What is due stays so.
+                false => sleep(NOW_AND_THEN.min(self.config.pace.rest)).await,
+            }
         }
     }
 
@@ -179,7 +186,7 @@ impl Keeper {
                 Ok(Err(Unread::Failed(error))) => {
                     Err(Failure::wrong(format!("it cannot be read: {error}")))
                 }
-                Err(_) => return,
+                Err(error) => Err(Failure::wrong(format!("it cannot be read: {error}"))),
             };
             self.on_added(folder, &name, look, added).await;
         }

@@ -27,7 +27,7 @@ use super::whole::Whole;
 /// The longest body: a torrent of 16 MiB in base64, in lines, with what is said about it.
 const BODY_LEN_MAX: usize = (16 << 20) / 3 * 4 + (16 << 20) / 48 + (64 << 10);
 /// Where other answers are.
-const OTHERS: [&str; 3] = ["api", "healthz", "metrics"];
+const OTHERS: [&str; 4] = ["api", "healthz", "metrics", "page"];
 /// The header that names a session id.
 const SESSION_ID: HeaderName = HeaderName::from_static("x-transmission-session-id");
 
@@ -231,7 +231,7 @@ mod tests {
         {
             assert_eq!(text.parse(), Ok(Prefix(path.to_owned())));
         }
-        for text in ["", "/", "x", "/x y", "/x?y", "/..", "/a/./b", "/api", "/api/v1", "/metrics"] {
+        for text in ["", "/", "x", "/x y", "/x?y", "/..", "/a/./b", "/api", "/api/v1", "/page"] {
             assert!(text.parse::<Prefix>().is_err(), "{text}");
         }
     }
