@@ -170,10 +170,12 @@ fn feed(table: &Table) -> Result<Feed, Wrong> {
 
 fn interval(value: &Value) -> Result<Duration, String> {
     let interval = duration(value)?;
-    match interval {
-        ..Feed::INTERVAL_MIN => Err(format!("{} s at least", Feed::INTERVAL_MIN.as_secs())),
-        _ if interval > Feed::INTERVAL_MAX => Err("30 days at most".to_owned()),
-        _ => Ok(interval),
+    if interval < Feed::INTERVAL_MIN {
+        return Err(format!("{} s at least", Feed::INTERVAL_MIN.as_secs()));
+    }
+    match interval > Feed::INTERVAL_MAX {
+        true => Err("30 days at most".to_owned()),
+        false => Ok(interval),
     }
 }
 
@@ -377,6 +379,10 @@ mod tests {
             (
                 "[[feed]]\nurl = 'http://x'\ninterval = '59s'",
                 "feed 1 (line 3): interval: 60 s at least",
+            ),
+            (
+                "[[feed]]\nurl = 'http://x'\ninterval = '31d'",
+                "feed 1 (line 3): interval: 30 days at most",
             ),
             (
                 "[[feed]]\nurl = 'http://x'\nmin-size = 3\nmax-size = 2",
