@@ -41,8 +41,9 @@ const store = new Store({
   },
 })
 store.lost = isLost => {
+  const wasLost = document.body.classList.contains('lost')
   document.body.classList.toggle('lost', isLost)
-  if (isLost) say('The daemon does not answer; what is shown may be old.')
+  if (isLost && !wasLost) say('The daemon does not answer; what is shown may be old.')
 }
 
 /** The totals and filters, once before the next frame. */
@@ -56,37 +57,41 @@ function headSoon() {
 }
 
 let headMade = -Infinity
+let headLate = null
 function head() {
-  store.histories.noteAll(store.down, store.up)
   const words = [`Down ${rate(store.down) || '0 B/s'}`, `up ${rate(store.up) || '0 B/s'}`]
   if (store.troubles > 0) words.push(many(store.troubles, 'trouble'))
   const text = words.join(' · ')
   if (at('totals').textContent !== text) at('totals').textContent = text
-  // Boxes that are open do not change under the hand.
+  // While the list still comes, what is chosen may have no row yet.
+  if (!store.isWhole) return
   if (performance.now() - headMade < 500) {
-    return void setTimeout(headSoon, 500)
+    headLate ??= setTimeout(() => {
+      headLate = null
+      headSoon()
+    }, 500)
+    return
   }
   headMade = performance.now()
-  const states = [...store.states].map(([state, count]) => [state, `${STATES[state] ?? state} (${count})`])
-  if (store.troubles > 0) states.unshift(['!', `In trouble (${store.troubles})`])
-  options(at('by-state'), 'All states', states)
-  const sorted = counts => [...counts].sort().map(([name, count]) => [name, `${clean(name)} (${count})`])
-  options(at('by-label'), 'All labels', sorted(store.labels))
-  options(at('by-dir'), 'All directories', sorted(store.dirs))
+  const states = new Map(store.states)
+  if (store.troubles > 0) states.set('!', store.troubles)
+  options(at('by-state'), 'All states', states, state => (state === '!' ? 'In trouble' : (STATES[state] ?? state)))
+  options(at('by-label'), 'All labels', store.labels, clean)
+  options(at('by-dir'), 'All directories', store.dirs, clean)
 }
 
-function options(box, all, pairs) {
+function options(box, all, counts, word) {
+  // Boxes that are open do not change under the hand.
   if (document.activeElement === box) return
-  const made = JSON.stringify(pairs)
-  if (box.dataset.made === made) return
-  box.dataset.made = made
   const { value } = box
+  // What is chosen stays, also when nothing is left of it: without it, all would be meant.
+  const names = [...new Set([...counts.keys(), ...(value === '' ? [] : [value])])].sort()
+  const pairs = names.map(name => [name, `${word(name)} (${counts.get(name) ?? 0})`])
+  const key = JSON.stringify(pairs)
+  if (box.dataset.made === key) return
+  box.dataset.made = key
   box.replaceChildren(...[['', all], ...pairs].map(([value, word]) => el('option', { value }, word)))
   box.value = value
-  if (box.value !== value) {
-    box.value = ''
-    list.refilter()
-  }
 }
 
 // --- what is done to the chosen
@@ -143,6 +148,8 @@ function letter(key) {
     Delete: () => some(() => ACTIONS[2][1](rows)),
     '?': () => dialogs.keys(),
   }
+  // Whether capitals are locked does not matter.
+  if (key.length === 1) key = key.toLowerCase()
   if (!keys[key]) return false
   keys[key]()
   return true
@@ -154,7 +161,7 @@ list = new List({
   count: at('count'), store, acts, open: row => one.open(row),
 })
 list.letter = letter
-one = new One(at('one'), store, grid)
+one = new One(at('one'), store, grid, [document.querySelector('.top'), at('list-part')])
 
 // --- the head
 
@@ -167,7 +174,10 @@ at('sign-out').addEventListener('click', () => signOut().catch(() => {}).then(()
 // --- what is dropped and pasted
 
 const isIn = () => !at('house').hidden
+/** Is it a text that is dragged into a field? That is between the field and the browser. */
+const isOfField = event => event.target.closest?.('input, textarea') && !event.dataTransfer.types.includes('Files')
 addEventListener('dragover', event => {
+  if (isOfField(event)) return
   event.preventDefault()
   document.body.classList.toggle('dropping', isIn())
 })
@@ -175,8 +185,9 @@ addEventListener('dragleave', event => {
   if (event.relatedTarget === null) document.body.classList.remove('dropping')
 })
 addEventListener('drop', event => {
-  event.preventDefault()
   document.body.classList.remove('dropping')
+  if (isOfField(event)) return
+  event.preventDefault()
   if (!isIn()) return
   const files = [...event.dataTransfer.files]
   const text = files.length === 0 ? event.dataTransfer.getData('text') : ''
@@ -199,11 +210,11 @@ door.close = () => {
   at('token').focus()
 }
 
-async function enter() {
+function enter() {
   at('door').hidden = true
   at('house').hidden = false
   at('grid').focus()
-  await store.start()
+  store.start()
 }
 
 at('sign-in').addEventListener('submit', async event => {
@@ -212,7 +223,7 @@ at('sign-in').addEventListener('submit', async event => {
   try {
     await signIn(at('token').value.trim())
     at('token').value = ''
-    await enter()
+    enter()
   } catch (refused) {
     at('sign-in-error').textContent = clean(refused.message)
   }

@@ -61,8 +61,9 @@ export async function each(things, work) {
       try {
         await work(thing)
       } catch (error) {
-        if (error.status === 401) return
         refused.push([thing, error.message])
+        // Who is out would be refused each of the others, too.
+        if (error.status === 401) refused.push(...rest.splice(0).map(it => [it, error.message]))
       }
     }
   }

@@ -78,9 +78,7 @@ export class List {
 
   #matches(row) {
     const { words, state, label, dir } = this.#filter
-    if (state === '!' ? !row.trouble && row.state !== 'failed' : state !== '' && row.state !== state) {
-      return false
-    }
+    if (state === '!' ? !row.isInTrouble : state !== '' && row.state !== state) return false
     if (label !== '' && !row.labels.includes(label)) return false
     if (dir !== '' && row.dir !== dir) return false
     return words.every(word => row.key.includes(word) || (word.length > 7 && row.hash?.startsWith(word)))
@@ -260,7 +258,11 @@ export class List {
   #fill(slot, at, height) {
     const { row: node } = slot
     if (at < 0) {
-      if (slot.of !== null) node.hidden = true
+      if (slot.of !== null) {
+        node.hidden = true
+        // Another one may have that row now.
+        node.removeAttribute('id')
+      }
       slot.of = null
       return
     }
@@ -385,7 +387,7 @@ export class List {
       '/': () => this.search.focus(),
     }
     const withCtrl = event.ctrlKey || event.metaKey
-    if (withCtrl && event.key === 'a') this.chooseAll()
+    if (withCtrl && !event.shiftKey && event.key.toLowerCase() === 'a') this.chooseAll()
     else if (keys[event.key]) keys[event.key]()
     else if (withCtrl || !this.letter(event.key)) return
     event.preventDefault()

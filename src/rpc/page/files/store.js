@@ -1,7 +1,7 @@
 // All torrents, as lists show them: asked for once, and from then on told by the event stream. It
 // counts while it goes along, so that no total costs a pass over all.
 
-import { door, get, raw } from './ask.js'
+import { raw } from './ask.js'
 import { Histories } from './history.js'
 
 /** A torrent; what the list shows of it, and no more: there may be a hundred thousand. */
@@ -40,10 +40,27 @@ export class Row {
   get key() {
     return (this.low ??= this.name.toLowerCase())
   }
+
+  get isInTrouble() {
+    return Boolean(this.trouble) || IN_TROUBLE.includes(this.state)
+  }
 }
 
 const NONE = Object.freeze([])
 const IN_TROUBLE = ['disk_trouble', 'failed']
+/** What a list ends with. */
+const END = '],"removed":[]}'
+/** Before what has failed is tried again, in milliseconds. */
+const PAUSE = 2000
+
+/** Rests, unless it is given up meanwhile. */
+const pause = signal => new Promise(resolve => {
+  const late = setTimeout(resolve, PAUSE)
+  signal.addEventListener('abort', () => {
+    clearTimeout(late)
+    resolve()
+  }, { once: true })
+})
 
 /** How many of each there are. */
 class Counts extends Map {
@@ -67,6 +84,8 @@ export class Store {
   up = 0
   troubles = 0
   histories = new Histories()
+  /** Are all of them here, as far as is known? */
+  isWhole = false
   #cursor = null
   #stream = null
   #loading = null
@@ -81,7 +100,7 @@ export class Store {
     for (const label of row.labels) this.labels.step(label, by)
     this.down += by * row.down
     this.up += by * row.up
-    if (row.trouble || IN_TROUBLE.includes(row.state)) this.troubles += by
+    if (row.isInTrouble) this.troubles += by
   }
 
   #take(it) {
@@ -107,15 +126,32 @@ export class Store {
     this.reset()
   }
 
-  /** Asks for everything, and listens from then on. */
-  async start() {
+  /**
+   * Asks for everything, again and again until all of it has come, and listens from then on. When
+   * nobody is signed in, it gives up: the door has been told.
+   */
+  async start(isLate = false) {
     this.stop()
-    this.#loading = new AbortController()
-    const { signal } = this.#loading
-    const answer = await raw('GET', 'api/v1/torrents', undefined, signal)
-    this.#clear()
-    await this.#read(answer.body.getReader())
-    this.#listen()
+    const { signal } = (this.#loading = new AbortController())
+    for (let mayAsk = !isLate; ; mayAsk = false) {
+      if (!mayAsk) await pause(signal)
+      if (signal.aborted) return
+      try {
+        const answer = await raw('GET', 'api/v1/torrents', undefined, signal)
+        this.isWhole = false
+        this.#clear()
+        const cursor = await this.#read(answer.body.getReader())
+        if (signal.aborted) return
+        // Before all have come, its cursor would be a promise that nothing is missing.
+        this.#cursor = cursor
+        this.isWhole = true
+        this.after([], [])
+        return this.#listen()
+      } catch (error) {
+        if (signal.aborted || error.status === 401) return
+        this.lost?.(true)
+      }
+    }
   }
 
   /** Neither asks nor listens. */
@@ -125,33 +161,35 @@ export class Store {
     this.#stream = null
   }
 
-  // Each torrent is on a line of its own, so that the first ones are seen while others come.
+  // Each torrent is on a line of its own, so that the first ones are seen while others come. The
+  // cursor of all of them.
   async #read(reader) {
     const decoder = new TextDecoder()
-    let rest = ''
+    let [rest, cursor, isEnded] = ['', null, false]
+    const take = line => {
+      const found = /^{"cursor":"([0-9a-f-]+)"/.exec(line)
+      if (found) {
+        cursor = found[1]
+        line = line.slice(line.indexOf('"torrents":[') + 12)
+      }
+      isEnded = line.endsWith(END)
+      line = line.slice(0, line.length - (isEnded ? END.length : line.endsWith(',') ? 1 : 0))
+      return line === '' ? [] : [this.#take(JSON.parse(line))]
+    }
     for (;;) {
       const { value, done } = await reader.read()
       rest += done ? decoder.decode() : decoder.decode(value, { stream: true })
       const rows = []
       let begin = 0
       for (let end; (end = rest.indexOf('\n', begin)) >= 0; begin = end + 1) {
-        rows.push(...this.#line(rest.slice(begin, end)))
+        rows.push(...take(rest.slice(begin, end)))
       }
       rest = rest.slice(begin)
       if (rows.length > 0) this.after(rows, [])
-      if (done) return
+      if (!done) continue
+      if (cursor === null || !isEnded) throw new Error('the list breaks off')
+      return cursor
     }
-  }
-
-  #line(line) {
-    if (line.startsWith('{"cursor":')) {
-      const head = line.indexOf('"torrents":[') + 12
-      this.#cursor = /^{"cursor":"([0-9a-f-]+)"/.exec(line)[1]
-      line = line.slice(head)
-    }
-    const tail = line.endsWith(',') ? 1 : line.endsWith('],"removed":[]}') ? 15 : 0
-    line = line.slice(0, line.length - tail)
-    return line === '' ? [] : [this.#take(JSON.parse(line))]
   }
 
   #listen() {
@@ -159,21 +197,12 @@ export class Store {
     this.#stream = stream
     stream.addEventListener('list', event => this.#hear(JSON.parse(event.data)))
     stream.addEventListener('error', () => {
+      if (this.#stream !== stream) return
       this.lost?.(stream.readyState !== EventSource.OPEN)
       // A connection that breaks is made again by the browser; one that is refused is not.
-      if (stream.readyState !== EventSource.CLOSED || this.#stream !== stream) return
-      this.#stream = null
-      setTimeout(() => {
-        get('/session').then(() => this.start()).catch(error => {
-          if (error.status !== 401) this.#retry()
-        })
-      }, 2000)
+      if (stream.readyState === EventSource.CLOSED) this.start(true)
     })
     stream.addEventListener('open', () => this.lost?.(false))
-  }
-
-  #retry() {
-    if (this.#stream === null) this.#listen()
   }
 
   #hear(list) {
@@ -193,5 +222,3 @@ export class Store {
     this.after(rows, removed)
   }
 }
-
-export { door }
