@@ -1,5 +1,5 @@
-// Rates of the last ten minutes and six hours, as long as the page is open: of all torrents
-// together, and of those that have moved something lately.
+// Rates of the last ten minutes and six hours, as long as the page is open, of the torrents that
+// have moved something lately.
 
 /** Points of a curve. */
 const POINTS = 300
@@ -7,6 +7,8 @@ const POINTS = 300
 export const STEPS = { short: 2, long: 72 }
 /** Torrents that curves are kept of: 5 KiB each. */
 const KEPT_MAX = 400
+/** Seconds that one keeps its place after it has moved something. */
+const REST = 60
 
 /** Means of what was noted, in a ring. */
 class Curve {
@@ -49,6 +51,8 @@ class History {
   long = new Curve(STEPS.long)
 
   note(at, down, up) {
+    this.isMoving = down > 0 || up > 0
+    if (this.isMoving) this.movedAt = at
     this.short.note(at, down, up)
     this.long.note(at, down, up)
   }
@@ -56,24 +60,39 @@ class History {
 
 export const seconds = () => performance.now() / 1000 + 1e6
 
-/** Histories by the numbers of torrents. */
+/** Histories by the numbers of torrents, those first that have rested for the longest time. */
 export class Histories {
-  all = new History()
+  /** The number of the one that is looked at: it always has a place. */
+  open = null
   #kept = new Map()
 
   note(row) {
+    const isMoving = row.down > 0 || row.up > 0
+    const now = seconds()
     let history = this.#kept.get(row.id)
     if (history === undefined) {
-      if (row.down === 0 && row.up === 0) return
-      if (this.#kept.size >= KEPT_MAX) this.#kept.delete(this.#kept.keys().next().value)
+      if (!isMoving || !this.#makeRoom(row.id, now)) return
       history = new History()
       this.#kept.set(row.id, history)
+    } else if (isMoving) {
+      this.#kept.delete(row.id)
+      this.#kept.set(row.id, history)
     }
-    history.note(seconds(), row.down, row.up)
+    history.note(now, row.down, row.up)
   }
 
-  noteAll(down, up) {
-    this.all.note(seconds(), down, up)
+  // Where more move than there are places, those stay who are there: curves that begin again and
+  // again say nothing.
+  #makeRoom(id, now) {
+    if (this.#kept.size < KEPT_MAX) return true
+    const mustGo = id === this.open
+    for (const [other, history] of this.#kept) {
+      if (other === this.open) continue
+      if (mustGo) return this.#kept.delete(other)
+      if (now - history.movedAt < REST) return false
+      if (!history.isMoving) return this.#kept.delete(other)
+    }
+    return false
   }
 
   of(id) {
