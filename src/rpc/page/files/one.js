@@ -9,6 +9,8 @@ import { CAUSES, STATES, bytes, clean, el, many, moment, named, percent, rate, s
 
 /** It is asked for no more often, in milliseconds. */
 const PACE = 2000
+/** Nor its pieces, which may be two million. */
+const PIECES_PACE = 10_000
 
 const table = (heads, rows, label) => el('div', { class: 'wide', tabIndex: 0, role: 'region', 'aria-label': label },
   el('table', {},
@@ -122,10 +124,17 @@ export class One {
   #tab = 'overview'
   #late = null
   #asked = null
+  #isOld = false
+  #piecesAt = -Infinity
+  #piecesLate = null
   #span = 'short'
 
-  constructor(node, store, closed) {
-    Object.assign(this, { node, store, closed })
+  /** In `node`; `closed` is called when who was in there is to go elsewhere; it may cover `behind`. */
+  constructor(node, store, closed, behind) {
+    Object.assign(this, { node, store, closed, behind })
+    this.narrow = matchMedia('(max-width: 760px)')
+    this.narrow.addEventListener('change', () => this.#cover())
+    document.addEventListener('visibilitychange', () => this.row !== null && this.#isOld && this.#renew())
     node.addEventListener('keydown', event => event.key === 'Escape' && this.close())
     new ResizeObserver(() => this.#draw()).observe(node)
     for (const query of ['(prefers-color-scheme: dark)', '(resolution: 1dppx)']) {
@@ -136,18 +145,35 @@ export class One {
   open(row) {
     const was = this.row
     this.row = row
+    this.store.histories.open = row.id
     this.node.hidden = false
+    this.#cover()
     if (was !== row) this.#build()
     this.node.querySelector('h2').focus()
   }
 
   close() {
-    this.#asked?.abort()
-    clearTimeout(this.#late)
-    this.#late = this.row = null
+    const wasInside = this.node.contains(document.activeElement)
+    this.#rest()
+    this.row = this.store.histories.open = null
     this.node.hidden = true
     this.node.replaceChildren()
-    this.closed()
+    this.#cover()
+    // Who types elsewhere goes on with that.
+    if (wasInside) this.closed()
+  }
+
+  /** Nothing is asked any more. */
+  #rest() {
+    this.#asked?.abort()
+    clearTimeout(this.#late)
+    clearTimeout(this.#piecesLate)
+    this.#asked = this.#late = this.#piecesLate = null
+  }
+
+  // What it covers is not to be reached by keys either.
+  #cover() {
+    for (const node of this.behind) node.inert = this.row !== null && this.narrow.matches
   }
 
   /** These have changed, and those are gone. */
@@ -159,18 +185,23 @@ export class One {
     this.#again()
   }
 
-  // Once in a while, however often it changes; and not while nobody looks.
+  // Once in a while, however often it changes.
   #again() {
     if (this.#late !== null) return
     this.#late = setTimeout(() => {
       this.#late = null
-      if (!document.hidden) this.#ask()
+      this.#renew()
     }, PACE)
   }
 
+  // Not while nobody looks, and not before the answer is there that is waited for: one that takes
+  // longer than the pace would never be seen.
+  #renew() {
+    if (document.hidden || this.#asked !== null) this.#isOld = true
+    else this.#ask()
+  }
+
   #build() {
-    clearTimeout(this.#late)
-    this.#late = null
     this.tree = this.map = this.plot = null
     const close = el('button', { 'aria-label': 'Close', on: { click: () => this.close() } }, '✕')
     this.title = el('h2', { tabIndex: -1 })
@@ -204,7 +235,9 @@ export class One {
   }
 
   #show(name) {
+    this.#rest()
     this.#tab = name
+    this.#piecesAt = -Infinity
     for (const tab of this.tabs.children) {
       const isIt = tab.id === 'tab-' + name
       tab.setAttribute('aria-selected', isIt)
@@ -217,30 +250,56 @@ export class One {
   }
 
   async #ask() {
-    this.#asked?.abort()
     const asked = (this.#asked = new AbortController())
-    const { row } = this
+    this.#isOld = false
     try {
       const made = this.#tab === 'overview' ? await this.#overview(asked.signal)
         : this.#tab === 'files' ? await this.#files(asked.signal)
           : await TABS[this.#tab][1](this, asked.signal)
-      if (asked.signal.aborted || row !== this.row) return
-      const scrolled = this.panel.scrollTop
-      if (made) this.panel.replaceChildren(made)
-      this.panel.scrollTop = scrolled
-      this.#draw()
+      if (asked.signal.aborted) return
+      if (made) this.#put(made)
     } catch (error) {
-      if (error.name === 'AbortError' || row !== this.row) return
+      if (asked.signal.aborted) return
+      // They are not in the document any more.
+      this.tree = this.map = this.plot = null
       this.panel.replaceChildren(el('p', { class: 'error' }, clean(error.message)))
+    }
+    this.#asked = null
+    if (this.#isOld) this.#again()
+  }
+
+  /** Shows what was made. Of the same tables only lines change: keys, a chosen text and scrolling stay. */
+  #put(made) {
+    const tables = node => (node.matches('.wide') ? [node] : [...node.querySelectorAll('.wide')])
+    const label = node => node.getAttribute('aria-label')
+    const [was] = this.panel.children
+    const [old, fresh] = [was ? tables(was) : [], tables(made)]
+    const isSame = fresh.length > 0 && old.length === fresh.length && old.every((it, nth) => label(it) === label(fresh[nth]))
+    if (!isSame) {
+      const scrolled = this.panel.scrollTop
+      this.panel.replaceChildren(made)
+      this.panel.scrollTop = scrolled
+      return
+    }
+    for (const [nth, it] of old.entries()) {
+      const [lines, others] = [it, fresh[nth]].map(node => node.querySelector('tbody'))
+      const [before, after] = [[...lines.rows], [...others.rows]]
+      after.forEach((line, at) => {
+        if (at >= before.length) lines.append(line)
+        else if (!before[at].isEqualNode(line)) before[at].replaceWith(line)
+      })
+      before.slice(after.length).forEach(line => line.remove())
     }
   }
 
   async #files(signal) {
-    const files = await get(`/torrents/${this.row.id}/files`, signal)
+    const { id } = this.row
+    const files = await get(`/torrents/${id}/files`, signal)
+    if (signal.aborted) return null
     if (this.tree?.renew(files)) return null
     const set = async patch => {
       try {
-        await ask('PATCH', `/torrents/${this.row.id}/files`, patch)
+        await ask('PATCH', `/torrents/${id}/files`, patch)
       } catch (refused) {
         this.panel.prepend(el('p', { class: 'error', role: 'alert' }, clean(refused.message)))
       }
@@ -254,28 +313,39 @@ export class One {
 
   async #overview(signal) {
     const { id } = this.row
+    const rest = this.map ? this.#piecesAt + PIECES_PACE - Date.now() : 0
+    if (rest > 0) {
+      this.#piecesLate ??= setTimeout(() => {
+        this.#piecesLate = null
+        this.#renew()
+      }, rest)
+    }
     const [why, pieces, about] = await Promise.all([
       get(`/torrents/${id}/why`, signal),
-      get(`/torrents/${id}/pieces`, signal).catch(error => {
+      rest > 0 ? null : get(`/torrents/${id}/pieces`, signal).catch(error => {
         if (error.name === 'AbortError') throw error
         return null
       }),
       get(`/torrents/${id}`, signal),
     ])
     if (signal.aborted) return null
+    if (rest <= 0) this.#piecesAt = Date.now()
     const parts = { why: this.#why(why), facts: this.#facts(about) }
     if (this.plot && (!pieces || this.map)) {
       // Pictures stay where they are, so that nothing flickers.
-      for (const [name, node] of Object.entries(parts)) this.panel.querySelector('.part-' + name)?.replaceWith(node)
+      for (const [name, node] of Object.entries(parts)) {
+        const was = this.panel.querySelector('.part-' + name)
+        if (was && !was.isEqualNode(node)) was.replaceWith(node)
+      }
       if (pieces && this.map) this.#takePieces(pieces)
-      this.#draw()
+      this.#drawRates()
       return null
     }
     const made = el('div', { class: 'overview' }, parts.why, this.#rates(), this.#pieces(pieces), parts.facts)
     // Sizes are known when it stands in the document.
     this.panel.replaceChildren(made)
     if (pieces) this.#takePieces(pieces)
-    this.#draw()
+    this.#drawRates()
     return null
   }
 
@@ -290,18 +360,18 @@ export class One {
     this.said = el('p', { class: 'hint' })
     this.plot.addEventListener('pointermove', event => {
       this.hover = event.offsetX
-      this.#draw()
+      this.#drawRates()
     })
     this.plot.addEventListener('pointerleave', () => {
       this.hover = null
-      this.#draw()
+      this.#drawRates()
     })
     const box = el('select', { 'aria-label': 'How long' },
       el('option', { value: 'short' }, '10 minutes'), el('option', { value: 'long' }, '6 hours'))
     box.value = this.#span
     box.addEventListener('change', () => {
       this.#span = box.value
-      this.#draw()
+      this.#drawRates()
     })
     const legend = el('span', { class: 'legend' }, key('down', 'down (line)'), key('up', 'up (dashes)'))
     return el('section', {}, el('h3', {}, 'Rates'), el('div', { class: 'line' }, box, legend), this.plot, this.said)
@@ -347,13 +417,15 @@ export class One {
   }
 
   #draw() {
-    if (this.row === null) return
-    if (this.plot) {
-      const points = this.store.histories.of(this.row.id)[this.#span].points(seconds())
-      this.said.textContent = drawRates(this.plot, points, STEPS[this.#span], this.hover)
-      this.plot.setAttribute('aria-label', `Rates: down ${bytes(this.row.down)}/s, up ${bytes(this.row.up)}/s now`)
-    }
-    this.map?.draw()
+    this.#drawRates()
+    if (this.row !== null) this.map?.draw()
+  }
+
+  #drawRates() {
+    if (this.row === null || !this.plot) return
+    const points = this.store.histories.of(this.row.id)[this.#span].points(seconds())
+    this.said.textContent = drawRates(this.plot, points, STEPS[this.#span], this.hover)
+    this.plot.setAttribute('aria-label', `Rates: down ${bytes(this.row.down)}/s, up ${bytes(this.row.up)}/s now`)
   }
 }
 
