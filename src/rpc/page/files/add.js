@@ -35,6 +35,8 @@ export function add(files = [], text = '') {
 
 class Adding {
   #given = []
+  /** Files that are being read. */
+  #reading = 0
 
   constructor() {
     this.list = el('ul', { class: 'given', 'aria-label': 'Files to be added' })
@@ -50,7 +52,7 @@ class Adding {
     dir.append(this.room)
     dir.querySelector('input').addEventListener('change', event => this.#look(event.target.value))
     this.#look('')
-    this.opened = open('Add torrents', [
+    open('Add torrents', [
       el('div', { class: 'drop' }, el('label', { for: 'field-files' }, 'Torrent files: choose, or drop them on the page'), choose),
       this.list,
       el('div', { class: 'field' },
@@ -84,13 +86,16 @@ class Adding {
       const item = el('li')
       this.list.append(item)
       const given = { file, item, torrent: null }
+      this.#reading += 1
       try {
         if (file.size > LEN_MAX) throw new Error('it is longer than 16 MiB')
         given.torrent = torrentOf(new Uint8Array(await file.arrayBuffer()))
-        this.#given.push(given)
         this.#show(given)
+        this.#given.push(given)
       } catch (error) {
         item.append(named(file.name), ' ', el('span', { class: 'error' }, error.message))
+      } finally {
+        this.#reading -= 1
       }
     }
   }
@@ -124,10 +129,14 @@ class Adding {
     }
     if (form.get('dir').trim() !== '') rest.dir = form.get('dir').trim()
     const links = linksOf(form.get('links'))
+    if (this.#reading > 0) return 'A file is still being read.'
     if (links.length === 0 && this.#given.length === 0) return 'Choose a file, or paste a link.'
+    // What is dropped from here on is for the next time: what it holds has not been looked at.
+    this.links.value = ''
     const failed = []
-    for (const given of this.#given.slice()) {
-      const { torrent, file, item } = given
+    const given = this.#given.slice()
+    for (const one of given) {
+      const { torrent, file, item } = one
       const wanted = torrent.files.filter(it => it.wanted)
       try {
         const addition = { ...rest, torrent: await base64(file) }
@@ -135,7 +144,7 @@ class Adding {
         if (wanted.length === 0) throw new Error('none of its files is chosen')
         await ask('POST', '/torrents', addition)
         item.remove()
-        this.#given.splice(this.#given.indexOf(given), 1)
+        this.#given.splice(this.#given.indexOf(one), 1)
       } catch (refused) {
         failed.push(`${clean(torrent.name)}: ${clean(refused.message)}`)
       }
@@ -151,7 +160,10 @@ class Adding {
         failed.push(`${clean(link.slice(0, 60))}: ${clean(refused.message)}`)
       }
     }
-    this.links.value = left.join('\n')
+    const come = linksOf(this.links.value)
+    const isMore = this.#reading > 0 || come.length > 0 || this.#given.some(it => !given.includes(it))
+    this.links.value = [...left, ...come].join('\n')
+    if (isMore) failed.push('What has come meanwhile is not added yet.')
     return failed.join('\n')
   }
 }

@@ -3,6 +3,9 @@
 
 const DEPTH_MAX = 100
 const TOKENS_MAX = 3_000_000
+/** Folders of one file, and of all together: each becomes an object. The daemon takes as many. */
+const PATH_DEPTH_MAX = 100
+const PARTS_MAX = 1_000_000
 /** As the daemon takes them. */
 export const LEN_MAX = 16 << 20
 
@@ -88,7 +91,15 @@ export function torrentOf(bytes) {
   const size = value => (Number.isSafeInteger(value) && value >= 0 ? value : reader.fail())
   const isPad = file => isText(file.get('attr')) && file.get('attr').includes(112)
   const files = []
-  const add = (path, length) => files.push({ number: files.length + 1, path, size: size(length) })
+  let partsLeft = PARTS_MAX
+  const add = (path, length) => {
+    let parts = 1
+    // A name with strokes in it is as deep as they say.
+    for (let at = -1; (at = path.indexOf('/', at + 1)) >= 0;) parts += 1
+    partsLeft -= parts
+    if (parts > PATH_DEPTH_MAX + 1 || partsLeft < 0) throw new Error('its folders are too deep or too many')
+    files.push({ number: files.length + 1, path, size: size(length) })
+  }
   if (Array.isArray(info.get('files'))) {
     for (const file of info.get('files')) {
       if (!(file instanceof Map)) reader.fail()

@@ -29,9 +29,14 @@ function grown(files) {
   return root
 }
 
+/** All files below. Without recursion: how deep it is, strangers say. */
 function* all(node) {
-  for (const [, file] of node.files) yield file
-  for (const below of node.folders.values()) yield* all(below)
+  const rest = [node]
+  while (rest.length > 0) {
+    const { files, folders } = rest.pop()
+    for (const [, file] of files) yield file
+    for (const below of [...folders.values()].reverse()) rest.push(below)
+  }
 }
 
 /**
