@@ -102,14 +102,20 @@ export function remove(rows, done) {
 }
 
 export function label(rows, done) {
-  const all = new Set(rows.flatMap(row => row.labels))
+  const common = rows[0].labels.filter(it => rows.every(row => row.labels.includes(it)))
+  const isOnlySome = rows.some(row => row.labels.length > common.length)
   open(`Labels of ${many(rows.length, 'torrent')}`, [
-    field('Labels', { name: 'labels', value: [...all].join(', ') }, 'With commas between them.'),
+    field('Labels', { name: 'labels', value: common.join(', ') },
+      'With commas between them.' + (isOnlySome ? ' Others, which only some of them have, stay.' : '')),
   ], {
     word: 'Set',
     async send(form) {
-      const labels = listOf(form.get('labels'))
-      return refusals(await each(rows, row => ask('PATCH', `/torrents/${row.id}`, { labels })), rows)
+      const given = listOf(form.get('labels'))
+      const refused = await each(rows, row => {
+        const own = row.labels.filter(it => !common.includes(it))
+        return ask('PATCH', `/torrents/${row.id}`, { labels: [...new Set([...given, ...own])] })
+      })
+      return refusals(refused, rows)
     },
     done,
   })
