@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { fake, torrent } from './fake.mjs'
-import { browser, faults, page, until } from './support.mjs'
+import { browser, endAll, faults, noticed, page, until } from './support.mjs'
 
 let chromium, server
 const COUNT = 10_000
@@ -18,7 +18,7 @@ before(async () => {
 })
 
 after(async () => {
-  await chromium?.close()
+  await endAll()
   server?.close()
 })
 
@@ -96,7 +96,7 @@ test('with keys alone', async () => {
   await is(chosen, 4)
   server.asked.length = 0
   await key('p')
-  await it.waitForFunction(() => /4 torrents: paused/.test(document.querySelector('#notice').textContent))
+  await noticed(it, '4 torrents: paused')
   assert.deepEqual(server.asked.map(it => [it.path, it.body]), [3, 4, 5, 7].map(id => [`/api/v1/torrents/${id}/deeds`, { do: 'pause' }]))
   await key('Delete')
   await it.waitForSelector('dialog[open]')

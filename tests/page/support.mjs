@@ -15,11 +15,23 @@ export const DRIVER = resolve(process.env.PIGEON_DRIVER ?? 'target/debug/driver'
 /** Longer than anything takes that works. */
 export const PATIENCE = 60_000
 
-export const browser = () => chromium.launch({
-  executablePath: process.env.PIGEON_CHROMIUM ?? '/usr/bin/chromium',
-  // Its own sandbox needs what containers have not; what it shows is ours.
-  args: ['--no-sandbox', '--disable-dev-shm-usage'],
-})
+/** How everything ends that was started here. */
+const ends = []
+
+/** Ends all browsers and daemons, also those that have only begun when something else failed. */
+export async function endAll() {
+  await Promise.allSettled(ends.splice(0).map(end => end()))
+}
+
+export function browser() {
+  const launched = chromium.launch({
+    executablePath: process.env.PIGEON_CHROMIUM ?? '/usr/bin/chromium',
+    // Its own sandbox needs what containers have not; what it shows is ours.
+    args: ['--no-sandbox', '--disable-dev-shm-usage'],
+  })
+  ends.push(async () => (await launched).close())
+  return launched
+}
 
 /** A page, and what went wrong in it: words on its console, and requests to anywhere else. */
 export async function page(browser, url, options = {}) {
@@ -37,9 +49,21 @@ export async function page(browser, url, options = {}) {
     const its = new URL(request.url())
     if (its.protocol !== 'data:' && its.origin !== new URL(url).origin) wrong.push(request.url())
   })
+  // Notices go after a while, and later ones take the place of earlier ones: all are noted down.
+  await page.addInitScript(() => {
+    globalThis.notices = []
+    const note = records => globalThis.notices.push(...records.flatMap(it => [...it.addedNodes].map(node => node.textContent)))
+    addEventListener('DOMContentLoaded', () => {
+      new MutationObserver(note).observe(document.querySelector('#notice'), { childList: true })
+    })
+  })
   await page.goto(url)
   return { page, wrong, close: () => context.close() }
 }
+
+/** Waits for a notice with these words; earlier ones count. */
+export const noticed = (page, words) =>
+  page.waitForFunction(words => globalThis.notices.some(it => it.includes(words)), words)
 
 /** What axe finds that is serious or worse. */
 export async function faults(page) {
@@ -68,6 +92,15 @@ export async function daemon() {
   const env = { ...quiet, HOME: home.path, XDG_STATE_HOME: at('state'), XDG_CONFIG_HOME: at('config') }
   const child = spawn(DRIVER, ['daemon', '--http', '127.0.0.1:0', '--no-config', '--port', '0',
     '--socket', at('socket'), '--token-file', at('token'), '--dir', at('data')], { env })
+  const gone = new Promise(resolve => child.once('exit', resolve).once('error', resolve))
+  const end = async () => {
+    child.kill('SIGTERM')
+    const late = setTimeout(() => child.kill('SIGKILL'), 20_000)
+    await gone
+    clearTimeout(late)
+    home.remove()
+  }
+  ends.push(end)
   let said = ''
   const url = await new Promise((found, failed) => {
     const late = setTimeout(() => failed(new Error('the daemon does not start: ' + said)), PATIENCE)
@@ -80,6 +113,7 @@ export async function daemon() {
     }
     child.stdout.on('data', hear)
     child.stderr.on('data', hear)
+    child.on('error', failed)
     child.on('exit', () => failed(new Error('the daemon has ended: ' + said)))
   })
   const token = readFileSync(at('token'), 'utf8').trim()
@@ -95,14 +129,7 @@ export async function daemon() {
       if (!answer.ok) throw new Error(`${path}: ${value.error}`)
       return value
     },
-    async end() {
-      const gone = new Promise(resolve => child.once('exit', resolve))
-      child.kill('SIGTERM')
-      const late = setTimeout(() => child.kill('SIGKILL'), 20_000)
-      await gone
-      clearTimeout(late)
-      home.remove()
-    },
+    end,
   }
 }
 
