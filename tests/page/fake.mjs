@@ -112,7 +112,8 @@ export async function fake(torrents, { pieces: count = 3132 } = {}) {
   const rows = new Map(torrents.map(it => [it.id, it]))
   const readers = new Set()
   const asked = []
-  const state = { isOut: false }
+  const gets = []
+  const state = { isOut: false, breaks: 0, waits: 0, fails: null }
   let number = 1
   const cursor = () => '1-' + number.toString(16)
   const map = pieces(count)
@@ -132,9 +133,15 @@ export async function fake(torrents, { pieces: count = 3132 } = {}) {
     files: () => files,
     pieces: () => map,
     why: () => why,
-    peers: () => [1, 2, 3, 4].map(nth => peer(nth)),
+    // The rate of the first is another at each time.
+    peers: () => [1, 2, 3, 4].map(nth => peer(nth, nth === 1 ? { down_rate: 90_000 + 5000 * gets.length } : {})),
     trackers: () => [{ url: 'http://tracker.example.org/announce', tier: 1, state: 'ok', seeds: 44, leeches: 12, peers: 50, next_in_s: 1400, error: null, warning: null }],
     sources: () => [],
+    find: url => {
+      const words = url.searchParams.get('words')
+      const torrents = [...rows.values()].filter(it => files.some(file => `${it.id} ${file.path}`.includes(words)))
+      return { torrents: torrents.map(it => ({ id: it.id, name: it.name, named: false, files: [], files_found: 1 })), more: false, unread: 0 }
+    },
     rules: () => ({ rules: [], limits_now: { down: null, up: null }, labels: [], rest: null, facts: {} }),
   }
 
@@ -163,25 +170,38 @@ export async function fake(torrents, { pieces: count = 3132 } = {}) {
       return
     }
     if (what === 'torrents' && key === undefined) {
-      if (request.headers.accept !== 'text/event-stream') return json(response, listed())
+      if (request.headers.accept !== 'text/event-stream') {
+        if (state.breaks === 0) return json(response, listed())
+        // Half of it comes, and then the connection breaks.
+        state.breaks -= 1
+        response.writeHead(200, { 'content-type': 'application/json' })
+        response.write(listed().slice(0, listed().length / 2))
+        return setTimeout(() => response.destroy(), 200)
+      }
       response.writeHead(200, { 'content-type': 'text/event-stream' })
       response.write(':\n\n')
       readers.add(response)
       request.on('close', () => readers.delete(response))
       return
     }
-    if (what !== 'torrents') return json(response, answers[what]?.() ?? {}, answers[what] ? 200 : 404)
+    if (what !== 'torrents') return json(response, answers[what]?.(url) ?? {}, answers[what] ? 200 : 404)
     if (part === undefined) {
       return json(response, { ...rows.get(Number(key)), pieces: count, pieces_done: 2000, wasted_bytes: 16384,
         hash_failures: 0, peers_known: 112, sources: 0, sources_known: 0, peers_max: null, extra_trackers: [],
         checked_bytes: 0, to_check_bytes: 0, moved_bytes: 0, to_move_bytes: 0, search: null })
     }
-    json(response, answers[part]?.() ?? {})
+    gets.push(part)
+    if (part === state.fails) return json(response, { error: 'it cannot be read' }, 403)
+    setTimeout(() => json(response, answers[part]?.() ?? {}), state.waits)
   })
   await new Promise(resolve => server.listen(0, '127.0.0.1', resolve))
   return {
     url: `http://127.0.0.1:${server.address().port}/`,
     asked,
+    /** What was asked of single torrents, as `peers`. */
+    gets,
+    /** What goes wrong: `breaks` lists break off, answers of single torrents wait, one `fails`. */
+    state,
     rows,
     readers,
     change(changed, removed = []) {

@@ -1,0 +1,239 @@
+// What goes wrong: lists that break off, answers that are late or do not come, files that are made
+// to be too much, and people who do something else meanwhile. Of `fake.mjs`, which does as it is told.
+
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import { fake, torrent } from './fake.mjs'
+import { browser, endAll, faults, noticed, page, until } from './support.mjs'
+
+let chromium
+
+before(async () => {
+  chromium = await browser()
+})
+
+after(endAll)
+
+const counted = (it, words) => it.waitForFunction(words => document.querySelector('#count').textContent === words, words)
+const rest = duration_ms => new Promise(resolve => setTimeout(resolve, duration_ms))
+
+/** A page of this many torrents; everything ends with the test. */
+async function opened(t, count, options) {
+  const server = await fake(Array.from({ length: count }, (_, nth) => torrent(nth + 1)))
+  t.after(() => server.close())
+  options?.before?.(server)
+  const made = await page(chromium, server.url, options?.page)
+  t.after(made.close)
+  return { server, it: made.page, wrong: made.wrong }
+}
+
+/** Opens the first torrent closely. */
+async function close1(it) {
+  await it.focus('#grid')
+  await it.keyboard.press('Home')
+  await it.keyboard.press('Enter')
+  await it.waitForSelector('.map')
+}
+
+test('a list that breaks off is asked for again, and nothing is missing', async t => {
+  const { server, it } = await opened(t, 1000, { before: server => { server.state.breaks = 2 } })
+  await it.waitForSelector('#house:visible')
+  await it.waitForSelector('body.lost')
+  assert.equal(server.readers.size, 0)
+  assert.equal(await it.locator('#door:visible').count(), 0)
+  await counted(it, '1,000 torrents')
+  await it.waitForSelector('body:not(.lost)')
+  assert.equal(server.state.breaks, 0)
+  await until(() => server.readers.size === 1, 'it listens')
+})
+
+test('what is filtered by stays, whatever becomes of the list', async t => {
+  const { server, it, wrong } = await opened(t, 16)
+  await counted(it, '16 torrents')
+  await it.waitForFunction(() => document.querySelector('#by-state').options.length > 1)
+  await it.selectOption('#by-state', 'checking')
+  await it.selectOption('#by-label', 'maps')
+  await counted(it, '2 of 16 torrents')
+  await it.focus('#grid')
+  server.change([7, 15].map(id => torrent(id, { state: 'seeding', labels: [] })))
+  await counted(it, '0 of 16 torrents')
+  await it.waitForFunction(() => /\(0\)/.test(document.querySelector('#by-state').selectedOptions[0].textContent))
+  server.change([3, 11].map(id => torrent(id, { labels: [] })))
+  await it.waitForFunction(() => /maps \(0\)/.test(document.querySelector('#by-label').selectedOptions[0].textContent))
+  await it.keyboard.press('Control+a')
+  await it.keyboard.press('Delete')
+  assert.equal(await it.locator('dialog').count(), 0)
+  assert.equal(await it.inputValue('#by-state'), 'checking')
+  await counted(it, '0 of 16 torrents')
+  // Those in trouble are as many as are counted.
+  await it.selectOption('#by-label', '')
+  server.change([torrent(1, { state: 'disk_trouble' }), torrent(2, { trouble: 'full' }), torrent(4, { state: 'failed' })])
+  await it.waitForFunction(() => [...document.querySelector('#by-state').options].some(it => it.textContent === 'In trouble (3)'))
+  await it.selectOption('#by-state', '!')
+  await counted(it, '3 of 16 torrents')
+  assert.deepEqual(wrong, [])
+})
+
+test('rows that are not seen have no number', async t => {
+  const { it } = await opened(t, 200)
+  await counted(it, '200 torrents')
+  for (const top of [900, 5000, 0, 6466, 2000]) {
+    await it.evaluate(top => { document.querySelector('#grid').scrollTop = top }, top)
+    await it.evaluate(() => new Promise(resolve => requestAnimationFrame(() => requestAnimationFrame(resolve))))
+    const ids = await it.locator('#grid-body .row[id]').evaluateAll(rows => rows.map(it => it.id))
+    assert.equal(new Set(ids).size, ids.length)
+    assert.equal(await it.locator('#grid-body .row[hidden][id]').count(), 0)
+  }
+})
+
+test('answers that are late are shown, and those that fail are asked for again', async t => {
+  const { server, it, wrong } = await opened(t, 3)
+  await counted(it, '3 torrents')
+  await close1(it)
+  await it.click('#tab-files')
+  await it.waitForSelector('.panel .tree')
+  server.state.fails = 'files'
+  server.change([torrent(1)])
+  await it.waitForFunction(() => /cannot be read/.test(document.querySelector('.panel').textContent))
+  server.state.fails = null
+  server.change([torrent(1)])
+  await it.waitForSelector('.panel .tree')
+  // Later than it is asked, while it changes all the time.
+  server.state.waits = 5000
+  const busy = setInterval(() => server.change([torrent(1)]), 300)
+  t.after(() => clearInterval(busy))
+  await it.click('#tab-peers')
+  await it.waitForSelector('.panel table')
+  server.state.waits = 0
+  await it.click('#tab-overview')
+  await it.waitForSelector('.map')
+  // Pieces may be many: they are not asked for each time.
+  server.gets.length = 0
+  await until(() => server.gets.filter(part => part === 'why').length === 3, 'it is asked again')
+  assert.ok(server.gets.filter(part => part === 'pieces').length <= 1, server.gets.join())
+  assert.deepEqual(wrong, [])
+})
+
+test('tables change line by line: focus, a chosen text and scrolling stay', async t => {
+  const { server, it, wrong } = await opened(t, 3, { page: { viewport: { width: 900, height: 600 } } })
+  await counted(it, '3 torrents')
+  await close1(it)
+  await it.click('#tab-peers')
+  await it.waitForSelector('.panel table')
+  await it.focus('.panel .wide')
+  await it.evaluate(() => {
+    const wide = document.querySelector('.panel .wide')
+    wide.scrollLeft = 40
+    globalThis.was = wide
+    getSelection().selectAllChildren(wide.querySelectorAll('tbody tr')[2].cells[0])
+  })
+  const rate = () => it.locator('.panel tbody tr >> nth=0').locator('td >> nth=3').innerText()
+  const first = await rate()
+  server.change([torrent(1)])
+  await until(async () => await rate() !== first, 'the rate changes')
+  const now = await it.evaluate(() => [document.activeElement === globalThis.was, globalThis.was.scrollLeft, String(getSelection())])
+  assert.deepEqual(now, [true, 40, '203.0.113.3:51413'])
+  assert.deepEqual(wrong, [])
+})
+
+test('who types goes on typing when what is open goes', async t => {
+  const { server, it, wrong } = await opened(t, 3)
+  await counted(it, '3 torrents')
+  await close1(it)
+  await it.focus('#search')
+  await it.keyboard.type('par')
+  server.change([], [1])
+  await it.waitForSelector('#one', { state: 'hidden' })
+  await it.keyboard.type('t')
+  assert.equal(await it.inputValue('#search'), 'part')
+  assert.deepEqual(wrong, [])
+})
+
+test('nothing is asked while nobody looks, and all when somebody does again', async t => {
+  const { server, it, wrong } = await opened(t, 3)
+  await counted(it, '3 torrents')
+  await close1(it)
+  const look = isHidden => it.evaluate(isHidden => {
+    Object.defineProperty(document, 'hidden', { value: isHidden, configurable: true })
+    document.dispatchEvent(new Event('visibilitychange'))
+  }, isHidden)
+  await look(true)
+  server.gets.length = 0
+  server.change([torrent(1)])
+  await rest(3000)
+  assert.deepEqual(server.gets, [])
+  await look(false)
+  await until(() => server.gets.includes('why'), 'it is asked again')
+  assert.deepEqual(wrong, [])
+})
+
+test('a file with too many folders is refused in words, and others are added', async t => {
+  const { server, it, wrong } = await opened(t, 1)
+  await counted(it, '1 torrent')
+  const made = path => Buffer.from(`d4:infod5:filesld6:lengthi9e4:pathl${path}eee4:name1:d12:piece lengthi16384e6:pieces0:ee`)
+  const files = {
+    list: '1:a'.repeat(1_000_000),
+    strokes: `8000000:${'a/'.repeat(4_000_000)}`,
+    good: `${'1:a'.repeat(99)}4:last`,
+  }
+  await it.click('#open-add')
+  for (const [name, path] of Object.entries(files)) {
+    await it.setInputFiles('#field-files', { name, mimeType: 'x', buffer: made(path) })
+    await it.waitForFunction(name => [...document.querySelectorAll('.given li')].some(it => it.textContent.startsWith(name)), name === 'good' ? 'd' : name)
+  }
+  assert.match(await it.locator('.given > li >> nth=0').innerText(), /too deep or too many/)
+  assert.match(await it.locator('.given > li >> nth=1').innerText(), /too deep or too many/)
+  await it.click('.given input[aria-label="Want a"]')
+  await it.click('.given input[aria-label="Want a"]')
+  await it.click('dialog button.primary')
+  await it.waitForSelector('dialog', { state: 'detached' })
+  assert.deepEqual(server.asked.map(it => Buffer.from(it.body.torrent, 'base64').equals(made(files.good))), [true])
+  assert.deepEqual(wrong, [])
+})
+
+test('labels that only some have stay theirs, and capitals are the same keys', async t => {
+  const { server, it, wrong } = await opened(t, 7)
+  await counted(it, '7 torrents')
+  server.change([torrent(1, { labels: ['both', 'one'] }), torrent(2, { labels: ['two', 'both'] })])
+  await it.waitForFunction(() => document.querySelector('#by-label option[value=both]'))
+  await it.focus('#grid')
+  await it.keyboard.press('Home')
+  await it.keyboard.press('Shift+ArrowDown')
+  await it.evaluate(() => document.querySelector('#grid').dispatchEvent(new KeyboardEvent('keydown', { key: 'L' })))
+  await it.waitForSelector('dialog[open]')
+  assert.equal(await it.inputValue('#field-labels'), 'both')
+  assert.match(await it.locator('dialog').innerText(), /only some of them have, stay/)
+  await it.fill('#field-labels', 'new')
+  await it.keyboard.press('Enter')
+  await it.waitForSelector('dialog', { state: 'detached' })
+  assert.deepEqual(server.asked.map(it => it.body.labels).sort(), [['new', 'one'], ['new', 'two']])
+  assert.deepEqual(wrong, [])
+})
+
+test('a narrow page has nothing behind one torrent that is reached by keys', async t => {
+  const { it, wrong } = await opened(t, 3, { page: { viewport: { width: 400, height: 700 } } })
+  await counted(it, '3 torrents')
+  await it.click('#grid-body .row >> nth=0')
+  await it.waitForSelector('.map')
+  for (let turn = 0; turn < 20; turn += 1) {
+    await it.keyboard.press('Tab')
+    const where = await it.evaluate(() => document.activeElement.closest('#one, body').id || document.activeElement.tagName)
+    assert.ok(['one', 'BODY'].includes(where), where)
+  }
+  assert.deepEqual(await faults(it), [])
+  await it.click('.one-head button')
+  assert.equal(await it.evaluate(() => document.activeElement.id), 'grid')
+  assert.deepEqual(wrong, [])
+})
+
+test('who is out hears that nothing was done', async t => {
+  const { server, it } = await opened(t, 3)
+  await counted(it, '3 torrents')
+  await it.focus('#grid')
+  await it.keyboard.press('Control+a')
+  server.state.isOut = true
+  await it.keyboard.press('p')
+  await noticed(it, 'show the token')
+  const said = await it.evaluate(() => globalThis.notices)
+  assert.ok(!said.some(it => /3 torrents/.test(it)), said.join())
+})
