@@ -23,6 +23,9 @@ export async function endAll() {
   await Promise.allSettled(ends.splice(0).map(end => end()))
 }
 
+// So a file of tests is ended that takes too long.
+process.once('SIGTERM', () => endAll().finally(() => process.exit(1)))
+
 export function browser() {
   const launched = chromium.launch({
     executablePath: process.env.PIGEON_CHROMIUM ?? '/usr/bin/chromium',
