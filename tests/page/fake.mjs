@@ -113,6 +113,7 @@ export async function fake(torrents, { pieces: count = 3132 } = {}) {
   const readers = new Set()
   const asked = []
   const gets = []
+  const sought = []
   const state = { isOut: false, breaks: 0, waits: 0, fails: null }
   let number = 1
   const cursor = () => '1-' + number.toString(16)
@@ -137,10 +138,17 @@ export async function fake(torrents, { pieces: count = 3132 } = {}) {
     peers: () => [1, 2, 3, 4].map(nth => peer(nth, nth === 1 ? { down_rate: 90_000 + 5000 * gets.length } : {})),
     trackers: () => [{ url: 'http://tracker.example.org/announce', tier: 1, state: 'ok', seeds: 44, leeches: 12, peers: 50, next_in_s: 1400, error: null, warning: null }],
     sources: () => [],
+    // Each tenth torrent has these files.
     find: url => {
       const words = url.searchParams.get('words')
-      const torrents = [...rows.values()].filter(it => files.some(file => `${it.id} ${file.path}`.includes(words)))
-      return { torrents: torrents.map(it => ({ id: it.id, name: it.name, named: false, files: [], files_found: 1 })), more: false, unread: 0 }
+      sought.push(words)
+      const found = files.filter(file => words.split(' ').every(word => file.path.includes(word)))
+      const torrents = found.length === 0 ? [] : [...rows.values()].filter(it => it.id % 10 === 0)
+      return {
+        torrents: torrents.slice(0, 200).map(({ id, name }) => ({ id, name, named: false, files: found, files_found: found.length })),
+        more: torrents.length > 200,
+        unread: 0,
+      }
     },
     rules: () => ({ rules: [], limits_now: { down: null, up: null }, labels: [], rest: null, facts: {} }),
   }
@@ -200,6 +208,7 @@ export async function fake(torrents, { pieces: count = 3132 } = {}) {
     asked,
     /** What was asked of single torrents, as `peers`. */
     gets,
+    sought,
     /** What goes wrong: `breaks` lists break off, answers of single torrents wait, one `fails`. */
     state,
     rows,

@@ -76,6 +76,33 @@ test('ten thousand are searched, filtered and sorted, and few are in the documen
   await close()
 })
 
+test('torrents are found by what their files are called, too', async t => {
+  const few = await fake(Array.from({ length: 40 }, (_, nth) => torrent(nth + 1)))
+  t.after(() => few.close())
+  const { page: it, wrong, close } = await page(chromium, few.url)
+  await counted(it, '40 torrents')
+  await it.locator('#search').pressSequentially('finale.fl')
+  await counted(it, '4 of 40 torrents')
+  assert.deepEqual(await names(it), [10, 20, 30, 40].map(id => torrent(id).name))
+  assert.ok(few.sought.every(words => words.length >= 3))
+  assert.equal(few.sought.at(-1), 'finale.fl')
+  // Those of such a name are there as well, and others go with the words.
+  few.change([torrent(7, { name: 'the finale.fl' }), torrent(10, { state: 'paused' })])
+  await counted(it, '5 of 40 torrents')
+  const count = few.sought.length
+  await it.fill('#search', 'fi')
+  await counted(it, '5 of 40 torrents')
+  await until(() => it.evaluate(() => new Promise(resolve => setTimeout(() => resolve(true), 600))), 'it rests')
+  assert.equal(few.sought.length, count)
+  few.change([torrent(7)])
+  await it.fill('#search', 'nothing is called so')
+  await counted(it, '0 of 40 torrents')
+  await it.fill('#search', '')
+  await counted(it, '40 torrents')
+  assert.deepEqual(wrong, [])
+  await close()
+})
+
 test('with keys alone', async () => {
   const { page: it, wrong, close } = await opened()
   const chosen = () => it.locator('#grid-body .row[aria-selected=true]').count()

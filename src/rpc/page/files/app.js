@@ -159,6 +159,7 @@ list = new List({
   grid: at('grid'), head: at('grid-head'), body: at('grid-body'), search: at('search'),
   byState: at('by-state'), byLabel: at('by-label'), byDir: at('by-dir'), sort: at('sort'),
   count: at('count'), store, acts, open: row => one.open(row),
+  seek: (words, signal) => get('/find?words=' + encodeURIComponent(words), signal),
 })
 list.letter = letter
 one = new One(at('one'), store, grid, [document.querySelector('.top'), at('list-part')])

@@ -4,6 +4,8 @@
 import { STATES, bytes, clean, el, many, percent, rate, span } from './words.js'
 
 const BESIDE = 6
+/** Files are searched from so many letters on, and so many milliseconds after the last key. */
+const [LETTERS, STILL] = [3, 300]
 
 /** By what lists are sorted: its name, and how a row compares. */
 const SORTS = {
@@ -42,16 +44,20 @@ export class List {
   #slots = []
   #sort = 'place'
   #falling = false
-  #filter = { words: [], state: '', label: '', dir: '' }
+  #filter = { words: [], state: '', label: '', dir: '', found: new Set(), isMore: false }
+  /** Numbers of those that have files of these words, as far as the daemon has said. */
+  #found = new Set()
+  #isMore = false
+  #sought = null
   /** The row that keys move from, and the one that a range begins at. */
   #current = null
   #anchor = null
   #moved = new Map()
   #due = false
 
-  constructor({ grid, head, body, search, byState, byLabel, byDir, sort, count, store, open, acts }) {
+  constructor({ grid, head, body, search, byState, byLabel, byDir, sort, count, store, open, acts, seek }) {
     Object.assign(this, { grid, head, body, search, byState, byLabel, byDir, count, store })
-    Object.assign(this, { open, acts, sortBox: sort })
+    Object.assign(this, { open, acts, seek, sortBox: sort })
     this.space = el('div', { class: 'space' })
     body.append(this.space)
     this.#makeHead()
@@ -66,6 +72,7 @@ export class List {
     search.addEventListener('input', () => {
       cancelAnimationFrame(late)
       late = requestAnimationFrame(() => this.refilter())
+      this.#seekSoon()
     })
     for (const box of [byState, byLabel, byDir]) box.addEventListener('change', () => this.refilter())
     for (const [name, [word]] of Object.entries(SORTS)) {
@@ -77,11 +84,11 @@ export class List {
   // --- what is shown, and in which order
 
   #matches(row) {
-    const { words, state, label, dir } = this.#filter
+    const { words, state, label, dir, found } = this.#filter
     if (state === '!' ? !row.isInTrouble : state !== '' && row.state !== state) return false
     if (label !== '' && !row.labels.includes(label)) return false
     if (dir !== '' && row.dir !== dir) return false
-    return words.every(word => row.key.includes(word) || (word.length > 7 && row.hash?.startsWith(word)))
+    return found.has(row.id) || words.every(word => row.key.includes(word) || (word.length > 7 && row.hash?.startsWith(word)))
   }
 
   #compare = (one, two) => {
@@ -145,12 +152,34 @@ export class List {
     this.acts()
   }
 
-  refilter() {
+  // Files are not here: the daemon looks at them, once nobody types any more.
+  #seekSoon() {
+    clearTimeout(this.seekLate)
+    this.#sought?.abort()
+    this.#found = new Set()
+    this.#isMore = false
+    const words = this.search.value.trim()
+    if (words.length < LETTERS) return
+    this.seekLate = setTimeout(async () => {
+      const { signal } = (this.#sought = new AbortController())
+      try {
+        const { torrents, more } = await this.seek(words, signal)
+        if (signal.aborted) return
+        this.#found = new Set(torrents.filter(it => it.files_found > 0).map(it => it.id))
+        this.#isMore = more
+        this.refilter(this.grid.scrollTop)
+      } catch { /* Names are searched all the same. */ }
+    }, STILL)
+  }
+
+  refilter(scrollTop = 0) {
     this.#filter = {
       words: this.search.value.toLowerCase().split(/\s+/).filter(word => word !== ''),
       state: this.byState.value,
       label: this.byLabel.value,
       dir: this.byDir.value,
+      found: this.#found,
+      isMore: this.#isMore,
     }
     this.#shown = [...this.store.rows.values()].filter(row => this.#matches(row)).sort(this.#compare)
     // What is not seen is not meant.
@@ -158,7 +187,7 @@ export class List {
     for (const row of this.chosen) if (!seen.has(row)) this.chosen.delete(row)
     if (!seen.has(this.#current)) this.#current = null
     if (!seen.has(this.#anchor)) this.#anchor = null
-    this.grid.scrollTop = 0
+    this.grid.scrollTop = scrollTop
     this.acts()
     this.draw()
   }
@@ -251,7 +280,7 @@ export class List {
     }
     const words = count === this.store.rows.size
       ? many(count, 'torrent')
-      : `${count.toLocaleString('en')} of ${many(this.store.rows.size, 'torrent')}`
+      : `${count.toLocaleString('en')} of ${many(this.store.rows.size, 'torrent')}${this.#filter.isMore ? ', and more' : ''}`
     if (this.count.textContent !== words) this.count.textContent = words
   }
 
