@@ -105,20 +105,19 @@ export async function daemon() {
   }
   ends.push(end)
   let said = ''
+  let late
   const url = await new Promise((found, failed) => {
-    const late = setTimeout(() => failed(new Error('the daemon does not start: ' + said)), PATIENCE)
+    late = setTimeout(() => failed(new Error('the daemon does not start: ' + said)), PATIENCE)
     const hear = data => {
       said += data
       const told = /Asked at (http:\/\/[^/\s]*)\//.exec(said)
-      if (told === null) return
-      clearTimeout(late)
-      found(told[1])
+      if (told !== null) found(told[1])
     }
     child.stdout.on('data', hear)
     child.stderr.on('data', hear)
     child.on('error', failed)
     child.on('exit', () => failed(new Error('the daemon has ended: ' + said)))
-  })
+  }).finally(() => clearTimeout(late))
   const token = readFileSync(at('token'), 'utf8').trim()
   return {
     url: url + '/',
