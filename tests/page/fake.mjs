@@ -114,7 +114,7 @@ export async function fake(torrents, { pieces: count = 3132 } = {}) {
   const asked = []
   const gets = []
   const sought = []
-  const state = { isOut: false, breaks: 0, waits: 0, fails: null }
+  const state = { isOut: false, breaks: 0, isEarly: false, waits: 0, fails: null }
   let number = 1
   const cursor = () => '1-' + number.toString(16)
   const map = pieces(count)
@@ -186,6 +186,7 @@ export async function fake(torrents, { pieces: count = 3132 } = {}) {
         response.write(listed().slice(0, listed().length / 2))
         return setTimeout(() => response.destroy(), 200)
       }
+      state.isEarly ||= state.breaks > 0
       response.writeHead(200, { 'content-type': 'text/event-stream' })
       response.write(':\n\n')
       readers.add(response)
@@ -209,7 +210,10 @@ export async function fake(torrents, { pieces: count = 3132 } = {}) {
     /** What was asked of single torrents, as `peers`. */
     gets,
     sought,
-    /** What goes wrong: `breaks` lists break off, answers of single torrents wait, one `fails`. */
+    /**
+     * What goes wrong: `breaks` lists break off (`isEarly`: somebody
+     * listened before that was over), answers of single torrents wait, one `fails`.
+     */
     state,
     rows,
     readers,
