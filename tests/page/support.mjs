@@ -85,7 +85,9 @@ export const driver = async (...args) => (await run(DRIVER, args, { env: quiet }
 /** A folder that is gone when all is over. */
 export function folder() {
   const path = mkdtempSync(join(tmpdir(), 'pigeon-page-'))
-  return { path, remove: () => rmSync(path, { recursive: true, force: true }) }
+  const remove = () => rmSync(path, { recursive: true, force: true })
+  process.once('exit', remove)
+  return { path, remove }
 }
 
 /** A daemon with a home of its own, on ports that are free. */
