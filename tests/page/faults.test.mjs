@@ -302,6 +302,7 @@ test('labels that only some have stay theirs, and capitals are the same keys', a
   await it.fill('#field-labels', 'new')
   await it.keyboard.press('Enter')
   await it.waitForSelector('dialog', { state: 'detached' })
+  await until(() => server.asked.length === 2, 'both are labelled')
   assert.deepEqual(server.asked.map(it => it.body.labels).sort(), [['new', 'one'], ['new', 'two']])
   assert.deepEqual(wrong, [])
 })
