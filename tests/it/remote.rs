@@ -295,7 +295,8 @@ fn large_bodies_and_many_connections_cost_the_daemon_little_memory() {
     let home = dir.path();
     let running = daemon(home);
     let output = running.output();
-    let address = output.split("Asked at http://").nth(1).and_then(|rest| rest.split("/api").next());
+    let address =
+        output.split("Asked at http://").nth(1).and_then(|rest| rest.split("/api").next());
     let address = address.expect("it says where it is asked").to_owned();
     let token = std::fs::read_to_string(home.join("state/driver/daemon/token")).expect("a token");
     says(home, "list");
