@@ -38,7 +38,7 @@ pub fn judge(feed: &Feed, item: &Item, seen: &Seen, episodes: &Episodes) -> Judg
     if !is_named || fits(&feed.exclude) || !is_of_size {
         return Judgement::Unwanted;
     }
-    match episodes.of(&item.title).filter(|_| feed.once) {
+    match feed.once.then(|| episodes.of(&item.title)).flatten() {
         Some(episode) if seen.has_episode(&episode) => Judgement::SeenEpisode,
         episode => Judgement::Wanted(episode),
     }

@@ -15,6 +15,8 @@ const DEPTH_MAX: usize = 64;
 const ATTRIBUTES_MAX: usize = 32;
 /// Bytes of a text that are kept.
 const TEXT_LEN_MAX: usize = 8192;
+/// Bytes of a title: it is searched for all that its feed wants and does not want.
+const TITLE_LEN_MAX: usize = 1024;
 /// Links are left out that are longer: less than a text, so that none was cut.
 const LINK_LEN_MAX: usize = 8000;
 /// A length that an enclosure says of itself is that of its `.torrent` below this.
@@ -230,7 +232,9 @@ impl Reading {
 
     fn field(&mut self, name: &str, text: &str) {
         match name {
-            "title" if self.item.title.is_empty() => text.clone_into(&mut self.item.title),
+            "title" if self.item.title.is_empty() => {
+                text[..text.floor_char_boundary(TITLE_LEN_MAX)].clone_into(&mut self.item.title);
+            }
             "guid" | "id" if self.item.id.is_empty() => text.clone_into(&mut self.item.id),
             "link" if !text.is_empty() => self.link(Rank::Page, text.to_owned()),
             "magneturi" => self.link(Rank::Magnet, text.to_owned()),
@@ -360,6 +364,16 @@ mod tests {
     }
 
     #[test]
+    fn a_title_ends_at_its_limit_between_letters() {
+        let long = format!("x{}", "ü".repeat(3000));
+        let feed = format!(
+            "<rss><channel><item><title>{long}</title><link>http://x/</link></item></channel></rss>"
+        );
+        let title = read(feed.as_bytes()).unwrap().remove(0).title;
+        assert_eq!(title, long[..TITLE_LEN_MAX - 1]);
+    }
+
+    #[test]
     fn whatever_bytes_come_nothing_panics() {
         let text = "<rss><channel><item><title>a &amp; b</title><torznab:attr name='size' value='7'/>\
                     <enclosure url='http://x/ü.torrent' length='9'/><link><![CDATA[http://x/]]></link>\
@@ -380,8 +394,10 @@ mod tests {
         let item = "<item><title>a</title><link>http://x/</link></item>";
         assert_eq!(items(&item.repeat(ITEMS_MAX + 7)).len(), ITEMS_MAX);
         let long = "ü".repeat(TEXT_LEN_MAX);
-        let all = items(&format!("<item><title>{long}</title><link>http://x/</link></item>"));
-        assert_eq!(all[0].title.len(), TEXT_LEN_MAX);
+        let all = items(&format!(
+            "<item><title>a</title><guid>{long}</guid><link>http://x/</link></item>"
+        ));
+        assert_eq!(all[0].id.len(), TEXT_LEN_MAX);
         assert_eq!(
             items(&format!("<item><title>a</title><link>http://x/{long}</link></item>")),
             []
