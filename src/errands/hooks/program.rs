@@ -54,8 +54,7 @@ pub async fn run(
     variables: Vec<(&'static str, String)>,
     limit: Duration,
 ) -> io::Result<Ran> {
-    let (reader, child) = start(words.to_vec(), variables).await?;
-    let group = Group::new(child)?;
+    let (reader, group) = start(words.to_vec(), variables).await?;
     let leader = group.leader;
     let mut ended = spawn_blocking(move || wait_for(leader));
     let mut output = Output::new(reader)?;
@@ -93,7 +92,7 @@ fn end_of(status: ExitStatus) -> End {
 async fn start(
     words: Vec<String>,
     variables: Vec<(&'static str, String)>,
-) -> io::Result<(OwnedFd, Child)> {
+) -> io::Result<(OwnedFd, Group)> {
     let started = spawn_blocking(move || {
         let (reader, writer) = io::pipe()?;
         let (program, arguments) = words.split_first().ok_or(io::ErrorKind::InvalidInput)?;
@@ -106,8 +105,9 @@ async fn start(
                 command.env_remove(&name);
             }
         }
-        let child = command.envs(variables).spawn()?;
-        Ok((reader.into(), child))
+        // Whoever waits for it may have gone meanwhile: then it is ended.
+        let group = Group::new(command.envs(variables).spawn()?)?;
+        Ok((reader.into(), group))
     });
     started.await.map_err(|_| io::Error::from(io::ErrorKind::Interrupted))?
 }
