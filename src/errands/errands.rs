@@ -176,7 +176,7 @@ impl Owner {
 }
 
 /// What is wanted now: those that run go on, the others of before are ended first, so that no two
-/// are at one thing.
+/// are at one thing. One that a fault has ended is begun again.
 async fn renew<T: PartialEq, S>(
     mut before: Vec<Running<T, S>>,
     wanted: Vec<T>,
@@ -184,7 +184,7 @@ async fn renew<T: PartialEq, S>(
 ) -> Vec<Running<T, S>> {
     let mut all = Vec::new();
     for what in wanted {
-        match before.iter().position(|it| it.what == what) {
+        match before.iter().position(|it| it.what == what && !it.task.is_finished()) {
             Some(at) => all.push(Ok(before.swap_remove(at))),
             None => all.push(Err(what)),
         }
@@ -211,4 +211,36 @@ fn begin_feed(
     let ErrandsConfig { api, home, egress, .. } = config.clone();
     let config = FeedConfig { feed: feed.clone(), api, egress, home, turns };
     Running { what: feed, task: tokio::spawn(follow_feed(config, standing)), seat }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn running(what: u8, ends: bool) -> Running<u8, ()> {
+        let (_, seat) = watch::channel(());
+        let task = tokio::spawn(async move {
+            if !ends {
+                std::future::pending::<()>().await;
+            }
+        });
+        Running { what, task, seat }
+    }
+
+    #[tokio::test]
+    async fn what_runs_goes_on_and_what_has_ended_by_a_fault_begins_again() {
+        let before = vec![running(1, false), running(2, true), running(3, false)];
+        while !before[1].task.is_finished() {
+            tokio::task::yield_now().await;
+        }
+        let begun = std::cell::RefCell::new(Vec::new());
+        let all = renew(before, vec![2, 1, 4], |what| {
+            begun.borrow_mut().push(what);
+            running(what, false)
+        })
+        .await;
+        assert_eq!(all.iter().map(|it| it.what).collect::<Vec<_>>(), [2, 1, 4]);
+        assert_eq!(begun.into_inner(), [2, 4]);
+        assert!(all.iter().all(|it| !it.task.is_finished()));
+    }
 }
