@@ -676,5 +676,6 @@ async fn words_find_torrents_by_their_names_and_by_their_files() {
     // What sleeps, or waits for its turn, is found as well.
     let api_2 = api(home.path()).await;
     assert_eq!(ids(&find(&api_2, "pear b").await), [3]);
-    assert_eq!(kind(api_2.answer(Request::Find(" ".into())).await), Kind::Invalid);
+    assert_eq!(find(&api_2, " ").await, Found::default(), "whoever seeks nothing finds nothing");
+    assert_eq!(kind(api_2.answer(Request::Find("x".repeat(129))).await), Kind::Invalid);
 }
