@@ -318,6 +318,7 @@ impl Publisher {
             is_asleep: false,
             was_whole: self.so_far.was_whole,
             running,
+            counted: running,
             posted_at: Some(now),
             transferring: self.so_far.transferring + swarm.transferred_for(),
             peers_connected: numbers.connected,

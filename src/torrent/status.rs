@@ -109,6 +109,8 @@ pub struct Status {
     pub was_whole: bool,
     /// Time since the start of this run.
     pub running: Duration,
+    /// How long that was when the bytes were counted, up to half a second before.
+    pub counted: Duration,
     /// When this was so; none while nothing of it runs.
     pub posted_at: Option<Instant>,
     /// Time spent fetching, from the first request to the last payload and without pauses, for
@@ -471,4 +473,18 @@ pub struct WhyReport {
     pub dht: Option<DhtStatus>,
     /// What the disk workers did over the last minute, for all torrents.
     pub disk: DiskRates,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_goes_on_and_the_bytes_are_those_of_when_they_were_counted() {
+        let (running, posted_at) = (Duration::from_secs(4), Instant::now());
+        let posted =
+            Status { running, counted: running, posted_at: Some(posted_at), ..Status::default() };
+        let shown = posted.as_of(posted_at + Duration::from_millis(400));
+        assert_eq!((shown.running, shown.counted), (Duration::from_millis(4400), running));
+    }
 }

@@ -167,8 +167,8 @@ fn download(rate: u64, peers: usize, window_s: u64) -> f64 {
     (last - first) as f64 / (end - begin)
 }
 
-/// Waits until the driver says that it has run so long and downloaded so much; how long and
-/// how much exactly.
+/// Waits until the driver says that it had run so long when it had downloaded so much; how long
+/// and how much exactly.
 fn wait(seconds: f64, bytes: u64, driver: &mut Process) -> (f64, u64) {
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
@@ -176,7 +176,7 @@ fn wait(seconds: f64, bytes: u64, driver: &mut Process) -> (f64, u64) {
         let events = output.lines().filter_map(|line| serde_json::from_str(line).ok());
         let mut progress = events.filter(|event: &serde_json::Value| event["event"] == "progress");
         let told = |event: serde_json::Value| {
-            Some((event["seconds"].as_f64()?, event["downloaded"].as_u64()?))
+            Some((event["counted"].as_f64()?, event["downloaded"].as_u64()?))
         };
         let now = progress.next_back().and_then(told);
         if let Some(now) = now.filter(|now| now.0 >= seconds && now.1 >= bytes) {

@@ -67,8 +67,8 @@ With --json a download prints one JSON object a line, each with an \"event\":
                 lacks_room (message, or null), ignored (what the record says that is ignored)
   first_peer    address
   progress      seconds, done, wanted, downloaded, uploaded, down_rate, up_rate, peers,
-                sources (of the web), pieces_verified, unsynced (not yet on the device);
-                every second
+                sources (of the web), pieces_verified, unsynced (not yet on the device),
+                counted (the second at which the bytes were counted); every second
   hash_failed   piece, blamed (address, host of a web source, or null)
   reassigned    piece, address and name (who failed to bring it), message
   banned        address

@@ -205,6 +205,7 @@ pub fn progress_json(status: &Status) -> Value {
     json!({
         "event": "progress",
         "seconds": status.running.as_secs_f64(),
+        "counted": status.counted.as_secs_f64(),
         "done": status.done_bytes,
         "wanted": status.wanted_bytes,
         "unsynced": status.unsynced_bytes,
@@ -326,7 +327,7 @@ mod tests {
         assert_eq!(
             progress_json(&status).to_string(),
             concat!(
-                r#"{"done":109,"down_rate":3565158,"downloaded":0,"event":"progress","#,
+                r#"{"counted":0.0,"done":109,"down_rate":3565158,"downloaded":0,"event":"progress","#,
                 r#""peers":3,"pieces_verified":0,"seconds":0.0,"sources":0,"unsynced":0,"#,
                 r#""up_rate":0,"#,
                 r#""uploaded":0,"wanted":1000}"#
