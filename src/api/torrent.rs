@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::file_priority::FilePriority;
 use crate::roster::Phase;
+use crate::tracker::tiers::status::TrackerState;
 
 /// What a torrent is doing.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
@@ -375,6 +376,23 @@ pub struct Tracker {
     pub error: Option<String>,
     /// What it warned of last.
     pub warning: Option<String>,
+}
+
+impl Tracker {
+    /// One that nobody asks, of the tier with this number, from 0.
+    pub fn unasked(url: &str, tier: usize) -> Self {
+        Self {
+            url: url.to_owned(),
+            tier: tier + 1,
+            state: TrackerState::NotAsked.to_string(),
+            seeds: None,
+            leeches: None,
+            peers: None,
+            next_in_s: None,
+            error: None,
+            warning: None,
+        }
+    }
 }
 
 /// A server of a torrent's files.

@@ -16,7 +16,7 @@ use crate::swarm::event::Source as Namer;
 use crate::swarm::report::Known;
 use crate::swarm::waits::Cause;
 use crate::torrent::status::{PeerStatus, SourceStatus, State, Status, WhyReport};
-use crate::tracker::tiers::status::{TrackerState, TrackerStatus};
+use crate::tracker::tiers::status::TrackerStatus;
 
 use super::torrent::{
     Details, Facts, File, Limits, Peer, Pieces, Share, Source, Torrent, Tracker, Why,
@@ -300,20 +300,8 @@ pub(super) fn tracker(tracker: &TrackerStatus, now: Instant) -> Tracker {
 
 /// Trackers that nobody asks.
 pub(super) fn unasked(tiers: &[Vec<String>]) -> Vec<Tracker> {
-    let urls =
-        tiers.iter().enumerate().flat_map(|(tier, urls)| urls.iter().map(move |url| (tier, url)));
-    let idle = urls.map(|(tier, url)| Tracker {
-        url: url.clone(),
-        tier: tier + 1,
-        state: TrackerState::NotAsked.to_string(),
-        seeds: None,
-        leeches: None,
-        peers: None,
-        next_in_s: None,
-        error: None,
-        warning: None,
-    });
-    idle.collect()
+    let tiers = tiers.iter().enumerate();
+    tiers.flat_map(|(tier, urls)| urls.iter().map(move |url| Tracker::unasked(url, tier))).collect()
 }
 
 /// A server of files.

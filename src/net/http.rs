@@ -2,6 +2,7 @@
 //! leads, and what went wrong in one sentence. Which addresses may be asked, and what the answers
 //! mean, is decided where they are asked. Not here: the clients themselves (`egress`).
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use reqwest::header::{HOST, LOCATION};
@@ -57,6 +58,17 @@ pub enum Mute {
     Unready(String),
     /// What went wrong, in words.
     Broken(String),
+}
+
+impl fmt::Display for Mute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoHost => f.write_str("it has no host"),
+            Self::Forbidden(error) => error.fmt(f),
+            Self::Unready(why) => f.write_str(why),
+            Self::Broken(why) => write!(f, "cannot be fetched: {why}"),
+        }
+    }
 }
 
 /// Asks the addresses of a URL's host one after the other, each after `hop` has judged it and in

@@ -7,6 +7,7 @@ pub mod addresses;
 pub mod blocklist;
 pub mod budget;
 pub mod egress;
+pub mod fetch;
 pub mod guests;
 mod hop;
 pub mod http;

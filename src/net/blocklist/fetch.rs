@@ -3,28 +3,20 @@
 //! is an error, and no shorter list.
 
 use std::io::{self, Read};
-use std::net::IpAddr;
 use std::time::Duration;
 
 use reqwest::header::{IF_MODIFIED_SINCE, LAST_MODIFIED};
-use reqwest::{RequestBuilder, Response, StatusCode, Url};
+use reqwest::{RequestBuilder, Response, StatusCode};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::kept::MODIFIED_LEN_MAX;
 use super::parse::{Flaw, List};
-use crate::base::addr::Locality;
-use crate::net::egress::{Client, ClientConfig, Egress, Purpose};
-use crate::net::http::{self, Mute, REDIRECTS_MAX, innermost, redirected, target};
-use crate::net::reach::{Hop, Trust, check_port, resolve, to_try};
+use crate::net::egress::Egress;
+use crate::net::fetch;
+use crate::net::http::innermost;
 
-/// To resolve a host.
-const LOOKUP: Duration = Duration::from_secs(5);
-/// To connect, TLS included.
-const CONNECT: Duration = Duration::from_secs(10);
-/// Between two reads.
-const READ: Duration = Duration::from_secs(30);
 /// For all of it. Who starts waits so long where nothing is kept.
 const TOTAL: Duration = Duration::from_secs(180);
 /// Parts of an answer that wait to be read, each of some 16 KiB.
@@ -70,7 +62,11 @@ async fn fetch_for_ever(
     since: Option<&str>,
     is_forced: bool,
 ) -> Result<Fetched, Failure> {
-    let response = ask_all(egress, url, since).await?;
+    let dress = |request: RequestBuilder| match since {
+        Some(since) => request.header(IF_MODIFIED_SINCE, since),
+        None => request,
+    };
+    let response = fetch::fetch(egress, url, dress).await.map_err(failed)?.response;
     match response.status() {
         StatusCode::NOT_MODIFIED if since.is_some() => return Ok(Fetched::Same),
         status if !status.is_success() => return Err(failed(format!("the server says {status}"))),
@@ -132,59 +128,4 @@ impl Read for Coming {
         self.read += len;
         Ok(len)
     }
-}
-
-/// Asks at `url` and where it redirects.
-async fn ask_all(egress: &Egress, url: &str, since: Option<&str>) -> Result<Response, Failure> {
-    let mut url = Url::parse(url).map_err(|_| failed("it cannot be read as a URL"))?;
-    let client = Client::new(ClientConfig {
-        egress: egress.clone(),
-        purpose: Purpose::WebSeed,
-        keeps_family: false,
-        connect: CONNECT,
-        read: READ,
-        // All of it is limited, not each request.
-        total: None,
-        keeps_idle: false,
-    });
-    let client = client.map_err(|cause| failed(cause.to_string()))?;
-    let mut previous = None;
-    for _ in 0..=REDIRECTS_MAX {
-        let (response, address) = ask(&client, egress, &url, since, previous).await?;
-        let unusable = |_| failed("it redirects to an unusable address");
-        let Some(told) = redirected(&response).map_err(unusable)? else { return Ok(response) };
-        url = target(&url, told).map_err(unusable)?;
-        previous = Some(Locality::of(address));
-    }
-    Err(failed(format!("it redirects more than {REDIRECTS_MAX} times")))
-}
-
-/// The answer, and the address that gave it. The user may name any, a redirect none of ours.
-async fn ask(
-    client: &Client,
-    egress: &Egress,
-    url: &Url,
-    since: Option<&str>,
-    previous: Option<Locality>,
-) -> Result<(Response, IpAddr), Failure> {
-    let host = url.host_str().ok_or_else(|| failed("it has no host"))?;
-    let port = url.port_or_known_default().ok_or_else(|| failed("it has no port"))?;
-    if previous.is_some() {
-        check_port(port).map_err(|error| failed(error.to_string()))?;
-    }
-    let addresses = resolve(egress, host, port, LOOKUP).await;
-    let addresses = addresses.map_err(|error| failed(error.to_string()))?;
-    let addresses = to_try(addresses, egress.policy().bind);
-    let dress = |request: RequestBuilder| match since {
-        Some(since) => request.header(IF_MODIFIED_SINCE, since),
-        None => request,
-    };
-    let hop = Hop { trust: Trust::Full, previous };
-    let asked = http::ask(client, url, &addresses, hop, dress).await;
-    asked.map_err(|mute| match mute {
-        Mute::NoHost => failed("it has no host"),
-        Mute::Forbidden(error) => failed(error.to_string()),
-        Mute::Unready(why) => failed(why),
-        Mute::Broken(why) => failed(format!("cannot be fetched: {why}")),
-    })
 }

@@ -141,25 +141,11 @@ pub(super) fn tracker_stats(about: &About<'_>) -> Value {
     let (known, tiers) = (&about.closely.trackers, &about.closely.facts.trackers);
     // Nobody asks those of a torrent that rests, and all the same it has them.
     let unasked = tiers.iter().enumerate().filter(|_| known.is_empty());
-    let unasked = unasked.flat_map(|(tier, urls)| urls.iter().map(move |url| idle(url, tier + 1)));
+    let unasked =
+        unasked.flat_map(|(tier, urls)| urls.iter().map(move |url| Tracker::unasked(url, tier)));
     let trackers = known.iter().cloned().chain(unasked).enumerate();
     let told = trackers.map(|(id, tracker)| tracker_stat(id, &tracker, about.now));
     told.collect::<Vec<_>>().into()
-}
-
-/// A tracker that was not asked.
-fn idle(url: &str, tier: usize) -> Tracker {
-    Tracker {
-        url: url.to_owned(),
-        tier,
-        state: "not asked yet".to_owned(),
-        seeds: None,
-        leeches: None,
-        peers: None,
-        next_in_s: None,
-        error: None,
-        warning: None,
-    }
 }
 
 fn tracker_stat(id: usize, tracker: &Tracker, now: u64) -> Value {
