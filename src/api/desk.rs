@@ -188,12 +188,15 @@ impl Api {
             Request::Trackers(key) => {
                 let now = Instant::now();
                 let Some(handle) = self.awake(&key).await? else {
-                    let tiers = self.tiers(&key).await?;
-                    return Ok(Answer::Trackers(view::unasked(&tiers)));
+                    let id = self.find(&key).await?.spec.id;
+                    let asked = self.session.trackers(id).await;
+                    return Ok(Answer::Trackers(match asked.is_empty() {
+                        true => view::unasked(&self.tiers(&key).await?),
+                        false => view::trackers(&asked, now),
+                    }));
                 };
-                Ok(Answer::Trackers(handle.look(|status| {
-                    status.trackers.iter().map(|tracker| view::tracker(tracker, now)).collect()
-                })))
+                let told = handle.look(|status| view::trackers(&status.trackers, now));
+                Ok(Answer::Trackers(told))
             }
             Request::Sources(key) => {
                 let Some(handle) = self.awake(&key).await? else {

@@ -283,7 +283,7 @@ pub(super) fn known(known: &Known) -> Peer {
 }
 
 /// A tracker at `now`.
-pub(super) fn tracker(tracker: &TrackerStatus, now: Instant) -> Tracker {
+fn tracker(tracker: &TrackerStatus, now: Instant) -> Tracker {
     let next = tracker.next_announce_at.map(|at| at.saturating_duration_since(now).as_secs());
     Tracker {
         url: tracker.url.clone(),
@@ -296,6 +296,11 @@ pub(super) fn tracker(tracker: &TrackerStatus, now: Instant) -> Tracker {
         error: tracker.last_error.clone(),
         warning: tracker.warning.clone(),
     }
+}
+
+/// All of a torrent at `now`.
+pub(super) fn trackers(all: &[TrackerStatus], now: Instant) -> Vec<Tracker> {
+    all.iter().map(|it| tracker(it, now)).collect()
 }
 
 /// Trackers that nobody asks.

@@ -17,6 +17,7 @@ use crate::roster::{Flags, Phase, Row};
 use crate::torrent::handle::TorrentHandle;
 use crate::torrent::incoming::Incoming;
 use crate::torrent::options::TorrentOptions;
+use crate::torrent::outpost::Outpost;
 use crate::torrent::seeking::Contacts;
 
 use super::error::Error;
@@ -35,6 +36,8 @@ pub(super) enum Stage {
     Opens,
     /// It does not come, and why.
     Lost(Arc<str>),
+    /// It is removed, and its trackers hear that.
+    Leaves,
 }
 
 /// One of them.
@@ -51,6 +54,8 @@ pub(super) struct Absent {
     pub is_over: bool,
     /// It came by a link, and is sought by that.
     pub is_link: bool,
+    /// Its announces, which go on when it comes. In a box: not all have any.
+    pub outpost: Option<Box<Outpost>>,
 }
 
 /// Whoever waits for one.
@@ -77,7 +82,8 @@ impl Absent {
     /// One that was found like this, at `now`.
     pub fn new(before: Tally, stage: Stage, now: Instant) -> Self {
         let (is_whole, is_link) = (stage == Stage::Latent, stage == Stage::Seeks);
-        Self { before, spent: Spent::begin(now), stage, is_whole, is_over: false, is_link }
+        let (spent, is_over, outpost) = (Spent::begin(now), false, None);
+        Self { before, spent, stage, is_whole, is_over, is_link, outpost }
     }
 
     /// Why it does not come.
@@ -90,7 +96,7 @@ impl Absent {
 
     /// Will it be here, sooner or later?
     pub fn is_coming(&self) -> bool {
-        !matches!(self.stage, Stage::Lost(_))
+        !matches!(self.stage, Stage::Lost(_) | Stage::Leaves)
     }
 
     /// Is it a link that has not become a torrent?
@@ -103,6 +109,7 @@ impl Absent {
         let (whole, is_lost) = (spec.whole.filter(|_| self.is_whole), self.trouble().is_some());
         let phase = match whole {
             _ if is_lost => Phase::Failed,
+            _ if self.stage == Stage::Leaves => Phase::Stopping,
             _ if spec.paused => Phase::Paused,
             Some(_) => Phase::Complete,
             None if self.is_link && self.stage == Stage::Opens => Phase::Checking,

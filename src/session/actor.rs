@@ -225,6 +225,7 @@ impl Actor {
                     self.on_read(id, torrent).await;
                 }
                 Some(peer) = self.returning.knocks.recv() => self.on_knock(peer).await,
+                Some((id, peers)) = self.returning.named.1.recv() => self.on_named(id, peers),
                 Some(lost) = self.answers.next() => self.on_not_kept(lost).await,
                 heard = self.links.next() => self.on_link(heard),
                 Some(elsewhere) = self.homes.next() => self.on_elsewhere(elsewhere),
@@ -293,6 +294,7 @@ impl Actor {
                 self.add_link(&link, &options, answer).await;
             }
             Command::Reach(id, answer) => self.reach(id, answer),
+            Command::Trackers(id, answer) => self.trackers(id, answer),
             Command::Seek { request, answer } => self.seek(request, answer).await,
             Command::Remove { info_hash, answer } => self.remove(info_hash, answer).await,
             Command::RemoveNumber { id, answer } => self.remove_number(id, answer).await,
@@ -455,6 +457,7 @@ impl Actor {
             contacts: None,
             keeps_file: false,
             kept: None,
+            outpost: None,
         }
     }
 

@@ -12,6 +12,7 @@ use crate::roster::{Changes, Cursor, Event, Lost};
 use crate::torrent::handle::TorrentHandle;
 use crate::torrent::options::TorrentOptions;
 use crate::torrent::seeking::{SeekRequest, Seeking};
+use crate::tracker::tiers::status::TrackerStatus;
 
 use super::absent::Addition;
 use super::erasure::EraseAnswer;
@@ -44,6 +45,8 @@ pub(super) enum Command {
     Look(Option<TorrentId>, oneshot::Sender<Vec<Listed>>),
     /// What is known of the torrent that runs under this hash, or would?
     LookByHash(InfoHash, oneshot::Sender<Option<Listed>>),
+    /// How do the trackers stand of one that is announced and not here?
+    Trackers(TorrentId, oneshot::Sender<Vec<TrackerStatus>>),
     /// The metadata of a torrent that a ledger keeps.
     Metadata(TorrentId, oneshot::Sender<Result<Arc<Torrent>, Error>>),
     /// Set something of a torrent; false when that has no room for an order now.

@@ -1,8 +1,9 @@
 //! Torrents that are rows only, until they are called: by who connects to them, asks for more than
 //! lists show, sets what only a torrent that is here can follow, or adds what may have the same
-//! files; and by the rules, when one has seeded enough. Those that have trackers or a place in the
-//! DHT come by themselves, [one after the other](super::calls); the local network is told of the
-//! others in the same pace. What of a latent one is not as it was is seen when it comes.
+//! files; and by the rules, when one has seeded enough. Those that have a place in the DHT come by
+//! themselves, [one after the other](super::calls), as do those that have trackers and may have
+//! rules; in the same pace the others are [announced](super::announced), and the local network is
+//! told of them. What of a latent one is not as it was is seen when it comes.
 
 use std::time::Instant;
 
@@ -29,9 +30,11 @@ const PEERS_MAX: usize = 16;
 
 /// What is done for a latent torrent that nobody called.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Errand {
-    /// It comes, to be announced.
+pub(super) enum Errand {
+    /// It comes: rules are to hold of it, or it has a seat in the DHT.
     Comes,
+    /// Its trackers are told of it.
+    IsAnnounced,
     /// The local network is told of it.
     IsTold,
     /// It is found by nobody who does not know us.
@@ -91,7 +94,10 @@ impl Actor {
         let now = Instant::now();
         absent.spent.on(row.phase, now);
         let hashes = swarm_hashes(spec).collect();
-        if self.told.row(id).phase != row.phase {
+        if absent.stage != Stage::Leaves && self.told.row(id).phase != row.phase {
+            if let Some(outpost) = &absent.outpost {
+                outpost.pause(spec.paused);
+            }
             // One that rests is as if it were not here.
             let notice = if spec.paused { Notice::Leaves } else { Notice::Latent };
             self.returning.notices.push(notice(hashes));
@@ -143,29 +149,40 @@ impl Actor {
             match self.errand(spec, whole) {
                 _ if absent.is_over => self.call(id, None),
                 Errand::Comes => self.call(id, None),
-                Errand::IsTold => {
-                    spec.info_hash.into_iter().for_each(|hash| self.local.announce(hash));
+                Errand::IsAnnounced => self.announce(id),
+                errand @ (Errand::IsTold | Errand::Nothing) => {
+                    if errand == Errand::IsTold {
+                        spec.info_hash.into_iter().for_each(|hash| self.local.announce(hash));
+                    }
+                    self.withdraw(id);
                 }
-                Errand::Nothing => {}
             }
         }
     }
 
     /// What is to be done for one of which this is wanted, and was seen.
-    fn errand(&self, spec: &Spec, whole: Whole) -> Errand {
+    pub(super) fn errand(&self, spec: &Spec, whole: Whole) -> Errand {
         let conduct = conduct_of(spec, &self.returning.rest);
         let has_trackers = match &spec.trackers {
             Some(tiers) => !tiers.is_empty(),
             None => whole.has_trackers || !spec.extra_trackers.is_empty(),
         };
         let has_dht = self.resources.dht.is_some() && !whole.is_private;
-        if (conduct.use_trackers && has_trackers) || (conduct.use_dht && has_dht) {
+        let is_announced = conduct.use_trackers && has_trackers;
+        let may_have_rules = is_announced && !self.ruling.rules.book().is_idle();
+        if may_have_rules || (conduct.use_dht && has_dht) {
             return Errand::Comes;
         }
-        match self.local.is_on() && spec.ways.lsd && !whole.is_private {
+        match self.is_told(spec, whole) {
+            _ if is_announced => Errand::IsAnnounced,
             true => Errand::IsTold,
             false => Errand::Nothing,
         }
+    }
+
+    /// Is the local network to be told of it?
+    pub(super) fn is_told(&self, spec: &Spec, whole: Whole) -> bool {
+        self.local.is_on() && spec.ways.lsd && !whole.is_private
     }
 
     /// One that is not here meets others by other ways.
@@ -196,6 +213,7 @@ impl Actor {
                 let why = "its metadata is not known yet: it is sought (why tells how far it is)";
                 Err(Error::Away(why.to_owned()))
             }
+            (None, Some(absent)) if absent.stage == Stage::Leaves => Err(Error::Unknown(id)),
             (None, Some(absent)) => match absent.trouble() {
                 None => return self.call(id, Some(Caller::Asks(answer))),
                 Some(why) => Err(Error::Away(why.to_string())),

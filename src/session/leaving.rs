@@ -10,8 +10,9 @@ use crate::base::ids::{InfoHash, TorrentId};
 use crate::ledger::task::Answer as Kept;
 use crate::roster::policy::Input;
 use crate::roster::{Flags, Phase, Row};
+use crate::torrent::outpost::Outpost;
 
-use super::absent::Caller;
+use super::absent::{Caller, Stage};
 use super::actor::{Actor, unix_now};
 use super::answers::Lost;
 use super::error::Error;
@@ -62,7 +63,8 @@ impl Actor {
             None => {}
         }
         let is_here = self.members.get(&id).is_some_and(|member| !member.is_leaving);
-        if is_here || self.returning.absent.contains_key(&id) {
+        let absent = self.returning.absent.get(&id);
+        if is_here || absent.is_some_and(|absent| absent.stage != Stage::Leaves) {
             let kept = self.wanted.remove(id).await;
             return self.leave(id, kept, answer);
         }
@@ -72,10 +74,26 @@ impl Actor {
     /// Has one leave that the ledger was asked to give up.
     pub(super) fn leave(&mut self, id: TorrentId, kept: Option<Kept<()>>, answer: RemoveAnswer) {
         self.answers.on_removed(id, kept);
-        if self.returning.absent.remove(&id).is_none() {
-            return self.end(id, answer);
-        }
+        let Some(absent) = self.returning.absent.get_mut(&id) else { return self.end(id, answer) };
         // It is not here yet, or cannot be read.
+        match absent.outpost.take() {
+            Some(outpost) => {
+                absent.stage = Stage::Leaves;
+                self.part_with(id);
+                self.list_absent(id);
+                let goodbye = Outpost::leave([*outpost].into_iter());
+                self.leaving.spawn(async move {
+                    goodbye.await;
+                    (id, answer)
+                });
+            }
+            None => self.on_absent_left(id, answer),
+        }
+    }
+
+    /// One that is not here has left, and its hash is free.
+    fn on_absent_left(&mut self, id: TorrentId, answer: RemoveAnswer) {
+        self.returning.absent.remove(&id);
         let mut hashes = self.wanted.get(id).into_iter().flat_map(swarm_hashes);
         let hashes = [hashes.next(), hashes.next()];
         self.part_with(id);
@@ -106,6 +124,9 @@ impl Actor {
 
     /// A torrent has ended: what it sent is known now, and its hash is free again.
     pub(super) async fn on_left(&mut self, id: TorrentId, answer: RemoveAnswer) {
+        if self.returning.absent.contains_key(&id) {
+            return self.on_absent_left(id, answer);
+        }
         self.unkept.insert(id);
         self.keep().await;
         if let Some(member) = self.members.get(&id) {
@@ -236,6 +257,7 @@ impl Actor {
                 desk.ended().await;
             });
         }
+        ends.spawn(self.leave_outposts());
         let seeds = self.awake_seeds();
         for member in self.members.values() {
             let handle = member.handle.clone();

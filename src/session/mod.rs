@@ -6,6 +6,7 @@
 mod absent;
 mod accepting;
 mod actor;
+mod announced;
 mod answers;
 mod calls;
 mod claims;
@@ -79,6 +80,7 @@ use crate::tracker::task::{
     Announcer, AnnouncerConfig, NetworkTiming, QUIET_DEFAULT, UdpClient, http_client,
 };
 use crate::tracker::tiers::Timing;
+use crate::tracker::tiers::status::TrackerStatus;
 
 pub use crate::torrent::options::{
     Allocate, CheckMode, Conduct, NamedBy, SeedLimits, TorrentOptions, WebSeed,
@@ -408,6 +410,12 @@ impl Session {
     /// `Unknown`, `NoMetadata`, `Ended`.
     pub async fn metadata(&self, id: TorrentId) -> Result<Arc<Torrent>, Error> {
         self.ask(|answer| Command::Metadata(id, answer)).await.unwrap_or(Err(Error::Ended))
+    }
+
+    /// How the trackers stand of a torrent that is announced without being here, in the order they
+    /// are asked; none of any other, which tells that itself.
+    pub async fn trackers(&self, id: TorrentId) -> Vec<TrackerStatus> {
+        self.ask(|answer| Command::Trackers(id, answer)).await.unwrap_or_default()
     }
 
     /// Where it keeps what it remembers.

@@ -18,6 +18,7 @@ use crate::torrent::handle::TorrentHandle;
 use crate::torrent::incoming::Incoming;
 use crate::torrent::lifecycle;
 use crate::torrent::options::{CheckMode, TorrentOptions};
+use crate::torrent::outpost::Outpost;
 use crate::torrent::places::Account;
 use crate::torrent::resources::{Entry, Resources, Turn};
 use crate::torrent::seeking::Contacts;
@@ -44,6 +45,8 @@ pub(super) struct Coming {
     /// What is kept of it, where the ledger has said so: nothing is looked at on disk then before
     /// its turn.
     pub kept: Option<Kept>,
+    /// Its announces, where they began before it came.
+    pub outpost: Option<Box<Outpost>>,
 }
 
 /// What came of opening a torrent's files.
@@ -98,7 +101,7 @@ pub(super) async fn in_turn<F: Future>(
 pub(super) async fn open(resources: Arc<Resources>, coming: Coming) -> Opened {
     let Coming { torrent, mut options, turn, places, bell, share, id, orders, contacts, .. } =
         coming;
-    let (kept, given) = (coming.kept, options.file.take());
+    let (kept, given, outpost) = (coming.kept, options.file.take(), coming.outpost);
     let file = if coming.keeps_file { Some(file_to_keep(&torrent, given).await) } else { None };
     let (record, dir, mut kept) = match (kept, torrent.info_hash_v1) {
         (Some(kept), _) => (None, PathBuf::new(), kept),
@@ -121,7 +124,8 @@ pub(super) async fn open(resources: Arc<Resources>, coming: Coming) -> Opened {
     let known = record.clone();
     let entry =
         Entry { id, turn, places, bell, uploaded_before_bytes, record: known, orders, share };
-    let started = lifecycle::start(resources, torrent, options, entry, contacts).await;
+    let outpost = outpost.map(|outpost| *outpost);
+    let started = lifecycle::start(resources, torrent, options, entry, contacts, outpost).await;
     Opened { started, record, dir, kept, wanted, file }
 }
 

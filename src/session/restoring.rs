@@ -22,6 +22,7 @@ use crate::metainfo::Torrent;
 use crate::metainfo::create::wrap_found;
 use crate::torrent::incoming::Incoming;
 use crate::torrent::options::{CheckMode, TorrentOptions};
+use crate::tracker::task::Named;
 
 use super::absent::{Absent, Caller, Stage};
 use super::calls::Calls;
@@ -33,6 +34,10 @@ use super::wanted::{Wanted, swarm_hashes};
 
 /// Metadata that was read before the session takes it in.
 const READ_LEN: usize = 16;
+
+/// Those for whom trackers name somebody and that are not looked at yet; what does not fit is named
+/// again with the next announce.
+const NAMED_LEN: usize = 256;
 
 /// Why one does not come whose metadata is not there.
 const UNKNOWN: &str = "its metadata is not known: remove it, and add it again";
@@ -50,6 +55,8 @@ pub(super) struct Returning {
     /// Their metadata comes here, also that of who is called.
     pub read: mpsc::Receiver<(TorrentId, Read)>,
     pub tell: mpsc::Sender<(TorrentId, Read)>,
+    /// Whom trackers name for those that are announced, and where that is told.
+    pub named: (mpsc::Sender<Named>, mpsc::Receiver<Named>),
     /// Who connects to a latent one.
     pub knocks: mpsc::Receiver<Box<Incoming>>,
     /// Who waits for them.
@@ -116,6 +123,7 @@ pub(super) fn begin(
         tops: BTreeSet::new(),
         read,
         tell: tell.clone(),
+        named: mpsc::channel(NAMED_LEN),
         knocks,
         callers: HashMap::new(),
         calls: Calls::new(StdRng::seed_from_u64(rand::random())),

@@ -26,12 +26,15 @@ impl Actor {
     /// The metadata of one was read, or cannot be.
     pub(super) async fn on_read(&mut self, id: TorrentId, read: Read) {
         // It may have been removed meanwhile.
-        if self.is_ending || !self.returning.absent.contains_key(&id) {
+        let Some(absent) = self.returning.absent.get(&id).filter(|_| !self.is_ending) else {
             return;
-        }
-        match read {
-            Ok(torrent) => self.bring_back(id, torrent).await,
-            Err(why) => self.lose(id, why, None).await,
+        };
+        match (read, &absent.stage) {
+            (Ok(torrent), Stage::Read) => self.bring_back(id, torrent).await,
+            (Ok(torrent), Stage::Latent) => self.begin_outpost(id, &torrent),
+            (Err(why), Stage::Read | Stage::Latent) => self.lose(id, why, None).await,
+            // It was read twice: to be announced, and when somebody called it meanwhile.
+            (_, Stage::Opens | Stage::Seeks | Stage::Lost(_) | Stage::Leaves) => {}
         }
     }
 
@@ -40,7 +43,7 @@ impl Actor {
         let found = self.wanted.get(id).zip(self.returning.absent.get_mut(&id));
         let Some((spec, absent)) = found else { return };
         absent.stage = Stage::Opens;
-        let before = absent.before;
+        let (before, outpost) = (absent.before, absent.outpost.take());
         let options = options_of(spec, &self.returning.rest, &torrent);
         // There is much to be done for one that was never complete: it touches no disk before that.
         let may_sleep = spec.completed_s.is_some() && !options.paused;
@@ -52,7 +55,7 @@ impl Actor {
         let facts = self.facts(id, &torrent, None, before);
         let (info_hash, takes_peers) = (torrent.info_hash_v1, torrent.is_judged());
         let kept = Some(Kept::sent(before.uploaded));
-        let coming = Coming { kept, ..self.coming(&facts, torrent, options, turn) };
+        let coming = Coming { kept, outpost, ..self.coming(&facts, torrent, options, turn) };
         let answer = oneshot::channel().0;
         let arriving = Arriving { facts, info_hash, takes_peers, answer, removal: None };
         let resources = self.resources.clone();

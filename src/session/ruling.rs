@@ -34,6 +34,7 @@ impl Actor {
         for id in self.members.keys().copied().collect::<Vec<_>>() {
             self.tell_rules(id);
         }
+        self.call_for_rules();
     }
 
     /// Tells the rules how a torrent stands, where there are any.

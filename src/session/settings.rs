@@ -97,7 +97,7 @@ impl Actor {
         if member.is_some_and(|member| member.is_leaving) {
             return Err(Error::Unknown(id));
         }
-        let absent = self.returning.absent.get(&id);
+        let absent = self.returning.absent.get(&id).filter(|it| it.stage != Stage::Leaves);
         if member.is_none() && absent.is_none() {
             return Err(Error::Unknown(id));
         }
@@ -143,7 +143,8 @@ impl Actor {
                 if matches!(order, Command::Unpause) {
                     self.seek_again(id);
                 }
-                if matches!(order, Command::Trackers(_)) {
+                if let Command::Trackers(tiers) = &order {
+                    self.name_trackers(id, tiers);
                     // A search begins again with them, and who is at rest is to be announced.
                     self.links.end(id);
                     self.call_by_ways(id);
@@ -364,6 +365,9 @@ impl Actor {
     pub(super) fn listing(&self, spec: &Spec) -> Option<Listed> {
         let (row, spec) = (self.told.row(spec.id), self.wanted.shared(spec.id)?);
         if let Some(absent) = self.returning.absent.get(&spec.id) {
+            if absent.stage == Stage::Leaves {
+                return None;
+            }
             let search = self.links.desk(spec.id).cloned();
             let (trouble, ruled) = (absent.trouble(), Overlay::default());
             let figures = absent_figures(absent, &spec);

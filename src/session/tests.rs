@@ -1,6 +1,7 @@
 //! A session from outside: what it lets in, in what order torrents run, and what those cost
 //! that wait. Without peers, trackers and data: transfers are tested with the whole program.
 
+mod announced;
 mod away;
 mod choices;
 mod erased;

@@ -26,6 +26,7 @@ use super::handle::News;
 use super::incoming::Incoming;
 use super::meanwhile::{at_disk, meanwhile};
 use super::options::CheckMode;
+use super::outpost::Outpost;
 use super::parked::{keep, rest};
 use super::parts::{Parts, store_config, wanted_of};
 use super::publish::payload_of;
@@ -75,8 +76,12 @@ pub(super) async fn find_at_rest(parts: &Parts) -> Option<AtRest> {
     at_disk(&parts.resources.disk, &dir, move || at_rest(config)).await.filter(is_safe)
 }
 
-/// The first sleep of a torrent that is at rest: trackers hear of it.
-pub(super) fn first_sleep(parts: &Parts, found: AtRest) -> (Box<Dormant>, Status) {
+/// The first sleep of a torrent that is at rest: trackers hear of it, if they have not before.
+pub(super) fn first_sleep(
+    parts: &Parts,
+    found: AtRest,
+    outpost: Option<Outpost>,
+) -> (Box<Dormant>, Status) {
     let all = Bitfield::all(parts.layout.piece_count());
     let count = all.ones();
     let wanted_bytes = payload_of(&parts.extents, &parts.layout, &wanted_of(parts));
@@ -95,7 +100,7 @@ pub(super) fn first_sleep(parts: &Parts, found: AtRest) -> (Box<Dormant>, Status
         have: all.as_bytes().to_vec(),
         ..Status::default()
     };
-    (Box::new(Dormant { reserved: Some(found.reserved), ..birth::dormant(parts) }), status)
+    (Box::new(Dormant { reserved: Some(found.reserved), ..birth::dormant(parts, outpost) }), status)
 }
 
 /// Waits until the disk workers have let go of the files of a torrent that is to sleep, and
@@ -176,7 +181,8 @@ pub(super) async fn sleep(
     });
     let mut ports = parts.resources.ports.clone();
     let (mut is_seated, mut is_paused, mut last) = (false, false, None);
-    let mut rise = None;
+    // Trackers may have named somebody before it was here.
+    let mut rise = ends.knocks.tracker.is_some().then_some(Rise::Wakes);
     // It came while its files were closed.
     for order in std::mem::take(early) {
         match rise {

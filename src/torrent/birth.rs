@@ -20,13 +20,13 @@ use super::ends::{Dormant, Ends};
 use super::jobs::Jobs;
 use super::links::Links;
 use super::options::Conduct;
+use super::outpost::Outpost;
 use super::parts::{Parts, wanted_of};
 use super::places::Places;
 use super::publish::Publisher;
-use super::resources::NUMWANT;
 use super::seats::Seats;
 use super::sources::Sources;
-use super::trackers::{Trackers, first_stats};
+use super::trackers::{Trackers, config_of, first_stats, tiers_of};
 use super::wish::Wish;
 
 /// The brain, and whom it knows.
@@ -131,9 +131,14 @@ fn introduced(
     }
 }
 
-/// Trackers and the DHT of a torrent that has everything, and sleeps from the start.
-pub(super) fn dormant(parts: &Parts) -> Dormant {
-    let trackers = start_trackers(parts, &parts.wish, true, (0, 0));
+/// Trackers and the DHT of a torrent that has everything, and sleeps from the start; one that was
+/// announced before it was here goes on with that, if it is to be.
+pub(super) fn dormant(parts: &Parts, outpost: Option<Outpost>) -> Dormant {
+    let stats = first_stats((0, 0));
+    let trackers = match (tracker_config(parts, &parts.wish, true), outpost) {
+        (Some(_), Some(outpost)) => Trackers::hear(outpost.entry, stats),
+        (config, _) => Trackers::start(&parts.resources.announcer, config, stats),
+    };
     Dormant { trackers, seats: no_seats(parts), reserved: None, closing: None, is_paused: false }
 }
 
@@ -294,24 +299,9 @@ pub(super) fn tracker_config(
     wish: &Wish,
     was_complete: bool,
 ) -> Option<TrackerConfig> {
-    let options = &parts.options;
-    if !wish.conduct.use_trackers || !parts.torrent.is_judged() {
+    if !wish.conduct.use_trackers {
         return None;
     }
-    let tiers: Vec<Vec<String>> = match &wish.trackers {
-        Some(tiers) => tiers.to_vec(),
-        None => {
-            let named = options.extra_trackers.iter().map(|url| vec![url.clone()]);
-            named.chain(parts.torrent.trackers.iter().cloned()).collect()
-        }
-    };
-    (!tiers.is_empty()).then(|| TrackerConfig {
-        tiers,
-        info_hash: parts.info_hash,
-        key: rand::random(),
-        numwant: NUMWANT,
-        is_private: parts.torrent.private,
-        was_complete,
-        rng_seed: rand::random(),
-    })
+    let tiers = tiers_of(&parts.torrent, &parts.options, wish.trackers.as_deref());
+    config_of(&parts.torrent, tiers, was_complete)
 }

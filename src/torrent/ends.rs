@@ -1,7 +1,7 @@
 //! What the torrent's task holds of everybody else, whatever it is doing: where orders and
 //! connections come from, where its snapshot and news go, and whom it knew when it rested.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
@@ -90,6 +90,13 @@ impl Ends {
             knocks: Knocks::default(),
             goodbye: None,
             share,
+        }
+    }
+
+    /// Trackers named these before the torrent was here.
+    pub fn meet(&mut self, addresses: Vec<SocketAddr>) {
+        if !addresses.is_empty() {
+            self.knocks.tracker = Some(TrackerEvent::Peers { addresses });
         }
     }
 

@@ -16,6 +16,7 @@ use crate::net::limiter::Limiter;
 
 use super::Error;
 use super::asleep::{self, Rise, find_at_rest, first_sleep};
+use super::birth;
 use super::board::Board;
 use super::command::{Command, MoveOrder, commands};
 use super::ends::{Dormant, Ends};
@@ -25,6 +26,7 @@ use super::meanwhile::meanwhile;
 use super::moving::{self, Relocated};
 use super::opening::{Before, Opened, Outcome, SILENT_AFTER, open, open_again, open_now};
 use super::options::{CheckMode, TorrentOptions};
+use super::outpost::Outpost;
 use super::parked::{self, Waiting, Woken};
 use super::parts::{Parts, store_config, wanted_of};
 use super::publish::SoFar;
@@ -44,7 +46,8 @@ const INCOMING_LEN: usize = 64;
 
 /// Opens a torrent's files and starts it. Returns its handle, the hash that peers name it by
 /// and where their connections go. Looking at data on disk goes on in the background. A queued
-/// torrent opens nothing before its turn; what is wrong with its files shows in its state then.
+/// torrent opens nothing before its turn; what is wrong with its files shows in its state then. One
+/// that was announced before it was here goes on with its `outpost`.
 ///
 /// # Errors
 /// `V2Only`; `Disk` when another process has the torrent or its files cannot be opened.
@@ -54,6 +57,7 @@ pub async fn start(
     options: TorrentOptions,
     entry: Entry,
     contacts: Option<Box<Contacts>>,
+    mut outpost: Option<Outpost>,
 ) -> Result<(TorrentHandle, InfoHash, mpsc::Sender<Box<Incoming>>), Error> {
     let (Some(info_hash), Some(layout), Some(extents)) =
         (torrent.info_hash_v1, torrent.layout, torrent.extents())
@@ -79,7 +83,8 @@ pub async fn start(
         so_far: SoFar::nothing(),
         verifies: false,
     });
-    let (first, seen) = match begin(&parts, turn).await {
+    let named = outpost.as_mut().map(|outpost| std::mem::take(&mut outpost.named));
+    let (first, seen) = match begin(&parts, turn, &mut outpost).await {
         Ok(first) => first,
         Err(error) => return Err(refuse(error, contacts).await),
     };
@@ -97,6 +102,9 @@ pub async fn start(
     };
     let mut ends = Box::new(Ends::new(orders, arrivals, status, news, share));
     ends.contacts = contacts;
+    ends.meet(named.unwrap_or_default());
+    // It is not at rest: whoever was told that it is hears that it has left.
+    ends.dormant = outpost.map(|outpost| Box::new(birth::dormant(&parts, Some(outpost))));
     ends.goodbye = ends.contacts.as_mut().and_then(|contacts| contacts.goodbye.take());
     // At every level, so that each line of the log names its torrent.
     let span = error_span!("torrent", name = ?parts.torrent.name, hash = %short(info_hash));
@@ -108,7 +116,11 @@ pub async fn start(
 ///
 /// # Errors
 /// `Disk`, if it is not to wait for its disk.
-async fn begin(parts: &Parts, turn: Turn) -> Result<(Next, Status), Error> {
+async fn begin(
+    parts: &Parts,
+    turn: Turn,
+    outpost: &mut Option<Outpost>,
+) -> Result<(Next, Status), Error> {
     let found = match turn {
         Turn::Sleeps => find_at_rest(parts).await,
         // A disk that does not answer is told of when the turn comes.
@@ -116,7 +128,7 @@ async fn begin(parts: &Parts, turn: Turn) -> Result<(Next, Status), Error> {
         Turn::Waits | Turn::Begins => None,
     };
     if let Some(found) = found {
-        let (dormant, seen) = first_sleep(parts, found);
+        let (dormant, seen) = first_sleep(parts, found, outpost.take());
         return Ok((Next::Sleep(dormant), seen));
     }
     if matches!(turn, Turn::Waits | Turn::Rests) {
@@ -385,7 +397,7 @@ async fn open_for(
         let found = meanwhile(ends, early, found).await?.ok().flatten();
         if let Some(found) = found.filter(|_| early.is_empty()) {
             ends.let_go();
-            let (dormant, seen) = first_sleep(parts, found);
+            let (dormant, seen) = first_sleep(parts, found, None);
             ends.status.change(|status| *status = first_status(parts, seen));
             return Some(Next::Sleep(dormant));
         }

@@ -27,6 +27,7 @@ mod metadata;
 mod moving;
 mod opening;
 pub mod options;
+pub mod outpost;
 mod parked;
 mod parts;
 pub mod places;

@@ -10,18 +10,21 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use crate::base::units::duration;
+use crate::metainfo::Torrent;
 use crate::tracker::task::{
     Announcer, Entry, TrackerCommand, TrackerConfig, TrackerEvent, TransferStats,
 };
 use crate::tracker::tiers::ManualAnnounce;
 use crate::tracker::tiers::status::{TrackerState, TrackerStatus};
 
+use super::options::TorrentOptions;
+use super::resources::NUMWANT;
 use super::status::{Status, TrackerBrief};
 
 /// Events on their way from the announcer; it keeps what does not fit.
 const EVENTS_LEN: usize = 64;
 /// A little over the budget that it keeps by itself for all goodbyes of a torrent.
-const STOP_BUDGET: Duration = Duration::from_millis(3500);
+pub(super) const STOP_BUDGET: Duration = Duration::from_millis(3500);
 
 /// The trackers of one torrent.
 #[derive(Debug)]
@@ -48,6 +51,14 @@ impl Trackers {
             (announcer.enter(config, stats, Some(news)), events)
         };
         let (entry, events) = config.map(enter).unzip();
+        Self { entry, events, status: Vec::new(), stats, private: None }
+    }
+
+    /// Goes on with what was announced before anybody listened.
+    pub fn hear(entry: Entry, stats: TransferStats) -> Self {
+        let (news, events) = mpsc::channel(EVENTS_LEN);
+        entry.listen(Some(news));
+        let (entry, events) = (Some(entry), Some(events));
         Self { entry, events, status: Vec::new(), stats, private: None }
     }
 
@@ -214,6 +225,40 @@ fn manual_announce(answer: ManualAnnounce) -> String {
         ManualAnnounce::Paused => "paused: trackers were told that we left".to_owned(),
         ManualAnnounce::NoTracker => no_tracker(),
     }
+}
+
+/// The trackers of a torrent by tier: `wanted` in the place of all others.
+pub(super) fn tiers_of(
+    torrent: &Torrent,
+    options: &TorrentOptions,
+    wanted: Option<&[Vec<String>]>,
+) -> Vec<Vec<String>> {
+    match wanted {
+        Some(tiers) => tiers.to_vec(),
+        None => {
+            let named = options.extra_trackers.iter().map(|url| vec![url.clone()]);
+            named.chain(torrent.trackers.iter().cloned()).collect()
+        }
+    }
+}
+
+/// What to announce a torrent with; none when there is nobody to ask, or its hash is no name for
+/// it.
+pub(super) fn config_of(
+    torrent: &Torrent,
+    tiers: Vec<Vec<String>>,
+    was_complete: bool,
+) -> Option<TrackerConfig> {
+    let info_hash = torrent.info_hash_v1.filter(|_| torrent.is_judged())?;
+    (!tiers.is_empty()).then(|| TrackerConfig {
+        tiers,
+        info_hash,
+        key: rand::random(),
+        numwant: NUMWANT,
+        is_private: torrent.private,
+        was_complete,
+        rng_seed: rand::random(),
+    })
 }
 
 /// What trackers are told at the start: bytes of the torrent that are missing, wanted or not,

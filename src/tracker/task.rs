@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub use config::{AnnouncerConfig, QUIET_DEFAULT, TrackerConfig};
 pub use fetch::{HttpClient, NetworkTiming, http_client};
 pub use lines::{HTTP_BOUNDS, HTTP_GOODBYES, UDP_BOUNDS, UDP_GOODBYES};
+pub use lookout::{Lookout, Named};
 pub use news::{TrackerCommand, TrackerEvent, TransferStats};
 pub use udp::UdpClient;
 
@@ -24,13 +25,15 @@ mod ears;
 mod errand;
 mod fetch;
 mod lines;
+mod lookout;
 mod mail;
 mod member;
 mod news;
 mod udp;
 
+use super::tiers::status::TrackerStatus;
 use desk::Desk;
-use mail::{EntryId, Letter, Mail, Newcomer};
+use mail::{EntryId, Letter, Listener, Mail, Newcomer};
 
 /// Announces for all torrents of a session. A handle to the task, which ends when the last of
 /// these and all entries are gone. Cheap to clone.
@@ -63,7 +66,22 @@ impl Announcer {
         stats: TransferStats,
         events: Option<mpsc::Sender<TrackerEvent>>,
     ) -> Entry {
-        let newcomer = Box::new(Newcomer { config, stats, events });
+        self.let_in(config, stats, events.map_or(Listener::Nobody, Listener::All))
+    }
+
+    /// The same of a torrent that is not here: nobody hears of it but `lookout`, until
+    /// [`Entry::listen`].
+    pub fn enter_unseen(
+        &self,
+        config: TrackerConfig,
+        stats: TransferStats,
+        lookout: Lookout,
+    ) -> Entry {
+        self.let_in(config, stats, Listener::Lookout(lookout))
+    }
+
+    fn let_in(&self, config: TrackerConfig, stats: TransferStats, ears: Listener) -> Entry {
+        let newcomer = Box::new(Newcomer { config, stats, ears });
         let mut id = None;
         self.post.mail.send_modify(|mail| id = Some(mail.enter(newcomer)));
         Entry { id: id.unwrap_or_default(), post: self.post.clone() }
@@ -97,7 +115,13 @@ impl Entry {
     /// Who hears of the torrent from now on, beginning with how its trackers stand; with none,
     /// trackers are asked for no peers.
     pub fn listen(&self, events: Option<mpsc::Sender<TrackerEvent>>) {
-        self.write(|letter| letter.ears = Some(mail::Listener(events)));
+        self.write(|letter| letter.ears = Some(events.map_or(Listener::Nobody, Listener::All)));
+    }
+
+    /// Answers at once how its trackers stand, in the order they are asked; not, where too many
+    /// want to know that, or it has been stopped.
+    pub fn look(&self, answer: oneshot::Sender<Vec<TrackerStatus>>) {
+        self.write(|letter| letter.look(answer));
     }
 
     /// Says goodbye to all trackers that know the torrent, which is announced no more. The future

@@ -422,6 +422,12 @@ impl Tiers {
         (tracker.fails, tracker.error())
     }
 
+    /// Whether all that told who is there say that nobody lacks anything.
+    pub fn knows_nobody_to_serve(&self) -> bool {
+        let mut told = self.walk().filter_map(|index| self.trackers[index].leeches).peekable();
+        told.peek().is_some() && told.all(|leeches| leeches == 0)
+    }
+
     /// All trackers in the order they are asked.
     pub fn status(&self) -> Vec<TrackerStatus> {
         self.walk().map(|index| self.status_of(index)).collect()

@@ -6,7 +6,7 @@ use super::slumber::{asleep, fetched, held, when};
 use super::*;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 
 use crate::base::ids::{InfoHash, TorrentId};
 use crate::ledger::{Ledger, Spec};
@@ -17,7 +17,7 @@ fn sleepy(home: &Path) -> SessionConfig {
     keeping(home, 1).awake_max(0)
 }
 
-fn seed(home: &Path) -> TorrentOptions {
+pub(super) fn seed(home: &Path) -> TorrentOptions {
     options(home).seed_only(true)
 }
 
@@ -57,7 +57,7 @@ async fn latent(home: &Path, count: usize) -> Session {
     Session::start(sleepy(home)).await.unwrap()
 }
 
-async fn is_here(session: &Session, id: u32) -> bool {
+pub(super) async fn is_here(session: &Session, id: u32) -> bool {
     session.find(TorrentId(id)).await.unwrap().handle.is_some()
 }
 
@@ -65,12 +65,12 @@ async fn spec(session: &Session, id: u32) -> Spec {
     Spec::clone(&session.find(TorrentId(id)).await.unwrap().spec)
 }
 
-async fn row(session: &Session, id: u32) -> Row {
+pub(super) async fn row(session: &Session, id: u32) -> Row {
     session.find(TorrentId(id)).await.unwrap().row
 }
 
 /// Is a handshake for the torrent of this number answered?
-async fn is_served(session: &Session, home: &Path, number: usize) -> bool {
+pub(super) async fn is_served(session: &Session, home: &Path, number: usize) -> bool {
     let mut peer = TcpStream::connect(("127.0.0.1", session.port())).await.unwrap();
     let hello =
         [b"\x13BitTorrent protocol", &[0; 8][..], &hash(home, number).0, b"-XX0001-knockknockkn"];
@@ -342,30 +342,6 @@ async fn one_that_has_seeded_enough_comes_and_finishes() {
     // It is so at the next start, too.
     let session = Session::start(sleepy(home.path())).await.unwrap();
     until(&back(&session, 1).await, State::Finished).await;
-    session.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_has_trackers_comes_by_itself_and_is_announced() {
-    let home = tempfile::tempdir().unwrap();
-    let tracker = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/announce", tracker.local_addr().unwrap());
-    let (session, _) = seeding(home.path(), 1).await;
-    let with_tracker = seed(home.path()).extra_trackers(vec![url]);
-    let handle = session.add(held(1, &with_tracker), with_tracker).await.unwrap();
-    until(&handle, State::Complete).await;
-    session.set(handle.id(), Setting::Ways(Ways::default())).await.unwrap();
-    session.stop().await;
-    let rest = options(home.path()).waits_for_disk(true).use_trackers(true);
-    let session = Session::start(sleepy(home.path()).restored(rest)).await.unwrap();
-    let announced = tokio::time::timeout(Duration::from_secs(20), tracker.accept());
-    let (mut asking, _) = announced.await.expect("it is announced").unwrap();
-    let mut request = [0; 2048];
-    let len = asking.read(&mut request).await.unwrap();
-    let request = String::from_utf8_lossy(&request[..len]).into_owned();
-    assert!(request.contains("left=0") && request.contains("event=started"), "{request}");
-    drop((asking, tracker));
-    assert!(is_here(&session, 2).await && !is_here(&session, 1).await);
     session.stop().await;
 }
 

@@ -8,12 +8,12 @@ use crate::roster::Phase;
 use crate::roster::rules::{Book, Caps, Hours, Queue, Rule, Schedule, Span, Then, When};
 use crate::torrent::status::Status;
 
-fn labelled(label: &str, then: Then) -> Rule {
+pub(super) fn labelled(label: &str, then: Then) -> Rule {
     let when = When { labels: vec![label.to_owned()], ..When::default() };
     Rule { name: label.to_owned(), when, then }
 }
 
-fn book(rules: Vec<Rule>) -> Book {
+pub(super) fn book(rules: Vec<Rule>) -> Book {
     Book { rules, ..Book::default() }
 }
 

@@ -11,10 +11,9 @@ use tokio::task::{Id, JoinError, JoinSet};
 
 use super::clock::{now, sleep_to};
 use super::config::AnnouncerConfig;
-use super::ears::Ears;
 use super::errand::{Carriers, Errand, Host, Report, host_of, names, resolved};
 use super::lines::{Line, Lines, Ticket};
-use super::mail::{EntryId, Letter, Listener, Mail, Newcomer};
+use super::mail::{EntryId, Letter, Mail, Newcomer};
 use super::member::{Flight, Member, Stage};
 use super::udp::UdpClient;
 use crate::base::addr::Locality;
@@ -134,8 +133,8 @@ impl Desk {
             self.enter(id, *newcomer);
         }
         let Some(member) = self.members.get_mut(&id) else { return };
-        if let Some(Listener(events)) = letter.ears {
-            member.ears = events.map(|events| Box::new(Ears::new(events)));
+        if let Some(ears) = letter.ears {
+            member.hear(ears);
         }
         if let Some(tiers) = letter.tiers.filter(|_| !member.is_stopping) {
             member.name(all_shared(&mut self.urls, tiers));
@@ -155,6 +154,10 @@ impl Desk {
         self.follow(id, false);
         for answer in letter.wishes {
             self.announce_now(id, answer);
+        }
+        if let Some(member) = self.members.get(&id) {
+            // Those who asked may have gone.
+            letter.looks.into_iter().for_each(|it| drop(it.send(member.tiers.status())));
         }
         if letter.is_gone || letter.stop.is_some() {
             self.stop(id, letter.stop);
@@ -432,7 +435,7 @@ impl Desk {
                 });
                 member.handle(Input::Scraped { tracker, counts: counts.unwrap_or_default() });
             }
-            Report::Resolved { addresses, from } => member.tell_peers(addresses, from),
+            Report::Resolved { addresses, from } => member.on_resolved(addresses, from),
             Report::Room(room) => member.on_room(room),
         }
         self.follow(id, false);

@@ -6,10 +6,12 @@ use std::collections::BTreeMap;
 use tokio::sync::{mpsc, oneshot};
 
 use super::config::TrackerConfig;
+use super::lookout::Lookout;
 use super::news::{TrackerCommand, TrackerEvent, TransferStats};
 use crate::tracker::tiers::ManualAnnounce;
+use crate::tracker::tiers::status::TrackerStatus;
 
-/// Wishes to announce in one letter; more are not answered.
+/// Wishes to announce, or to see how trackers stand, in one letter; more are not answered.
 const WISHES_MAX: usize = 16;
 
 /// One torrent, never used again.
@@ -20,12 +22,17 @@ pub(super) struct EntryId(u64);
 pub(super) struct Newcomer {
     pub config: TrackerConfig,
     pub stats: TransferStats,
-    pub events: Option<mpsc::Sender<TrackerEvent>>,
+    pub ears: Listener,
 }
 
-/// Who is to hear of a torrent, if anybody.
+/// Who is to hear of a torrent.
 #[derive(Debug)]
-pub(super) struct Listener(pub Option<mpsc::Sender<TrackerEvent>>);
+pub(super) enum Listener {
+    Nobody,
+    /// Whoever it is hears all.
+    All(mpsc::Sender<TrackerEvent>),
+    Lookout(Lookout),
+}
 
 /// What one torrent has told since the last letter, in the order in which it counts.
 #[derive(Default)]
@@ -39,11 +46,18 @@ pub(super) struct Letter {
     pub is_completed: bool,
     pub wants_scrape: bool,
     pub wishes: Vec<oneshot::Sender<ManualAnnounce>>,
+    pub looks: Vec<oneshot::Sender<Vec<TrackerStatus>>>,
     pub stop: Option<oneshot::Sender<()>>,
     pub is_gone: bool,
 }
 
 impl Letter {
+    pub fn look(&mut self, answer: oneshot::Sender<Vec<TrackerStatus>>) {
+        if self.looks.len() < WISHES_MAX {
+            self.looks.push(answer);
+        }
+    }
+
     pub fn order(&mut self, command: TrackerCommand) {
         match command {
             TrackerCommand::Announce(answer) if self.wishes.len() < WISHES_MAX => {

@@ -16,7 +16,8 @@ use super::ears::{Ears, Room};
 use super::errand::sockets;
 use super::fetch::{Fetched, MAX_ADDRESSES};
 use super::lines::{Line, Lines};
-use super::mail::Newcomer;
+use super::lookout::Lookout;
+use super::mail::{Listener, Newcomer};
 use super::news::{TrackerEvent, TransferStats};
 use crate::base::addr::{Locality, Teller, is_usable_peer};
 use crate::base::ids::InfoHash;
@@ -50,6 +51,8 @@ pub(super) struct Member {
     left_told: u64,
     quarter: u64,
     pub ears: Option<Box<Ears>>,
+    /// Who hears of its peers in their place.
+    lookout: Option<Box<Lookout>>,
     pub flights: Vec<Flight>,
     /// Tracker addresses that worked, so that `stopped` needs no resolver.
     known: Vec<(TrackerIndex, Family, SocketAddr)>,
@@ -73,7 +76,7 @@ struct Troubles {
 impl Member {
     /// With these trackers. It enters its swarm now.
     pub fn new(newcomer: Newcomer, tiers: Vec<Vec<Arc<str>>>, timing: Arc<Timing>) -> Self {
-        let Newcomer { config, stats, events } = newcomer;
+        let Newcomer { config, stats, ears } = newcomer;
         let count: usize = tiers.iter().map(Vec::len).sum();
         let all = (count > MAX_TRACKERS).then(|| tiers.clone());
         let mut tiers = Tiers::new(tiers, timing, StdRng::seed_from_u64(config.rng_seed));
@@ -94,7 +97,8 @@ impl Member {
             },
             left_told: stats.left,
             quarter: stats.left / 4,
-            ears: events.map(|events| Box::new(Ears::new(events))),
+            ears: None,
+            lookout: None,
             flights: Vec::new(),
             known: Vec::new(),
             troubles: None,
@@ -102,9 +106,19 @@ impl Member {
             elsewhere_at: None,
             wake: None,
         };
+        member.hear(ears);
         member.on_stats(stats);
         all.into_iter().for_each(|all| member.tell_refused(&all));
         member
+    }
+
+    /// Who hears of it from now on.
+    pub fn hear(&mut self, listener: Listener) {
+        (self.ears, self.lookout) = match listener {
+            Listener::Nobody => (None, None),
+            Listener::All(events) => (Some(Box::new(Ears::new(events))), None),
+            Listener::Lookout(lookout) => (None, Some(Box::new(lookout))),
+        };
     }
 
     /// These are its trackers from now on.
@@ -170,7 +184,7 @@ impl Member {
     ) -> AnnounceRequest {
         let stats = self.stats;
         self.left_told = stats.left;
-        let hears = self.ears.is_some() && event != Some(Event::Stopped);
+        let hears = self.hears_of_peers() && event != Some(Event::Stopped);
         AnnounceRequest {
             info_hash: self.info_hash,
             peer_id: config.peer_id,
@@ -292,19 +306,45 @@ impl Member {
             let url = self.tiers.url(tracker).to_owned();
             self.tell(TrackerEvent::Warning { url, text });
         }
+        // One that was left says nothing of who is there.
+        let is_heard = self.lookout.is_some() && self.tiers.has(tracker);
+        let named = if is_heard { sockets(&reply) } else { Vec::new() };
         self.handle(Input::Replied { call, reply: Box::new(reply) });
+        // Now it is known how many lack something there.
+        self.look_out(named, Locality::of(address.ip()));
+    }
+
+    fn hears_of_peers(&self) -> bool {
+        self.ears.is_some() || self.lookout.is_some()
+    }
+
+    /// Who looks out hears of them, unless all are seeds as the torrent is.
+    fn look_out(&self, addresses: Vec<SocketAddr>, from: Locality) {
+        let Some(lookout) = self.lookout.as_ref().filter(|_| self.takes_peers()) else { return };
+        let addresses = usable(addresses, from);
+        if !addresses.is_empty() && !self.tiers.knows_nobody_to_serve() {
+            lookout.tell(addresses);
+        }
     }
 
     /// Somebody hears of peers, and answers do not speak of a torrent that took part before it
     /// paused.
     pub fn takes_peers(&self) -> bool {
-        self.ears.is_some() && !self.is_stopping && !self.stats.is_paused
+        self.hears_of_peers() && !self.is_stopping && !self.stats.is_paused
     }
 
-    pub fn tell_peers(&mut self, mut addresses: Vec<SocketAddr>, from: Locality) {
-        addresses.retain(|address| is_usable_peer(*address, Teller::Remote(from)));
+    pub fn tell_peers(&mut self, addresses: Vec<SocketAddr>, from: Locality) {
+        let addresses = usable(addresses, from);
         if !addresses.is_empty() {
             self.tell(TrackerEvent::Peers { addresses });
+        }
+    }
+
+    /// Peers that were names in an answer have addresses now.
+    pub fn on_resolved(&mut self, addresses: Vec<SocketAddr>, from: Locality) {
+        match self.ears.is_some() {
+            true => self.tell_peers(addresses, from),
+            false => self.look_out(addresses, from),
         }
     }
 
@@ -356,6 +396,12 @@ impl Troubles {
         }
         may_tell
     }
+}
+
+/// Those that may be dialled, by the word of a tracker there.
+fn usable(mut addresses: Vec<SocketAddr>, from: Locality) -> Vec<SocketAddr> {
+    addresses.retain(|address| is_usable_peer(*address, Teller::Remote(from)));
+    addresses
 }
 
 /// Room for one more and no further.

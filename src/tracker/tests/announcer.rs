@@ -12,12 +12,12 @@ use tokio::time::timeout;
 
 use super::mock_tracker::{MockTracker, Script};
 use super::task::{announcer, config_of, millis, peer};
-use crate::base::ids::InfoHash;
+use crate::base::ids::{InfoHash, TorrentId};
 use crate::net::egress::Egress;
 use crate::net::portmap::OwnPorts;
 use crate::tracker::task::{
-    Announcer, Entry, HTTP_BOUNDS, NetworkTiming, TrackerCommand, TrackerConfig, TrackerEvent,
-    TransferStats,
+    Announcer, Entry, HTTP_BOUNDS, Lookout, NetworkTiming, TrackerCommand, TrackerConfig,
+    TrackerEvent, TransferStats,
 };
 use crate::tracker::tiers::status::TrackerState;
 use crate::tracker::tiers::{ManualAnnounce, Timing};
@@ -241,6 +241,50 @@ async fn who_has_no_ears_asks_for_no_peers_and_hears_how_it_stands_when_they_are
     while let Some(event) = events.recv().await {
         assert!(matches!(event, TrackerEvent::Status(_)), "{event:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_looks_out_hears_of_whom_lacks_something_and_the_torrent_goes_on_when_it_is_here() {
+    let counted = |lacking: usize| {
+        let body = format!("d8:completei3e10:incompletei{lacking}e8:intervali1800e5:peers6:");
+        Script::body(&[body.as_bytes(), &[127, 0, 0, 1, 0, 7], b"e"].concat())
+    };
+    let [seeds, other] = [0, 1].map(|lacking| MockTracker::start(vec![counted(lacking)]));
+    let announcer = usual();
+    let (named, mut heard) = mpsc::channel(4);
+    let unseen = |number: u16, url: &str| {
+        let lookout = Lookout { id: TorrentId(number.into()), named: named.clone() };
+        announcer.enter_unseen(torrent(number, url), SEED, lookout)
+    };
+    let status = async |entry: &Entry| {
+        let (answer, told) = oneshot::channel();
+        entry.look(answer);
+        timeout(LIMIT, told).await.expect("at once").unwrap_or_default()
+    };
+    let first = unseen(1, &seeds.url());
+    let line = seeds.next_request(LIMIT).unwrap();
+    assert!(line.contains("&numwant=50&") && line.contains("&event=started"), "{line}");
+    let answered = async {
+        while status(&first).await[0].state != TrackerState::Working {
+            tokio::time::sleep(millis(5)).await;
+        }
+    };
+    timeout(LIMIT, answered).await.expect("an answer");
+    let second = unseen(2, &other.url());
+    let told = timeout(LIMIT, heard.recv()).await.expect("somebody is named");
+    assert_eq!(told, Some((TorrentId(2), peer("127.0.0.1:7"))), "all others are seeds");
+    let (news, mut events) = mpsc::channel(64);
+    second.listen(Some(news));
+    let first_event = event(&mut events).await;
+    let TrackerEvent::Status(all) = first_event else { panic!("{first_event:?}") };
+    assert_eq!((all[0].state, all[0].leeches), (TrackerState::Working, Some(1)));
+    first.stop().await;
+    second.stop().await;
+    assert!(status(&first).await.is_empty(), "it has left");
+    assert!(heard.try_recv().is_err());
+    let left: Vec<String> = seeds.requests().into_iter().chain(other.requests()).collect();
+    let is_started: Vec<bool> = left.iter().map(|it| it.contains("event=started")).collect();
+    assert_eq!(is_started, [false, true, false], "{left:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
