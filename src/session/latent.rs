@@ -150,12 +150,10 @@ impl Actor {
                 _ if absent.is_over => self.call(id, None),
                 Errand::Comes => self.call(id, None),
                 Errand::IsAnnounced => self.announce(id),
-                errand @ (Errand::IsTold | Errand::Nothing) => {
-                    if errand == Errand::IsTold {
-                        spec.info_hash.into_iter().for_each(|hash| self.local.announce(hash));
-                    }
-                    self.withdraw(id);
+                Errand::IsTold => {
+                    spec.info_hash.into_iter().for_each(|hash| self.local.announce(hash));
                 }
+                Errand::Nothing => {}
             }
         }
     }
@@ -191,6 +189,10 @@ impl Actor {
         let Some((_, spec)) = found.filter(|(absent, _)| absent.is_whole) else { return };
         if !spec.ways.lsd {
             spec.info_hash.into_iter().for_each(|hash| self.local.forget(hash));
+        }
+        let errand = spec.whole.map(|whole| self.errand(spec, whole));
+        if matches!(errand, Some(Errand::IsTold | Errand::Nothing)) {
+            self.withdraw(id);
         }
         self.returning.calls.push(id, Instant::now());
     }

@@ -1,6 +1,7 @@
 //! `driver remote` against a `driver daemon`: by its socket, by HTTP with its token, and when
 //! nobody is there.
 
+mod announced;
 mod killed;
 
 use std::path::Path;
