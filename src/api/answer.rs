@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::ids::TorrentId;
 use crate::session::Error;
 
+use super::creation::{Making, TorrentFile};
 use super::errands::Errands;
 use super::found::Found;
 use super::happened::Events;
@@ -52,6 +53,13 @@ pub enum Answer {
     Room(Room),
     /// What is done without anybody asking.
     Errands(Box<Errands>),
+    /// Torrents that are being made, and those that were.
+    Makings(Vec<Making>),
+    /// One that is being made from now on.
+    Making(Box<Making>),
+    /// One that was made. It has a form of its own.
+    #[serde(skip)]
+    Made(TorrentFile),
 }
 
 /// An answer, or why there is none.

@@ -23,6 +23,7 @@ use super::adding::{self, Given};
 use super::answer::{Added, Answer, Done, Kind, List, Outcome, Refusal, Room, Standing};
 use super::errands::Errands;
 use super::happened::{Events, Happened};
+use super::making::Makings;
 use super::removing;
 use super::request::{Addition, Key, Mark, Request, SessionPatch};
 use super::roots::Roots;
@@ -93,6 +94,8 @@ pub struct Api {
     pub(super) seeking: Arc<Semaphore>,
     /// Who fetches a `.torrent`: servers may take minutes.
     fetching: Arc<Semaphore>,
+    /// Torrents that are made here.
+    pub(super) makings: Makings,
     errands: Option<Telling>,
 }
 
@@ -117,6 +120,7 @@ impl Api {
             looking: leave(1),
             seeking: leave(1),
             fetching: leave(FETCHES_MAX),
+            makings: Makings::new(),
             errands: None,
         }
     }
@@ -217,6 +221,12 @@ impl Api {
                 let told = self.errands.as_ref().map(|Telling(told)| told());
                 Ok(Answer::Errands(Box::new(told.unwrap_or_default())))
             }
+            Request::Makings => Ok(Answer::Makings(self.makings())),
+            Request::Create(creation) => {
+                self.create(*creation).await.map(|it| Answer::Making(Box::new(it)))
+            }
+            Request::GiveUp(number) => self.give_up(number).map(Answer::Done),
+            Request::Made(number) => self.made(number).map(Answer::Made),
         }
     }
 
@@ -518,6 +528,11 @@ impl Api {
         }
     }
 
+    /// Where files may go.
+    pub(super) fn roots(&self) -> &Roots {
+        &self.config.roots
+    }
+
     /// The directory that files may go to.
     pub(super) async fn admit(&self, dir: PathBuf) -> Result<PathBuf, Refusal> {
         let roots = self.config.roots.clone();
@@ -526,7 +541,7 @@ impl Api {
         admitted.map_err(Refusal::invalid)
     }
 
-    async fn add(&self, mut addition: Addition) -> Result<Added, Refusal> {
+    pub(super) async fn add(&self, mut addition: Addition) -> Result<Added, Refusal> {
         let dir = addition.dir.as_ref().map(PathBuf::from);
         let dir = match dir {
             Some(dir) => self.admit(dir).await?,

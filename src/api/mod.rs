@@ -10,6 +10,8 @@
 //! | `ruled` | what rules say of a torrent |
 //! | `happened` | events |
 //! | `errands` | what a daemon does by itself |
+//! | `creation` | a torrent that is to be made, and how far that is |
+//! | `making` | who makes it |
 //! | `view` | how those are made of what the session tells |
 //! | `adding` | how a torrent comes in: bytes, URLs, links |
 //! | `deeds` | what is set of torrents and done to them |
@@ -23,12 +25,14 @@
 
 mod adding;
 mod answer;
+mod creation;
 mod deeds;
 mod desk;
 mod errands;
 mod finding;
 mod found;
 mod happened;
+mod making;
 mod removing;
 mod request;
 mod roots;
@@ -42,6 +46,7 @@ mod whole;
 
 pub use crate::session::Heads;
 pub use answer::{Added, Answer, Done, Kind, List, Outcome, Refusal, Room, Standing};
+pub use creation::{Creation, Format, Making, Stage, TorrentFile};
 pub use desk::{Api, ApiConfig, Speaker, Waiting};
 pub use errands::{Errands, FeedStanding, HookStanding, WatchStanding};
 pub use found::{Found, FoundFile, FoundTorrent};

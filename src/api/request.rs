@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::roster::Cursor;
 
+use super::creation::Creation;
 use super::whole;
 
 /// A torrent, as people and programs name it: by its number, or by either of its hashes in hex.
@@ -140,6 +141,14 @@ pub enum Request {
     Room(String),
     /// What is done without anybody asking, and how that goes.
     Errands,
+    /// How far torrents are that are being made, and which were.
+    Makings,
+    /// Make a torrent of what lies on this machine.
+    Create(Box<Creation>),
+    /// Give the one of this number up, or forget that it was made.
+    GiveUp(u32),
+    /// The one of this number.
+    Made(u32),
 }
 
 impl Request {

@@ -11,6 +11,8 @@ use crate::base::ids::TorrentId;
 use crate::net::egress::Egress;
 use crate::session::{Session, SessionConfig, TorrentOptions};
 
+mod creating;
+
 /// Longest wait for something that must come.
 const LIMIT: Duration = Duration::from_secs(20);
 

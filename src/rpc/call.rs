@@ -16,6 +16,9 @@ pub(super) const ROUTES: &[(&str, &[&str])] = &[
     ("/room", &["GET"]),
     ("/find", &["GET"]),
     ("/errands", &["GET"]),
+    ("/creations", &["GET", "POST"]),
+    ("/creations/{key}", &["DELETE"]),
+    ("/creations/{key}/torrent", &["GET"]),
     ("/torrents", &["GET", "POST"]),
     ("/torrents/{key}", &["GET", "PATCH", "DELETE"]),
     ("/torrents/{key}/files", &["GET", "PATCH"]),
@@ -95,6 +98,12 @@ pub(super) fn call(request: &Request) -> Call {
             (Method::GET, format!("{BASE}/find?words={}", urlencoding::encode(words)), None)
         }
         Request::Errands => (Method::GET, format!("{BASE}/errands"), None),
+        Request::Makings => (Method::GET, format!("{BASE}/creations"), None),
+        Request::Create(creation) => {
+            (Method::POST, format!("{BASE}/creations"), Some(json!(creation)))
+        }
+        Request::GiveUp(number) => (Method::DELETE, format!("{BASE}/creations/{number}"), None),
+        Request::Made(number) => (Method::GET, format!("{BASE}/creations/{number}/torrent"), None),
         Request::Room(dir) => {
             (Method::GET, format!("{BASE}/room?dir={}", urlencoding::encode(dir)), None)
         }
@@ -175,6 +184,10 @@ pub(super) fn read(
             None => return Err(Wrong::Sense("which words? ?words=debian%20iso".to_owned())),
         },
         ("/errands", _) => Request::Errands,
+        ("/creations", _) if is_get => Request::Makings,
+        ("/creations", _) => Request::Create(Box::new(json_of(media, body)?)),
+        ("/creations/{key}", _) => Request::GiveUp(number(routed.key)?),
+        ("/creations/{key}/torrent", _) => Request::Made(number(routed.key)?),
         ("/session", _) => Request::SetSession(json_of(media, body)?),
         ("/torrents", _) if is_get => Request::List(since()?),
         ("/torrents", _) => Request::Add(Box::new(addition(media, body)?)),
@@ -231,6 +244,13 @@ fn value_of(query: Option<&str>, name: &str) -> Result<Option<String>, Wrong> {
     }
 }
 
+/// The number of a torrent in the making.
+fn number(key: &str) -> Result<u32, Wrong> {
+    let is_number = !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_digit());
+    let number = key.parse().ok().filter(|_| is_number);
+    number.ok_or_else(|| Wrong::Sense("a torrent in the making is named by its number".to_owned()))
+}
+
 fn flag(query: Option<&str>, name: &str) -> Result<bool, Wrong> {
     match value_of(query, name)?.as_deref() {
         None | Some("false") => Ok(false),
@@ -242,7 +262,7 @@ fn flag(query: Option<&str>, name: &str) -> Result<bool, Wrong> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::{Deed, FilePatch, Mark, Patch, Place, SessionPatch};
+    use crate::api::{Creation, Deed, FilePatch, Format, Mark, Patch, Place, SessionPatch};
     use crate::roster::Cursor;
 
     fn there_and_back(request: &Request) -> Result<Request, Wrong> {
@@ -266,6 +286,12 @@ mod tests {
             FilePatch { want: vec![1], high: vec![4], skip: vec![2, 3], ..FilePatch::default() };
         let addition = Addition { link: Some("magnet:?xt=1&dn=2".into()), ..Addition::default() };
         let rename = Deed::Rename { file: Some(2), name: "a/b?c".into() };
+        let creation = Creation {
+            path: "/srv/a b".into(),
+            format: Format::Hybrid,
+            trackers: vec![vec!["udp://a".into(), "udp://b".into()], vec!["udp://c".into()]],
+            ..Creation::default()
+        };
         for request in [
             Request::Session,
             Request::SetSession(SessionPatch { limit_down: Some(0), ..SessionPatch::default() }),
@@ -295,6 +321,10 @@ mod tests {
             Request::Events(mark),
             Request::Events(None),
             Request::Errands,
+            Request::Makings,
+            Request::Create(Box::new(creation)),
+            Request::GiveUp(12),
+            Request::Made(4),
         ] {
             assert_eq!(there_and_back(&request).as_ref(), Ok(&request));
         }
@@ -336,6 +366,10 @@ mod tests {
         assert!(sense(ask(Method::GET, "/api/v1/torrents", Some("since=x"), none)));
         let key = "/api/v1/torrents/1";
         assert!(sense(ask(Method::GET, "/api/v1/torrents/1/peers", Some("all=1"), none)));
+        for key in ["", "x", "+1", "-1", "4294967296"] {
+            let path = format!("/api/v1/creations/{key}");
+            assert!(sense(ask(Method::DELETE, &path, None, none)), "{key}");
+        }
         // Whoever orders a removal is taken by his word only when it is plain.
         for query in ["data=true&data=false", "data=%ff", "data", "data="] {
             assert!(sense(ask(Method::DELETE, key, Some(query), none)), "{query}");

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request as HttpRequest;
-use axum::http::header::{ACCEPT, ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{
+    ACCEPT, ALLOW, CONTENT_DISPOSITION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::map_response;
@@ -14,7 +16,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use tokio::sync::Notify;
 
-use crate::api::{Answer, Api, Kind, Mark, Refusal, Request};
+use crate::api::{Answer, Api, Kind, Mark, Refusal, Request, TorrentFile};
 use crate::http::answer::{Refused, json_answer, protect};
 use crate::http::body::{BodyError, Weight, drain};
 use crate::http::origin::is_foreign;
@@ -213,9 +215,14 @@ fn healthy(front: &Front) -> Response {
 }
 
 fn answered(answer: Answer) -> Response {
+    let answer = match answer {
+        Answer::Made(file) => return saved(&file),
+        answer => answer,
+    };
     let status = match &answer {
         Answer::Added(added) if added.was_there => StatusCode::OK,
         Answer::Added(_) => StatusCode::CREATED,
+        Answer::Making(_) => StatusCode::ACCEPTED,
         _ => StatusCode::OK,
     };
     match serde_json::to_vec(&answer) {
@@ -225,6 +232,14 @@ fn answered(answer: Answer) -> Response {
         }
         Err(error) => Refused::new(StatusCode::INTERNAL_SERVER_ERROR, error).into_response(),
     }
+}
+
+/// A torrent that browsers are to save under its name (RFC 6266, RFC 8187).
+fn saved(file: &TorrentFile) -> Response {
+    let name = urlencoding::encode(&file.name);
+    let disposition = format!("attachment; filename*=UTF-8''{name}");
+    let headers = [(CONTENT_TYPE, "application/x-bittorrent"), (CONTENT_DISPOSITION, &disposition)];
+    (headers, file.bytes.to_vec()).into_response()
 }
 
 fn refused(refusal: Refusal) -> Refused {
@@ -246,6 +261,7 @@ fn wrong(wrong: &Wrong) -> Refused {
             let allow = match methods {
                 ["GET"] => "GET",
                 ["POST"] => "POST",
+                ["DELETE"] => "DELETE",
                 ["GET", "POST"] => "GET, POST",
                 ["GET", "PATCH"] => "GET, PATCH",
                 _ => "GET, PATCH, DELETE",

@@ -21,6 +21,7 @@ use crate::session::{Session, SessionConfig, TorrentOptions};
 use super::*;
 
 mod bodies;
+mod creating;
 mod described;
 mod doors;
 mod lists;

@@ -1,7 +1,7 @@
 // The page of a daemon: from the door to a download that is complete and gone again.
 
 import assert from 'node:assert/strict'
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { POLICY } from './fake.mjs'
@@ -186,6 +186,75 @@ test('links are added, and what cannot be is told', async () => {
   await it.click('#open-disks')
   await it.waitForFunction(() => /free of/.test(document.querySelector('dialog').textContent))
   assert.deepEqual(await faults(it), [])
+  assert.deepEqual(wrong, [])
+  await close()
+})
+
+test('a torrent is made of what lies there, saved and seeded', async () => {
+  const [daemon] = daemons
+  const { page: it, wrong, close } = await page(chromium, daemon.url, { viewport: { width: 360, height: 740 } })
+  await it.fill('#token', daemon.token)
+  await it.keyboard.press('Enter')
+  await it.waitForSelector('#grid:visible')
+  const dir = join(daemon.data, 'own words')
+  mkdirSync(dir, { recursive: true })
+  writeFileSync(join(dir, 'one.txt'), Buffer.alloc(100_000, 'one'))
+  symlinkSync('/etc/passwd', join(dir, 'out'))
+  await it.click('#open-create')
+  await it.waitForSelector('dialog[open]')
+  assert.equal(await it.inputValue('#field-path'), daemon.data + '/')
+  assert.equal(await it.evaluate(() => document.activeElement.id), 'field-path')
+  await it.click('dialog summary')
+  assert.deepEqual(await faults(it), [])
+  const isWide = () => it.evaluate(() => {
+    const dialog = document.querySelector('dialog')
+    return dialog.scrollWidth > dialog.clientWidth || document.documentElement.scrollWidth > innerWidth
+  })
+  assert.equal(await isWide(), false)
+  const said = words => it.waitForFunction(words => document.querySelector('dialog form > .error').textContent.includes(words), words)
+  // What may not be read is told in a line.
+  await it.fill('#field-path', '/etc/passwd')
+  await it.click('dialog button.primary')
+  await said('/etc/passwd is outside of what may be written to')
+  await it.fill('#field-path', dir)
+  await it.fill('#field-trackers', 'http://127.0.0.1:9/a\nhttp://127.0.0.1:9/b\n\nudp://127.0.0.1:9')
+  await it.fill('#field-name', 'others')
+  await it.click('dialog button.primary')
+  await said('only a torrent that is called own words can be seeded')
+  await it.fill('#field-name', '')
+  await it.fill('#field-comment', 'made <b>here</b>')
+  await it.selectOption('#field-length', String(16384))
+  await it.selectOption('#field-format', 'hybrid')
+  await it.fill('#field-labels', 'own')
+  await it.check('dialog input[name=private]')
+  await it.click('dialog button.primary')
+  await it.waitForSelector('dialog .given a[download]')
+  await it.waitForFunction(() => document.querySelector('dialog [role=status]').textContent === 'own words is made')
+  assert.equal(await it.locator('dialog form > .error').innerText(), '')
+  assert.match(await it.locator('dialog .given').innerText(), /seeded\s+left out: .*out \(a symbolic link\)/)
+  assert.deepEqual(await faults(it), [])
+  assert.equal(await isWide(), false)
+  const [download] = await Promise.all([it.waitForEvent('download'), it.click('dialog .given a[download]')])
+  assert.equal(download.suggestedFilename(), 'own words.torrent')
+  const saved = join(home.path, 'saved.torrent')
+  await download.saveAs(saved)
+  const told = JSON.parse(await driver('info', '--json', saved))
+  assert.deepEqual(told.trackers, [['http://127.0.0.1:9/a', 'http://127.0.0.1:9/b'], ['udp://127.0.0.1:9']])
+  assert.deepEqual([told.name, told.comment, told.private, told.piece_length], ['own words', 'made <b>here</b>', true, 16384])
+  assert.match(await it.getAttribute('dialog .given a[href^=magnet]', 'href'), new RegExp(told.info_hash_v1))
+  const [torrent] = await until(async () => {
+    const { torrents } = await daemon.ask('GET', '/torrents')
+    return torrents.some(it => it.state === 'seeding') && torrents
+  }, 'it seeds')
+  assert.deepEqual([torrent.name, torrent.labels], ['own words', ['own']])
+  assert.equal((await daemon.ask('GET', '/creations')).length, 1)
+  await it.click('dialog .given button[aria-label="Forget it"]')
+  await it.waitForSelector('dialog .given li', { state: 'detached' })
+  assert.deepEqual(await daemon.ask('GET', '/creations'), [])
+  await it.keyboard.press('Escape')
+  await it.waitForSelector('dialog', { state: 'detached' })
+  assert.match(await it.locator('#grid-body .row:visible').innerText(), /own words/)
+  await daemon.ask('DELETE', `/torrents/${torrent.id}`)
   assert.deepEqual(wrong, [])
   await close()
 })

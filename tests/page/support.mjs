@@ -45,7 +45,7 @@ export async function page(browser, url, options = {}) {
   page.on('pageerror', error => wrong.push(String(error)))
   page.on('console', message => {
     // A refusal is no fault of the page: it is told in words.
-    const isRefusal = /status of 40[139]/.test(message.text())
+    const isRefusal = /status of 40[0139]/.test(message.text())
     if (['error', 'warning'].includes(message.type()) && !isRefusal) wrong.push(message.text())
   })
   page.on('request', request => {

@@ -8,14 +8,44 @@ use crate::base::bitfield::Bitfield;
 use crate::metainfo::Torrent;
 
 use super::super::beneath::Stamp;
-use super::super::config::StoreConfig;
+use super::super::config::{Allocate, StoreConfig, StoreFile};
 use super::super::looked::Looked;
-use super::super::record::{Ground, RecordState};
+use super::super::record::{Ground, RecordState, record_of};
 use super::error::Error;
 use super::make::Created;
 use super::walk::walk;
 
 impl Created {
+    /// Writes the record of the torrent in this state directory, if its data lies below `dir` and
+    /// can be seeded from there: see [`note`](Self::note).
+    ///
+    /// # Errors
+    /// As `note`.
+    pub fn remember(&self, state_dir: &Path, dir: &Path) -> Result<bool, Error> {
+        let torrent = &self.torrent;
+        let known = torrent.layout.zip(torrent.info_hash_v1);
+        let Some((layout, info_hash)) = known else { return Ok(false) };
+        let files = torrent.files.iter().map(|file| StoreFile {
+            path: file.path.to_owned(),
+            len: file.length,
+            is_pad: file.is_pad,
+        });
+        let files: Vec<StoreFile> = files.collect();
+        self.note(StoreConfig {
+            layout,
+            piece_hashes: torrent.shared_piece_hashes(),
+            wanted: vec![true; files.len()],
+            files,
+            symlinks: Vec::new(),
+            dir: dir.to_owned(),
+            allocate: Allocate::None,
+            overwrite: false,
+            resume_path: record_of(state_dir, info_hash, dir),
+            info_hash,
+            ignores_record: false,
+        })
+    }
+
     /// Writes the record of the torrent whose data `config` describes, if those are the files that
     /// were read, as they were then, and nothing else is known of the torrent; false when not.
     /// Waits for the disk.

@@ -48,6 +48,7 @@ const FILES: &[File] = &[
     ("/page/app.js", SCRIPT, include_bytes!("files/app.js")),
     ("/page/ask.js", SCRIPT, include_bytes!("files/ask.js")),
     ("/page/bencode.js", SCRIPT, include_bytes!("files/bencode.js")),
+    ("/page/create.js", SCRIPT, include_bytes!("files/create.js")),
     ("/page/dialogs.js", SCRIPT, include_bytes!("files/dialogs.js")),
     ("/page/history.js", SCRIPT, include_bytes!("files/history.js")),
     ("/page/list.js", SCRIPT, include_bytes!("files/list.js")),

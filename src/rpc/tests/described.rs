@@ -8,10 +8,10 @@ use super::super::call::ROUTES;
 use super::super::front::OPENAPI;
 use super::*;
 use crate::api::{
-    Added, Addition, Deed, Details, Done, Errands, Events, Facts, Fate, FeedStanding, File,
-    FilePatch, Found, FoundFile, FoundTorrent, Happened, HookStanding, List, Mark, Patch, Peer,
-    Pieces, Place, Priority, Room, RuleFacts, RuleFate, Ruled, SessionPatch, Share, Source,
-    Standing, State, Torrent, Tracker, WatchStanding, What, Why,
+    Added, Addition, Creation, Deed, Details, Done, Errands, Events, Facts, Fate, FeedStanding,
+    File, FilePatch, Format, Found, FoundFile, FoundTorrent, Happened, HookStanding, List, Making,
+    Mark, Patch, Peer, Pieces, Place, Priority, Room, RuleFacts, RuleFate, Ruled, SessionPatch,
+    Share, Source, Stage, Standing, State, Torrent, Tracker, WatchStanding, What, Why,
 };
 
 fn description() -> Value {
@@ -503,6 +503,40 @@ fn what_is_asked_is_as_described() {
     let (properties, _) = fields(&schema("Place")["oneOf"][1]);
     assert_eq!(properties.into_iter().map(|(name, _)| name).collect::<Vec<_>>(), ["at"]);
     assert_eq!(json!(Place::At(3)), json!({ "at": 3 }));
+}
+
+#[test]
+fn what_is_made_is_as_described() {
+    let text = || Some("x".to_owned());
+    let creation = Creation {
+        path: String::new(),
+        name: text(),
+        format: Format::Hybrid,
+        piece_length: Some(1),
+        private: true,
+        source: text(),
+        comment: text(),
+        trackers: vec![vec![String::new()]],
+        web_seeds: vec![String::new()],
+        seed: true,
+        labels: vec![String::new()],
+    };
+    takes("Creation", &creation);
+    let formats = &schema("Creation")["properties"]["format"]["enum"];
+    assert_eq!(formats, &json!([Format::V1, Format::Hybrid]));
+    let least = Making::default();
+    let full = Making {
+        name: text(),
+        hash: text(),
+        magnet: text(),
+        torrent: Some(1),
+        note: text(),
+        error: text(),
+        ..least.clone()
+    };
+    holds(&schema("Making"), &full, &least);
+    let stages = [Stage::Waiting, Stage::Hashing, Stage::Done, Stage::Failed];
+    assert_eq!(schema("Making")["properties"]["stage"]["enum"], json!(stages));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 import { add, linksOf } from './add.js'
 import { ask, door, each, get, signIn, signOut } from './ask.js'
+import { create } from './create.js'
 import * as dialogs from './dialogs.js'
 import { List } from './list.js'
 import { One } from './one.js'
@@ -145,6 +146,7 @@ function letter(key) {
     p: () => some(() => (rows.every(row => row.paused) ? ACTIONS[0] : ACTIONS[1])[1](rows)),
     l: () => some(() => ACTIONS[3][1](rows)),
     a: () => add(),
+    c: () => makes(),
     Delete: () => some(() => ACTIONS[2][1](rows)),
     '?': () => dialogs.keys(),
   }
@@ -166,7 +168,11 @@ one = new One(at('one'), store, grid, [document.querySelector('.top'), at('list-
 
 // --- the head
 
+/** Whatever is made lies where torrents go, most of it. */
+const makes = () => get('/session').then(it => create(it.dir)).catch(error => say(clean(error.message)))
+
 at('open-add').addEventListener('click', () => add())
+at('open-create').addEventListener('click', makes)
 at('open-disks').addEventListener('click', () => dialogs.disks(store.dirs).catch(error => say(clean(error.message))))
 at('open-settings').addEventListener('click', () => dialogs.settings().catch(error => say(clean(error.message))))
 at('open-keys').addEventListener('click', () => dialogs.keys())

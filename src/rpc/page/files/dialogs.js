@@ -24,7 +24,8 @@ export function open(title, parts, { send, word, kind, done }) {
     form.inert = true
     try {
       const stays = await send(new FormData(form))
-      if (stays) error.textContent = stays
+      // One that stays open without a fault has more to say.
+      if (stays) error.textContent = stays === true ? '' : stays
       else dialog.close()
     } catch (refused) {
       error.textContent = clean(refused.message)
@@ -230,6 +231,7 @@ export function keys() {
     ['Delete', 'remove'],
     ['L', 'labels'],
     ['A', 'add'],
+    ['C', 'create a torrent'],
     ['/', 'search'],
   ]
   open('Keys of the list', [el('table', { class: 'keys' }, el('tbody', {}, ...all.map(([key, word]) =>
