@@ -114,7 +114,7 @@ export async function fake(torrents, { pieces: count = 3132 } = {}) {
   const asked = []
   const gets = []
   const sought = []
-  const state = { isOut: false, breaks: 0, isEarly: false, waits: 0, fails: null }
+  const state = { isOut: false, breaks: 0, isEarly: false, waits: 0, fails: null, ended: 0 }
   let number = 1
   const cursor = () => '1-' + number.toString(16)
   const map = pieces(count)
@@ -166,6 +166,10 @@ export async function fake(torrents, { pieces: count = 3132 } = {}) {
       }
       return
     }
+    if (path === '/api/v1/session' && state.ended > 0) {
+      state.ended -= 1
+      return json(response, { error: 'the session has ended' }, 503)
+    }
     if (state.isOut) return json(response, { error: 'show the token' }, 401)
     const [, , , what, key, part] = path.split('/')
     if (request.method !== 'GET') {
@@ -212,7 +216,8 @@ export async function fake(torrents, { pieces: count = 3132 } = {}) {
     sought,
     /**
      * What goes wrong: `breaks` lists break off (`isEarly`: somebody
-     * listened before that was over), answers of single torrents wait, one `fails`.
+     * listened before that was over), answers of single torrents wait, one `fails`, the session has
+     * `ended` so often when it is asked for.
      */
     state,
     rows,
@@ -223,6 +228,14 @@ export async function fake(torrents, { pieces: count = 3132 } = {}) {
       for (const it of changed) rows.set(it.id, it)
       for (const id of removed) rows.delete(id)
       for (const reader of readers) tell(reader, { cursor: cursor(), full: false, torrents: changed, removed })
+    },
+    /** Tells all that there are from now on, as the stream does when too much was missed. */
+    replace(all) {
+      number += 1
+      whole = null
+      rows.clear()
+      for (const it of all) rows.set(it.id, it)
+      for (const reader of readers) tell(reader, { cursor: cursor(), full: true, torrents: all, removed: [] })
     },
     /** Breaks the streams; from then on nobody is signed in, if that is said. */
     cut(isOut = false) {

@@ -47,6 +47,43 @@ test('a list that breaks off is asked for again, and nothing is missing', async 
   assert.equal(server.state.isEarly, false, 'it listens with holes in its list')
 })
 
+test('a daemon that does not answer at first is asked again', async t => {
+  const { server, it } = await opened(t, 3, { before: server => { server.state.ended = 2 } })
+  await it.waitForFunction(() => document.querySelector('#sign-in-error').textContent === 'the session has ended; it is asked again')
+  await it.waitForSelector('#house:visible')
+  await counted(it, '3 torrents')
+  assert.equal(server.state.ended, 0)
+  assert.equal(await it.locator('#door:visible').count(), 0)
+})
+
+test('what is open and chosen stays when all is told anew, as long as it is there', async t => {
+  const { server, it, wrong } = await opened(t, 20)
+  await counted(it, '20 torrents')
+  await until(() => server.readers.size === 1, 'it listens')
+  await close1(it)
+  await it.click('#grid-body .row >> nth=3', { modifiers: ['Control'] })
+  const chosen = () => it.locator('#grid-body .row[aria-selected=true]:visible .c-name').allInnerTexts()
+  assert.deepEqual((await chosen()).sort(), [torrent(1).name, torrent(4).name].sort())
+  // One is gone, one is new, and one has changed.
+  const all = [1, 2, 4, 5, 30].map(id => torrent(id, id === 1 ? { state: 'paused', paused: true } : {}))
+  server.replace(all)
+  await counted(it, '5 torrents')
+  await it.waitForFunction(() => document.querySelector('#one .hint').textContent.startsWith('Paused'))
+  assert.equal(await it.locator('#one h2').innerText(), torrent(1).name)
+  assert.deepEqual((await chosen()).sort(), [torrent(1).name, torrent(4).name].sort())
+  // The totals are those of who is there.
+  const down = all.reduce((sum, it) => sum + it.down_rate, 0)
+  server.replace(all)
+  const shown = await it.evaluate(async down => (await import('/page/words.js')).rate(down), down)
+  await it.waitForFunction(words => document.querySelector('#totals').textContent.startsWith('Down ' + words), shown || '0 B/s')
+  // Another daemon has another torrent of that number.
+  server.replace([torrent(1, { hash: 'f'.repeat(40), name: 'another one' }), torrent(4)])
+  await counted(it, '2 torrents')
+  assert.equal(await it.locator('#one:visible').count(), 0)
+  assert.deepEqual(await chosen(), [torrent(4).name])
+  assert.deepEqual(wrong, [])
+})
+
 test('what is filtered by stays, whatever becomes of the list', async t => {
   const { server, it, wrong } = await opened(t, 16)
   await counted(it, '16 torrents')

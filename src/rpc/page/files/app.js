@@ -10,6 +10,8 @@ import { Store } from './store.js'
 import { STATES, clean, el, many, rate } from './words.js'
 
 const at = id => document.getElementById(id)
+/** Before a daemon that does not answer is asked again, in milliseconds. */
+const KNOCK = 2000
 
 /** Says something once, also to those who do not look. */
 let fades
@@ -31,10 +33,6 @@ const store = new Store({
     list.after(rows, removed)
     one.after(rows, removed)
     headSoon()
-  },
-  reset() {
-    list.reset()
-    if (one.row) one.close()
   },
   told(row, it) {
     if (row.progress < 1 && it.progress === 1 && it.state === 'seeding') say(`${clean(it.name)} is complete`)
@@ -214,6 +212,7 @@ door.close = () => {
   document.querySelectorAll('dialog').forEach(dialog => dialog.close())
   at('house').hidden = true
   at('door').hidden = false
+  at('sign-in-error').textContent = ''
   at('token').focus()
 }
 
@@ -236,10 +235,18 @@ at('sign-in').addEventListener('submit', async event => {
   }
 })
 
-// Whether somebody has signed in is seen when it is asked for.
-get('/session').then(enter).catch(error => {
-  if (error.status !== 401) {
+/** Whether somebody has signed in is seen when it is asked for; a daemon that does not answer is asked again. */
+async function knock() {
+  try {
+    await get('/session')
+    if (!isIn()) enter()
+  } catch (error) {
+    // Then the door is open already.
+    if (error.status === 401 || isIn()) return
     at('door').hidden = false
-    at('sign-in-error').textContent = clean(error.message)
+    const isLate = error.status === 0 || error.status >= 500
+    at('sign-in-error').textContent = clean(error.message) + (isLate ? '; it is asked again' : '')
+    if (isLate) setTimeout(() => isIn() || knock(), KNOCK)
   }
-})
+}
+knock()

@@ -143,15 +143,6 @@ export class List {
     this.#shown = all
   }
 
-  /** Everything is gone. */
-  reset() {
-    this.#shown = []
-    this.chosen.clear()
-    this.#current = this.#anchor = null
-    this.#moved.clear()
-    this.acts()
-  }
-
   // Files are not here: the daemon looks at them, once nobody types any more.
   #seekSoon() {
     clearTimeout(this.seekLate)

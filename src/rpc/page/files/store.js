@@ -36,6 +36,11 @@ export class Row {
     this.limitUp = it.limits.up
   }
 
+  /** Is that this torrent? Numbers are of one daemon, and a link may get to know its other hash. */
+  is(it) {
+    return [it.hash, it.hash_v2].includes(this.hash)
+  }
+
   /** Its name, to be searched and sorted by. */
   get key() {
     return (this.low ??= this.name.toLowerCase())
@@ -87,11 +92,13 @@ export class Store {
   /** Are all of them here, as far as is known? */
   isWhole = false
   #cursor = null
+  /** Rows whose numbers others have now; they are told with the next change. */
+  #gone = []
   #stream = null
   #loading = null
 
-  constructor({ before, after, reset, told }) {
-    Object.assign(this, { before, after, reset, told })
+  constructor({ before, after, told }) {
+    Object.assign(this, { before, after, told })
   }
 
   #count(row, by) {
@@ -105,6 +112,10 @@ export class Store {
 
   #take(it) {
     let row = this.rows.get(it.id)
+    if (row !== undefined && !row.is(it)) {
+      this.#gone.push(this.#drop(row))
+      row = undefined
+    }
     if (row === undefined) {
       row = new Row(it)
       this.rows.set(row.id, row)
@@ -119,11 +130,22 @@ export class Store {
     return row
   }
 
-  #clear() {
-    this.rows.clear()
-    for (const counts of [this.states, this.labels, this.dirs]) counts.clear()
-    this.down = this.up = this.troubles = 0
-    this.reset()
+  #drop(row) {
+    this.before(row)
+    this.#count(row, -1)
+    this.rows.delete(row.id)
+    this.histories.forget(row.id)
+    return row
+  }
+
+  /** All but those of these numbers are gone. */
+  #dropOthers(seen) {
+    return [...this.rows.values()].filter(row => !seen.has(row.id)).map(row => this.#drop(row))
+  }
+
+  /** These rows are new or have changed, and those are gone. */
+  #tell(rows, removed) {
+    this.after(rows, [...this.#gone.splice(0), ...removed])
   }
 
   /**
@@ -139,13 +161,13 @@ export class Store {
       try {
         const answer = await raw('GET', 'api/v1/torrents', undefined, signal)
         this.isWhole = false
-        this.#clear()
-        const cursor = await this.#read(answer.body.getReader())
+        const seen = new Set()
+        const cursor = await this.#read(answer.body.getReader(), seen)
         if (signal.aborted) return
         // Before all have come, its cursor would be a promise that nothing is missing.
         this.#cursor = cursor
         this.isWhole = true
-        this.after([], [])
+        this.#tell([], this.#dropOthers(seen))
         return this.#listen()
       } catch (error) {
         if (signal.aborted || error.status === 401) return
@@ -162,8 +184,9 @@ export class Store {
   }
 
   // Each torrent is on a line of its own, so that the first ones are seen while others come. The
-  // cursor of all of them.
-  async #read(reader) {
+  // cursor of all of them; their numbers go into `seen`. Those that are here stay, with whatever is
+  // open or chosen of them.
+  async #read(reader, seen) {
     const decoder = new TextDecoder()
     let [rest, cursor, isEnded] = ['', null, false]
     const take = line => {
@@ -174,7 +197,10 @@ export class Store {
       }
       isEnded = line.endsWith(END)
       line = line.slice(0, line.length - (isEnded ? END.length : line.endsWith(',') ? 1 : 0))
-      return line === '' ? [] : [this.#take(JSON.parse(line))]
+      if (line === '') return []
+      const row = this.#take(JSON.parse(line))
+      seen.add(row.id)
+      return [row]
     }
     for (;;) {
       const { value, done } = await reader.read()
@@ -185,7 +211,7 @@ export class Store {
         rows.push(...take(rest.slice(begin, end)))
       }
       rest = rest.slice(begin)
-      if (rows.length > 0) this.after(rows, [])
+      if (rows.length > 0) this.#tell(rows, [])
       if (!done) continue
       if (cursor === null || !isEnded) throw new Error('the list breaks off')
       return cursor
@@ -207,18 +233,10 @@ export class Store {
 
   #hear(list) {
     this.#cursor = list.cursor
-    if (list.full) this.#clear()
     const rows = list.torrents.map(it => this.#take(it))
-    const removed = []
-    for (const id of list.removed) {
-      const row = this.rows.get(id)
-      if (row === undefined) continue
-      this.before(row)
-      this.#count(row, -1)
-      this.rows.delete(id)
-      this.histories.forget(id)
-      removed.push(row)
-    }
-    this.after(rows, removed)
+    const removed = list.full
+      ? this.#dropOthers(new Set(rows.map(row => row.id)))
+      : list.removed.flatMap(id => (this.rows.has(id) ? [this.#drop(this.rows.get(id))] : []))
+    this.#tell(rows, removed)
   }
 }
