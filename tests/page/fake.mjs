@@ -114,7 +114,7 @@ export async function fake(torrents, { pieces: count = 3132 } = {}) {
   const asked = []
   const gets = []
   const sought = []
-  const state = { isOut: false, breaks: 0, isEarly: false, waits: 0, fails: null, ended: 0 }
+  const state = { isOut: false, breaks: 0, isEarly: false, waits: 0, fails: null, ended: 0, silent: null }
   let number = 1
   const cursor = () => '1-' + number.toString(16)
   const map = pieces(count)
@@ -129,7 +129,11 @@ export async function fake(torrents, { pieces: count = 3132 } = {}) {
 
   const answers = {
     session: () => session,
-    room: () => ({ dir: '/srv/data', exists: true, free_bytes: 300e9, total_bytes: 1000e9 }),
+    room: url => {
+      const dir = url.searchParams.get('dir')
+      const isSilent = dir === state.silent
+      return { dir, exists: true, free_bytes: isSilent ? null : 300e9, total_bytes: isSilent ? null : 1000e9 }
+    },
     events: () => ({ cursor: '1-1', has_gap: false, events: [] }),
     files: () => files,
     pieces: () => map,
@@ -217,7 +221,7 @@ export async function fake(torrents, { pieces: count = 3132 } = {}) {
     /**
      * What goes wrong: `breaks` lists break off (`isEarly`: somebody
      * listened before that was over), answers of single torrents wait, one `fails`, the session has
-     * `ended` so often when it is asked for.
+     * `ended` so often when it is asked for; the disk of the directory `silent` does not answer.
      */
     state,
     rows,

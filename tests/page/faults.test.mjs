@@ -371,3 +371,29 @@ test('who is out hears that nothing was done', async t => {
   const said = await it.evaluate(() => globalThis.notices)
   assert.ok(!said.some(it => /3 torrents/.test(it)), said.join())
 })
+
+test('a disk that does not answer is told with what waits for it', async t => {
+  const { server, it, wrong } = await opened(t, 12, { page: { viewport: { width: 360, height: 740 } } })
+  await counted(it, '12 torrents')
+  server.state.silent = '/srv/media'
+  const trouble = '/srv/media has not answered for 1m 30s: it goes on by itself when it does'
+  server.change([1, 3, 5, 7, 9, 11].map(id => torrent(id, { state: 'disk_trouble', trouble })))
+  await it.waitForFunction(() => /6 troubles/.test(document.querySelector('#totals').textContent))
+  await it.click('#open-disks')
+  await it.waitForSelector('dialog .why')
+  const [media, data] = await it.locator('dialog .disks > li').allInnerTexts()
+  assert.match(media, /^\/srv\/media 6 torrents does not answer/)
+  assert.ok(media.includes(trouble), media)
+  assert.match(media, /Of 6 torrents:\s+lecture 1901, part 1\n/)
+  assert.match(media, /and 1 more$/)
+  assert.match(data, /^\/srv\/data 6 torrents 279.4 GiB free of 931.3 GiB/)
+  assert.deepEqual(await faults(it), [])
+  assert.ok(await it.evaluate(() => document.documentElement.scrollWidth <= innerWidth))
+  // One that nothing is known of is busy, or hangs.
+  await it.keyboard.press('Escape')
+  server.change([1, 3, 5, 7, 9, 11].map(id => torrent(id)))
+  await it.waitForFunction(() => !/trouble/.test(document.querySelector('#totals').textContent))
+  await it.click('#open-disks')
+  await it.waitForFunction(() => /does not answer within four seconds/.test(document.querySelector('dialog').textContent))
+  assert.deepEqual(wrong, [])
+})

@@ -258,3 +258,35 @@ test('a stream that breaks is taken up again, and who is out stands at the door'
   assert.equal(await it.locator('#house:visible').count(), 0)
   await close()
 })
+
+test('rates of all together are drawn while they change', async t => {
+  const few = await fake([torrent(1, { state: 'downloading', down_rate: 1000, up_rate: 0 }), torrent(2, { down_rate: 0, up_rate: 300 })])
+  t.after(() => few.close())
+  const { page: it, wrong, close } = await page(chromium, few.url, { viewport: { width: 360, height: 740 } })
+  await counted(it, '2 torrents')
+  await until(() => few.readers.size === 1, 'it listens')
+  await it.click('#open-rates')
+  const label = words => it.waitForFunction(words => document.querySelector('dialog .plot').getAttribute('aria-label') === words, words)
+  await label('Rates: down 1000 B/s, up 300 B/s now')
+  few.change([torrent(1, { state: 'downloading', down_rate: 3 << 20, up_rate: 0 })])
+  await label('Rates: down 3.0 MiB/s, up 300 B/s now')
+  // The curve of what came is drawn, and told under the pointer.
+  const drawn = () => it.evaluate(() => {
+    const plot = document.querySelector('dialog .plot')
+    const { data } = plot.getContext('2d').getImageData(0, 0, plot.width, plot.height)
+    let count = 0
+    for (let at = 0; at < data.length; at += 4) count += data[at] === 11 && data[at + 1] === 95 && data[at + 2] === 191
+    return count
+  })
+  await until(async () => await drawn() > 5, 'it is drawn')
+  const { x, y, width, height } = await it.locator('dialog .plot').boundingBox()
+  await it.mouse.move(x + width - 8, y + height / 2)
+  await it.waitForFunction(() => /0 s ago: down 3\.0 MiB\/s, up 300 B\/s/.test(document.querySelector('dialog').textContent))
+  await it.selectOption('dialog select', 'long')
+  assert.deepEqual(await faults(it), [])
+  assert.ok(await it.evaluate(() => document.documentElement.scrollWidth <= innerWidth))
+  await it.keyboard.press('Escape')
+  await it.waitForSelector('dialog', { state: 'detached' })
+  assert.deepEqual(wrong, [])
+  await close()
+})

@@ -171,7 +171,8 @@ const makes = () => get('/session').then(it => create(it.dir)).catch(error => sa
 
 at('open-add').addEventListener('click', () => add())
 at('open-create').addEventListener('click', makes)
-at('open-disks').addEventListener('click', () => dialogs.disks(store.dirs).catch(error => say(clean(error.message))))
+at('open-rates').addEventListener('click', () => dialogs.rates(store))
+at('open-disks').addEventListener('click', () => dialogs.disks(store).catch(error => say(clean(error.message))))
 at('open-settings').addEventListener('click', () => dialogs.settings().catch(error => say(clean(error.message))))
 at('open-keys').addEventListener('click', () => dialogs.keys())
 at('sign-out').addEventListener('click', () => signOut().catch(() => {}).then(() => door.close()))

@@ -1,6 +1,7 @@
 // Dialogs: each is made when it is opened and gone when it is closed.
 
 import { ask, each, get } from './ask.js'
+import { Rates } from './plot.js'
 import { bytes, clean, el, many, named } from './words.js'
 
 /** Opens a dialog of these parts; `form` is what is sent when its first button is pressed. */
@@ -191,20 +192,40 @@ export async function settings(done) {
   })
 }
 
-export async function disks(dirs, done) {
+/** What is wrong with torrents of a directory, in the words of the daemon, and with how many. */
+function troubles(rows) {
+  const all = new Map()
+  for (const row of rows) {
+    const why = row.trouble ?? 'in trouble'
+    all.set(why, [...(all.get(why) ?? []), row])
+  }
+  return [...all].map(([why, those]) => el('div', { class: 'why' }, el('p', { class: 'error' }, clean(why)),
+    el('p', { class: 'hint' }, `Of ${many(those.length, 'torrent')}:`), names(those)))
+}
+
+/** The directories of `store`, how much room they have, and what is wrong there. */
+export async function disks(store, done) {
+  const { dirs } = store
+  const wrong = new Map()
+  for (const row of store.rows.values()) {
+    if (row.isInTrouble) wrong.set(row.dir, [...(wrong.get(row.dir) ?? []), row])
+  }
   const list = el('ul', { class: 'disks' }, el('li', {}, 'Looking…'))
   open('Disks', [list], { done })
   const at = await get('/session')
   const all = new Map(dirs)
   if (!all.has(at.dir)) all.set(at.dir, 0)
-  const lines = [...all].slice(0, 40).map(async ([dir, count]) => {
+  // Those that something is wrong with come first.
+  const order = [...all].sort(([one], [other]) => wrong.has(other) - wrong.has(one))
+  const lines = order.slice(0, 40).map(async ([dir, count]) => {
     const words = el('span', { class: 'hint' })
     const meter = el('i')
     const line = el('li', {}, named(dir), ` ${many(count, 'torrent')} `, words)
     try {
       const room = await get('/room?dir=' + encodeURIComponent(dir))
       if (room.free_bytes == null) {
-        words.textContent = 'does not answer'
+        words.textContent = wrong.has(dir) ? 'does not answer'
+          : 'does not answer within four seconds: it is busy, or hangs; what needs it waits, and goes on by itself'
       } else {
         words.textContent = `${bytes(room.free_bytes)} free of ${bytes(room.total_bytes)}`
         meter.style.transform = `scaleX(${1 - room.free_bytes / Math.max(room.total_bytes, 1)})`
@@ -213,9 +234,26 @@ export async function disks(dirs, done) {
     } catch (refused) {
       words.textContent = clean(refused.message)
     }
+    line.append(...troubles(wrong.get(dir) ?? []))
     return line
   })
   list.replaceChildren(...await Promise.all(lines))
+}
+
+/** Rates of all together; what is told while it is open is drawn. */
+export function rates(store) {
+  const plot = new Rates({ of: () => ({ history: store.histories.all, down: store.down, up: store.up }) })
+  // Where nothing changes, time goes on all the same.
+  const beat = setInterval(() => plot.draw(), 1000)
+  const sized = new ResizeObserver(() => plot.draw())
+  open('Rates of all', plot.parts, {
+    done: () => {
+      clearInterval(beat)
+      sized.disconnect()
+    },
+  })
+  sized.observe(plot.canvas)
+  plot.draw()
 }
 
 export function keys() {

@@ -64,6 +64,8 @@ export const seconds = () => performance.now() / 1000 + 1e6
 export class Histories {
   /** The number of the one that is looked at: it always has a place. */
   open = null
+  /** Those of all together. */
+  all = new History()
   #kept = new Map()
 
   note(row) {

@@ -2,8 +2,7 @@
 // log and rules. What is open is asked for again when the stream says that the torrent has changed.
 
 import { ask, get } from './ask.js'
-import { STEPS, seconds } from './history.js'
-import { PieceMap, drawRates } from './plot.js'
+import { PieceMap, Rates, key } from './plot.js'
 import { Tree } from './tree.js'
 import { CAUSES, STATES, bytes, clean, el, many, moment, named, percent, rate, span } from './words.js'
 
@@ -19,9 +18,6 @@ const table = (heads, rows, label) => el('div', { class: 'wide', tabIndex: 0, ro
 
 const facts = pairs => el('dl', { class: 'facts' }, ...pairs.filter(it => it).flatMap(([name, value]) =>
   [el('dt', {}, name), el('dd', {}, value ?? '')]))
-
-/** What a colour means. */
-const key = (name, word) => el('span', {}, el('i', { class: 'q-' + name }), word)
 
 /** Shares of time, as a bar and in words. */
 function times(title, shares) {
@@ -355,26 +351,12 @@ export class One {
   }
 
   #rates() {
-    this.plot = el('canvas', { role: 'img', class: 'plot', 'aria-label': 'Rates over time' })
-    this.hover = null
-    this.said = el('p', { class: 'hint' })
-    this.plot.addEventListener('pointermove', event => {
-      this.hover = event.offsetX
-      this.#drawRates()
+    this.plot = new Rates({
+      of: () => ({ history: this.store.histories.of(this.row.id), down: this.row.down, up: this.row.up }),
+      span: this.#span,
+      chosen: span => { this.#span = span },
     })
-    this.plot.addEventListener('pointerleave', () => {
-      this.hover = null
-      this.#drawRates()
-    })
-    const box = el('select', { 'aria-label': 'How long' },
-      el('option', { value: 'short' }, '10 minutes'), el('option', { value: 'long' }, '6 hours'))
-    box.value = this.#span
-    box.addEventListener('change', () => {
-      this.#span = box.value
-      this.#drawRates()
-    })
-    const legend = el('span', { class: 'legend' }, key('down', 'down (line)'), key('up', 'up (dashes)'))
-    return el('section', {}, el('h3', {}, 'Rates'), el('div', { class: 'line' }, box, legend), this.plot, this.said)
+    return el('section', {}, el('h3', {}, 'Rates'), ...this.plot.parts)
   }
 
   #pieces(pieces) {
@@ -422,10 +404,7 @@ export class One {
   }
 
   #drawRates() {
-    if (this.row === null || !this.plot) return
-    const points = this.store.histories.of(this.row.id)[this.#span].points(seconds())
-    this.said.textContent = drawRates(this.plot, points, STEPS[this.#span], this.hover)
-    this.plot.setAttribute('aria-label', `Rates: down ${bytes(this.row.down)}/s, up ${bytes(this.row.up)}/s now`)
+    if (this.row !== null) this.plot?.draw()
   }
 }
 

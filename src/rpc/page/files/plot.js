@@ -1,6 +1,7 @@
 // Pictures: rates over time, and pieces. Both say the same in words, for those who see neither.
 
-import { bytes, many, percent } from './words.js'
+import { STEPS, seconds } from './history.js'
+import { bytes, el, many, percent } from './words.js'
 
 /** A colour of the style sheet. */
 const colour = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim()
@@ -20,7 +21,7 @@ function sized(canvas) {
 const ROOM = { left: 78, bottom: 18, top: 8 }
 
 /** Draws rates; `points` as a history has them, `step` seconds apart. */
-export function drawRates(canvas, { down, up }, step, hover) {
+function drawRates(canvas, { down, up }, step, hover) {
   const { pen, width, height } = sized(canvas)
   if (width === 0) return ''
   const most = Math.max(...down.filter(it => it >= 0), ...up.filter(it => it >= 0), 1024)
@@ -69,6 +70,47 @@ export function drawRates(canvas, { down, up }, step, hover) {
   pen.stroke()
   const ago = (down.length - 1 - at) * step
   return `${ago < 120 ? ago + ' s' : Math.round(ago / 60) + ' min'} ago: down ${bytes(down[at])}/s, up ${bytes(up[at])}/s`
+}
+
+/** What a colour means. */
+export const key = (name, word) => el('span', {}, el('i', { class: 'q-' + name }), word)
+
+/**
+ * Rates over time, with how far they reach back, and what is under the pointer. `of` gives the
+ * history and what is so now; `span` is how far, of which `chosen` is told.
+ */
+export class Rates {
+  #hover = null
+
+  constructor({ of, span = 'short', chosen }) {
+    Object.assign(this, { of, span })
+    this.canvas = el('canvas', { role: 'img', class: 'plot', 'aria-label': 'Rates over time' })
+    this.said = el('p', { class: 'hint' })
+    this.canvas.addEventListener('pointermove', event => {
+      this.#hover = event.offsetX
+      this.draw()
+    })
+    this.canvas.addEventListener('pointerleave', () => {
+      this.#hover = null
+      this.draw()
+    })
+    const box = el('select', { 'aria-label': 'How long' },
+      el('option', { value: 'short' }, '10 minutes'), el('option', { value: 'long' }, '6 hours'))
+    box.value = span
+    box.addEventListener('change', () => {
+      this.span = box.value
+      chosen?.(box.value)
+      this.draw()
+    })
+    const legend = el('span', { class: 'legend' }, key('down', 'down (line)'), key('up', 'up (dashes)'))
+    this.parts = [el('div', { class: 'line' }, box, legend), this.canvas, this.said]
+  }
+
+  draw() {
+    const { history, down, up } = this.of()
+    this.said.textContent = drawRates(this.canvas, history[this.span].points(seconds()), STEPS[this.span], this.#hover)
+    this.canvas.setAttribute('aria-label', `Rates: down ${bytes(down)}/s, up ${bytes(up)}/s now`)
+  }
 }
 
 /** Bytes of base64. */

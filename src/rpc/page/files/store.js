@@ -2,7 +2,7 @@
 // counts while it goes along, so that no total costs a pass over all.
 
 import { raw } from './ask.js'
-import { Histories } from './history.js'
+import { Histories, seconds } from './history.js'
 
 /** A torrent; what the list shows of it, and no more: there may be a hundred thousand. */
 export class Row {
@@ -145,6 +145,7 @@ export class Store {
 
   /** These rows are new or have changed, and those are gone. */
   #tell(rows, removed) {
+    if (this.isWhole) this.histories.all.note(seconds(), this.down, this.up)
     this.after(rows, [...this.#gone.splice(0), ...removed])
   }
 
