@@ -46,7 +46,9 @@ pub struct HookStanding {
     pub failed: u64,
     /// How often it was not told, since too much waited.
     pub dropped: u64,
-    /// What waits, of all hooks together.
+    /// What it is told now.
+    pub running: u64,
+    /// What it is to be told when it or others have ended.
     pub waiting: u64,
     /// What went wrong last.
     pub trouble: Option<String>,

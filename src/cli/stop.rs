@@ -23,6 +23,8 @@ struct Shared {
     pending: AtomicBool,
     /// The next request is heard once more: what is waited for is to be given up.
     is_waiting: AtomicBool,
+    /// SIGHUP has something read again, as long as the terminal is there.
+    reloads: AtomicBool,
     /// The code of the next request that is not heard: by what the first one came.
     hard_code: AtomicI32,
     /// The terminal's settings before anything changed them.
@@ -37,6 +39,7 @@ impl Stopper {
         let shared = Arc::new(Shared {
             pending: AtomicBool::new(false),
             is_waiting: AtomicBool::new(false),
+            reloads: AtomicBool::new(false),
             hard_code: AtomicI32::new(130),
             terminal,
         });
@@ -87,6 +90,16 @@ impl Stopper {
         let _ = self.gave_up.subscribe().wait_for(|gave_up| *gave_up).await;
     }
 
+    /// From now on SIGHUP asks only when the terminal is gone.
+    pub fn reload(&self) {
+        self.shared.reloads.store(true, Ordering::SeqCst);
+    }
+
+    /// Was there a terminal, and is none any more?
+    pub fn is_hung_up(&self) -> bool {
+        self.shared.terminal.is_some() && !std::io::stdin().is_terminal()
+    }
+
     /// Puts the terminal's settings back: a prompt that is cut off leaves it in raw mode.
     pub fn restore_terminal(&self) {
         if let Some(terminal) = &self.shared.terminal {
@@ -95,7 +108,8 @@ impl Stopper {
         }
     }
 
-    /// Lets SIGINT and SIGTERM ask, and on a terminal SIGHUP. Within a runtime.
+    /// Lets SIGINT and SIGTERM ask, and on a terminal SIGHUP, but for who is to
+    /// [`reload`](Self::reload). Within a runtime.
     ///
     /// # Errors
     /// When the system refuses to report signals.
@@ -111,7 +125,10 @@ impl Stopper {
             tokio::spawn(async move {
                 let mut echo = Echo::default();
                 while signals.recv().await.is_some() {
-                    if !echo.is_one(Instant::now()) {
+                    let reloads = stopper.shared.reloads.load(Ordering::SeqCst);
+                    let is_reload =
+                        kind == SignalKind::hangup() && reloads && !stopper.is_hung_up();
+                    if !is_reload && !echo.is_one(Instant::now()) {
                         stopper.ask(hard_code);
                     }
                 }

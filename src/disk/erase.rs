@@ -1,9 +1,11 @@
 //! Removing the files of a torrent that nobody has open, with the directories that are empty then.
 //! What is removed is what the record knows to be the torrent's, and what has a name that only we
 //! give; all else that stands there is whoever's made it, and stays. The directory that the files
-//! are below stays as well, and so does the record. No link is followed below it.
+//! are below stays as well. No link is followed below it. The record goes with the last file: whoever
+//! gets the torrent again means the directory that he names, and no other that it was moved to.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -13,6 +15,7 @@ use super::config::StoreConfig;
 use super::error::Error;
 use super::files::{FileStore, Place};
 use super::looked::Looked;
+use super::record::RecordState;
 
 /// Threads let go of a torrent a moment after its end; this long they may wait for a disk.
 const LET_GO: Duration = Duration::from_secs(3);
@@ -42,6 +45,7 @@ pub struct Erased {
 pub fn erase(mut config: StoreConfig) -> Result<Erased, Error> {
     // Something else may stand at the place of a file: that is no reason to leave the others.
     config.wanted.fill(false);
+    let record = config.resume_path.clone();
     let links = config.symlinks.clone();
     let looked = when_let_go(config)?;
     let base = &looked.store.base;
@@ -73,6 +77,10 @@ pub fn erase(mut config: StoreConfig) -> Result<Erased, Error> {
     // Those below others come behind them.
     for dir in above.iter().rev().filter(|dir| !dir.as_os_str().is_empty()) {
         base.remove_directory(dir);
+    }
+    if erased.stayed == 0 && looked.loaded.state == RecordState::Loaded {
+        // Where it stays, the torrent comes back to where it was.
+        let _ = fs::remove_file(record);
     }
     Ok(erased)
 }

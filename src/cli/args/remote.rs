@@ -175,7 +175,7 @@ pub struct Added {
     #[arg(long)]
     pub paused: bool,
     /// Sort it under this; may be given several times
-    #[arg(long, value_name = "LABEL")]
+    #[arg(long, value_name = "LABEL", value_delimiter = ',')]
     pub label: Vec<String>,
     /// Fetch pieces in order
     #[arg(long)]
@@ -310,7 +310,8 @@ pub enum RemoteCommand {
     /// Sort torrents under labels, instead of those that they had
     #[command(override_usage = "driver remote label [TORRENT] LABEL...|--clear")]
     Label {
-        /// A torrent or several in one word (3, 1-3, all), then the labels: 3 linux iso
+        /// A torrent or several in one word (3, 1-3, all), then the labels: 3 linux iso, or 3
+        /// linux,iso
         #[arg(value_name = "WORDS")]
         words: Vec<String>,
         /// Take all labels away
@@ -354,8 +355,8 @@ pub enum RemoteCommand {
     AddWebSeed {
         /// Number, hash, part of the name
         torrent: String,
-        /// Where its files are by HTTP
-        #[arg(value_name = "URL", value_hint = ValueHint::Url)]
+        /// Where its files are by HTTP. By an id of its own: `url` is where the daemon is.
+        #[arg(id = "server", value_name = "URL", value_hint = ValueHint::Url)]
         url: String,
     },
     /// Put torrents before all others
@@ -409,6 +410,27 @@ mod tests {
             assert_eq!(asked.daemon.url.as_deref(), Some("http://nas:6880"), "{line}");
             assert!(asked.json && asked.daemon.token_file.is_some(), "{line}");
         }
+    }
+
+    /// Else the one is taken for the other, and the token goes to whoever was named.
+    #[test]
+    fn what_a_command_is_given_is_not_taken_for_where_the_daemon_is() {
+        use clap::CommandFactory as _;
+        let mut cli = Cli::command();
+        let remote = cli.find_subcommand_mut("remote").unwrap();
+        let is_global = |it: &&clap::Arg| it.is_global_set();
+        let globals: Vec<_> =
+            remote.get_arguments().filter(is_global).map(|it| it.get_id()).collect();
+        assert!(globals.iter().any(|id| id.as_str() == "url"), "{globals:?}");
+        for command in remote.get_subcommands() {
+            for own in command.get_arguments() {
+                assert!(!globals.contains(&own.get_id()), "{}: {own}", command.get_name());
+            }
+        }
+        let asked = parse("driver remote add-web-seed 3 http://mirror.example/iso/").unwrap();
+        assert_eq!(asked.daemon.url, None);
+        let Some(RemoteCommand::AddWebSeed { url, .. }) = asked.command else { panic!() };
+        assert_eq!(url, "http://mirror.example/iso/");
     }
 
     #[test]

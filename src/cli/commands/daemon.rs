@@ -108,7 +108,9 @@ async fn serve(
     api: Api,
     stopper: &Stopper,
 ) {
-    let reload = reload_on_hangup(api.clone(), errands.clone());
+    stopper.reload();
+    let named = limits_of(arguments);
+    let reload = reload_on_hangup(api.clone(), errands.clone(), stopper.clone(), named);
     let token = Token::new(doors.secret.text());
     let told = errands.clone();
     let api = api.with_errands(move || told.standing());
@@ -303,22 +305,27 @@ fn greet(doors: &Doors, transmission: &Prefix, torrents: usize, dir: &Path) {
     }
 }
 
-/// Reads the limits, rules, schedules and errands of the settings again on SIGHUP; a terminal's
-/// SIGHUP means the end instead.
-fn reload_on_hangup(api: Api, errands: Errands) -> tokio::task::AbortHandle {
-    let hangups = signal(SignalKind::hangup()).ok().filter(|_| !std::io::stdin().is_terminal());
+/// Reads the limits, rules, schedules and errands of the settings again on SIGHUP; the end of the
+/// terminal, which is told by it as well, is the end instead.
+fn reload_on_hangup(
+    api: Api,
+    errands: Errands,
+    stopper: Stopper,
+    mut named: [Option<u64>; 2],
+) -> tokio::task::AbortHandle {
+    let hangups = signal(SignalKind::hangup()).ok();
     let task = tokio::spawn(async move {
         let Some(mut hangups) = hangups else { return };
         while hangups.recv().await.is_some() {
+            if stopper.is_hung_up() {
+                return;
+            }
             match daemon_args() {
                 Ok((arguments, book, plan)) => {
-                    let Options { download_limit, upload_limit, .. } = &arguments.options;
-                    let (down, up) = (download_limit.0, upload_limit.0);
-                    let patch = SessionPatch {
-                        limit_down: Some(down.unwrap_or(0)),
-                        limit_up: Some(up.unwrap_or(0)),
-                        ..SessionPatch::default()
-                    };
+                    let before = std::mem::replace(&mut named, limits_of(&arguments));
+                    let limit = |at: usize| limit_again(before[at], named[at]);
+                    let (limit_down, limit_up) = (limit(0), limit(1));
+                    let patch = SessionPatch { limit_down, limit_up, ..SessionPatch::default() };
                     // A session that ends sets nothing any more.
                     let _ = api.answer(Request::SetSession(patch)).await;
                     let _ = api.session().set_rules(rules(&arguments, &book)).await;
@@ -332,6 +339,17 @@ fn reload_on_hangup(api: Api, errands: Errands) -> tokio::task::AbortHandle {
         }
     });
     task.abort_handle()
+}
+
+/// The limits that the settings name, down and up.
+fn limits_of(arguments: &DaemonArgs) -> [Option<u64>; 2] {
+    [arguments.options.download_limit.0, arguments.options.upload_limit.0]
+}
+
+/// What to set a limit to when the settings are read again; 0 is none. Nothing, where they never
+/// named one: what was set elsewhere holds.
+fn limit_again(before: Option<u64>, now: Option<u64>) -> Option<u64> {
+    before.or(now).map(|_| now.unwrap_or(0))
 }
 
 /// The arguments of this run, the rules and the plan, with the config file as it is now.
@@ -364,6 +382,13 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
+
+    #[test]
+    fn limits_are_read_again_where_the_settings_name_one_or_did() {
+        assert_eq!(limit_again(None, None), None, "one that was set by hand stays");
+        assert_eq!(limit_again(Some(7), None), Some(0), "it is lifted");
+        assert_eq!((limit_again(None, Some(9)), limit_again(Some(7), Some(9))), (Some(9), Some(9)));
+    }
 
     #[tokio::test]
     async fn the_socket_is_for_its_owner_and_nobody_takes_that_of_another() {

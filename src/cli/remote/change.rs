@@ -202,15 +202,18 @@ pub(super) async fn label(
         (false, false, [torrents, labels @ ..]) => (std::slice::from_ref(torrents), labels),
         (false, false, []) => ([].as_slice(), [].as_slice()),
     };
+    // As other programs take several in one word.
+    let labels = labels.iter().flat_map(|word| word.split(',')).map(str::trim);
+    let labels: Vec<_> = labels.filter(|it| !it.is_empty()).map(str::to_owned).collect();
     if labels.is_empty() && !clear {
         return Err(Failure::usage("say a label, as label 3 linux; --clear takes all away"));
     }
     let meant = remote.whom(torrents, filters).await?;
-    let patch = Patch { labels: Some(labels.to_vec()), ..Patch::default() };
     let done = match clear {
         true => "no label".to_owned(),
         false => escape(&labels.join(", ")),
     };
+    let patch = Patch { labels: Some(labels), ..Patch::default() };
     tell(remote, &meant, |key| Request::Set(key, Box::new(patch.clone())), &done).await
 }
 

@@ -69,9 +69,12 @@ fn watch(watch: &WatchStanding) -> (String, Vec<String>) {
 }
 
 fn hook(hook: &HookStanding) -> (String, Vec<String>) {
-    let HookStanding { done, failed, dropped, .. } = hook;
-    let counts =
-        format!("told {done}") + &counted(*failed, "failed") + &counted(*dropped, "dropped");
+    let HookStanding { done, failed, dropped, running, waiting, .. } = hook;
+    let counts = format!("told {done}")
+        + &counted(*running, "being told")
+        + &counted(*waiting, "waiting")
+        + &counted(*failed, "failed")
+        + &counted(*dropped, "dropped");
     let name = format!("{}: {}", hook.on.join(", "), hook.what);
     (name, told([Some(counts), None], &hook.trouble, &None))
 }

@@ -197,7 +197,7 @@ async fn torrents_come_in_are_set_and_go() {
     let wanted = daemon.json("files 2").await;
     let wanted: Vec<_> = wanted.as_array().unwrap().iter().map(|it| &it["wanted"]).collect();
     assert_eq!(wanted, [true, false, true]);
-    assert_eq!(daemon.says("label 1-2 iso new").await, {
+    assert_eq!(daemon.says("label 1-2 iso,new").await, {
         "1 debian-12: iso, new\n2 debian-13: iso, new\n"
     });
     assert_eq!(daemon.says("label 1 --clear").await, "1 debian-12: no label\n");

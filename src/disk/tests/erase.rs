@@ -43,6 +43,7 @@ fn whole_and_unfinished_files_go_and_only_what_is_empty_then() {
     assert_eq!((erased.files, erased.bytes), (3, 80_000));
     let stayed = (world.path("t/not/begun"), "it is not as the torrent left it".to_owned());
     assert_eq!((erased.stayed, erased.named), (1, vec![stayed]));
+    assert!(world.config().resume_path.exists(), "something stays that it tells of");
     let left = ["t/", "t/not/", "t/not/begun", "t/sub/", "t/sub/theirs", "t/theirs, and empty/"];
     assert_eq!(below(&world), left);
     fs::remove_dir_all(world.path("t")).unwrap();
@@ -139,6 +140,12 @@ fn files_are_found_where_they_were_moved_and_as_they_were_renamed() {
     assert_eq!((erased.files, erased.stayed), (2, 0));
     assert_eq!(fs::read_dir(&there).unwrap().count(), 0);
     assert_eq!(below(&world), ["t/", "t/a"]);
+
+    // Got again, it goes where it is to go, and not where it was moved to once.
+    fs::remove_dir_all(world.path("t")).unwrap();
+    begin(&world, [0]);
+    assert_eq!(below(&world), ["t/", "t/a.part"]);
+    assert_eq!(fs::read_dir(&there).unwrap().count(), 0);
 }
 
 #[test]

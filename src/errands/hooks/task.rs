@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinSet};
 use tokio::time::sleep_until;
 use tracing::{info, warn};
 
@@ -45,6 +45,7 @@ pub async fn run(
         standing,
         queue: Queue::new(),
         running: JoinSet::new(),
+        whose: HashMap::new(),
         since: None,
         known: HashMap::new(),
         run: rand::random(),
@@ -71,21 +72,25 @@ pub async fn run(
                 let now = *heads.borrow_and_update();
                 task.on_heads(now).await;
             }
-            Some(done) = task.running.join_next() => {
-                match done {
-                    Ok((job, outcome)) => task.on_outcome(job, outcome),
-                    // A panic, which the runtime tells: its place is free all the same.
-                    Err(_) => task.queue.on_done(),
+            Some(done) = task.running.join_next_with_id() => match done {
+                Ok((id, (job, outcome))) => {
+                    task.whose.remove(&id);
+                    task.on_outcome(job, outcome);
                 }
-            }
+                // A panic, which the runtime tells: its place is free all the same.
+                Err(lost) => {
+                    if let Some(hook) = task.whose.remove(&lost.id()) {
+                        task.queue.on_done(&hook);
+                    }
+                }
+            },
             () = timer => {}
         }
     }
 }
 
-/// A hook that is to be told.
+/// What a hook is to be told.
 struct Work {
-    hook: Arc<Hook>,
     facts: Facts,
     /// The same each time it is tried.
     delivery: String,
@@ -106,8 +111,10 @@ struct Task {
     config: HooksConfig,
     hooks: Vec<Arc<Hook>>,
     standing: watch::Sender<Vec<HookStanding>>,
-    queue: Queue<Work>,
-    running: JoinSet<(Job<Work>, Outcome)>,
+    queue: Queue<Arc<Hook>, Work>,
+    running: JoinSet<(Job<Arc<Hook>, Work>, Outcome)>,
+    /// Whose jobs those are.
+    whose: HashMap<Id, Arc<Hook>>,
     /// Where events were read to; none as long as there are no hooks.
     since: Option<Mark>,
     /// How torrents were listed last, while a hook wants to hear of those that are gone.
@@ -187,8 +194,8 @@ impl Task {
             };
             self.told += 1;
             let delivery = format!("{:016x}-{}", self.run, self.told);
-            let work = Work { hook: hook.clone(), facts: facts.clone(), delivery };
-            if !self.queue.push(work) {
+            let work = Work { facts: facts.clone(), delivery };
+            if !self.queue.push(hook.clone(), work) {
                 let event = moment.name();
                 warn!(hook = ?hook.what(), event, torrent = happened.id, "dropped: too many wait");
                 self.stand(at, |it| it.dropped += 1);
@@ -206,31 +213,35 @@ impl Task {
     fn begin_what_may(&mut self) {
         while let Some(job) = self.queue.next(Instant::now()) {
             // One that is not wanted any more has nothing told.
-            if !self.hooks.contains(&job.what.hook) {
-                self.queue.on_done();
+            if !self.hooks.contains(&job.hook) {
+                self.queue.on_done(&job.hook);
                 continue;
             }
             let HooksConfig { egress, limit, .. } = self.config.clone();
-            self.running.spawn(async move {
-                let outcome = tell(&job.what, &egress, limit).await;
+            let hook = job.hook.clone();
+            let running = self.running.spawn(async move {
+                let outcome = tell(&job.hook, &job.what, &egress, limit).await;
                 (job, outcome)
             });
+            self.whose.insert(running.id(), hook);
         }
-        let waiting = self.queue.waiting() as u64;
+        let count = |hook| (self.queue.running(hook) as u64, self.queue.waiting(hook) as u64);
+        let counts: Vec<_> = self.hooks.iter().map(count).collect();
         self.standing.send_if_modified(|all| {
-            let is_new = all.iter().any(|it| it.waiting != waiting);
-            all.iter_mut().for_each(|it| it.waiting = waiting);
+            let is_new = all.iter().zip(&counts).any(|(it, now)| (it.running, it.waiting) != *now);
+            let each = all.iter_mut().zip(&counts);
+            each.for_each(|(it, now)| (it.running, it.waiting) = *now);
             is_new
         });
     }
 
-    fn on_outcome(&mut self, job: Job<Work>, outcome: Outcome) {
-        let at = self.hooks.iter().position(|hook| *hook == job.what.hook);
-        let (hook, event) = (job.what.hook.what(), job.what.facts.event.name());
+    fn on_outcome(&mut self, job: Job<Arc<Hook>, Work>, outcome: Outcome) {
+        let at = self.hooks.iter().position(|hook| *hook == job.hook);
+        let (hook, event) = (job.hook.what(), job.what.facts.event.name());
         let torrent = job.what.facts.id;
         match outcome {
             Ok(()) => {
-                self.queue.on_done();
+                self.queue.on_done(&job.hook);
                 self.stand_of(at, |it| it.done += 1);
             }
             Err(Failure { why, comes_again: true, after }) => {
@@ -242,7 +253,7 @@ impl Task {
                 });
             }
             Err(Failure { why, .. }) => {
-                self.queue.on_done();
+                self.queue.on_done(&job.hook);
                 warn!(?hook, event, torrent, why = ?why, "the hook failed");
                 self.stand_of(at, |it| {
                     it.failed += 1;
@@ -268,10 +279,10 @@ impl Task {
     }
 }
 
-/// Tells one hook once.
-async fn tell(work: &Work, egress: &Egress, limit: Duration) -> Outcome {
+/// Tells a hook once.
+async fn tell(hook: &Hook, work: &Work, egress: &Egress, limit: Duration) -> Outcome {
     let for_good = |why: String| Err(Failure { why, comes_again: false, after: None });
-    match &work.hook.act {
+    match &hook.act {
         Act::Post { url, secret } => {
             let body = Body { delivery: &work.delivery, facts: &work.facts };
             let Ok(body) = serde_json::to_vec(&body) else {
@@ -285,7 +296,7 @@ async fn tell(work: &Work, egress: &Egress, limit: Duration) -> Outcome {
                 Ok(ran) => ran,
                 Err(error) => return for_good(format!("it cannot be run: {error}")),
             };
-            let (hook, event) = (work.hook.what(), work.facts.event.name());
+            let (hook, event) = (hook.what(), work.facts.event.name());
             let torrent = work.facts.id;
             for line in String::from_utf8_lossy(&output).lines() {
                 info!(?hook, event, torrent, said = ?line);
