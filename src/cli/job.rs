@@ -25,6 +25,7 @@ use super::exit::{Exit, Failure, Outcome, from_io};
 use super::greeting::{Around, greet, greet_many};
 use super::item::Item;
 use super::live::{End, Ending, Live};
+use super::logs::Unnamed;
 use super::memory::memory_for;
 use super::print::saving_line;
 use super::renewal::Shared;
@@ -363,14 +364,13 @@ async fn wait_for_short_checks(desk: &Desk) {
 /// As the work, or when the state directory or the runtime cannot be had.
 pub fn in_runtime(
     common: &Common,
-    talk: Talk,
+    unnamed: Unnamed<'_>,
     state_dir: &Path,
     work: impl AsyncFnOnce(Stopper) -> Result<End, Failure>,
 ) -> Outcome {
     let stopper = Stopper::new();
     prepare_state(state_dir)?;
-    let log = state_dir.join("driver.log");
-    logs::start(common, (talk == Talk::Prompt).then_some(log.as_path()))?;
+    logs::start(common, unnamed)?;
     let threads = memory_for(common)?.threads;
     arenas::fit_into(getrlimit(Resource::As).current);
     let mut runtime = tokio::runtime::Builder::new_multi_thread();

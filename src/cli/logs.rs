@@ -18,35 +18,52 @@ use super::escape::escape;
 use super::exit::{Failure, from_io};
 use super::out;
 
-/// Sets up logs, once in a process. `fallback` is the file to use when none is named; none
-/// means stderr.
+/// Where lines go when no file is named.
+#[derive(Clone, Copy, Debug)]
+pub enum Unnamed<'a> {
+    /// To `driver.log` in this state directory: stderr is the prompt's.
+    In(&'a Path),
+    /// To stderr, where somebody waits for the end: what is wrong is told there anyway.
+    Errors,
+    /// To stderr, which a service manager keeps: what went wrong, and what hooks say.
+    Service,
+}
+
+/// Sets up logs, once in a process.
 ///
 /// # Errors
 /// When the file named by the user cannot be written.
-pub fn start(common: &Common, fallback: Option<&Path>) -> Result<(), Failure> {
-    let to_file = common.log.is_some() || fallback.is_some();
+pub fn start(common: &Common, unnamed: Unnamed<'_>) -> Result<(), Failure> {
     let level = match (common.quiet, common.verbose) {
         (true, _) => LevelFilter::ERROR,
-        (_, 0) if to_file => LevelFilter::INFO,
-        (_, 0) => LevelFilter::ERROR,
+        (_, 0) if common.log.is_some() => LevelFilter::INFO,
+        (_, 0) => match unnamed {
+            Unnamed::In(_) => LevelFilter::INFO,
+            Unnamed::Errors => LevelFilter::ERROR,
+            Unnamed::Service => LevelFilter::WARN,
+        },
         (_, 1) => LevelFilter::INFO,
         (_, 2) => LevelFilter::DEBUG,
         _ => LevelFilter::TRACE,
     };
-    let filter = Targets::new().with_default(LevelFilter::WARN).with_target("pigeon", level);
+    let mut filter = Targets::new().with_default(LevelFilter::WARN).with_target("pigeon", level);
+    if matches!(unnamed, Unnamed::Service) && level == LevelFilter::WARN {
+        // Programs that nobody watches have no other place for their words.
+        filter = filter.with_target("pigeon_errands", LevelFilter::INFO);
+    }
     let open = |path: &Path| OpenOptions::new().create(true).append(true).open(path);
-    let file = match (&common.log, fallback) {
+    let file = match (&common.log, unnamed) {
         (Some(path), _) => Some(open(path).map_err(|error| {
             from_io(&format!("cannot write log {}", escape(&path.display().to_string())), &error)
         })?),
         // Nobody asked for this one.
-        (None, Some(path)) => open(path).ok(),
-        (None, None) => None,
+        (None, Unnamed::In(dir)) => open(&dir.join("driver.log")).ok(),
+        (None, Unnamed::Errors | Unnamed::Service) => None,
     };
-    let writer = match file {
-        Some(file) => BoxMakeWriter::new(Arc::new(LogFile::new(file))),
-        None if fallback.is_some() => BoxMakeWriter::new(std::io::sink),
-        None => BoxMakeWriter::new(std::io::stderr),
+    let writer = match (file, unnamed) {
+        (Some(file), _) => BoxMakeWriter::new(Arc::new(LogFile::new(file))),
+        (None, Unnamed::In(_)) => BoxMakeWriter::new(std::io::sink),
+        (None, Unnamed::Errors | Unnamed::Service) => BoxMakeWriter::new(std::io::stderr),
     };
     let lines = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(writer);
     // A second set-up, as in tests, changes nothing.

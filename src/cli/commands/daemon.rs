@@ -19,8 +19,8 @@ use crate::cli::escape::escape;
 use crate::cli::exit::{Exit, Failure, Outcome, from_io};
 use crate::cli::job::in_runtime;
 use crate::cli::live::End;
+use crate::cli::logs::Unnamed;
 use crate::cli::out;
-use crate::cli::repl::Talk;
 use crate::cli::search::remote_why;
 use crate::cli::stop::Stopper;
 use crate::cli::values::Listen;
@@ -46,7 +46,7 @@ pub fn run(arguments: &DaemonArgs, common: &Common, book: &Book, plan: &Plan) ->
     refuse_others(&arguments.options)?;
     let state_dir = state_dir()?;
     let own = state_dir.join("daemon");
-    in_runtime(common, Talk::Progress, &state_dir, async |stopper| {
+    in_runtime(common, Unnamed::Service, &state_dir, async |stopper| {
         let dir = std::path::absolute(
             arguments.options.dir.first().map_or("downloads".as_ref(), PathBuf::as_path),
         )

@@ -195,7 +195,9 @@ pub fn start_and_tell(
         telling: tell(),
     };
     let state_dir = job.session.state_dir.clone();
-    in_runtime(common, talk, &state_dir, async |stopper| job.run(common, stopper).await)
+    in_runtime(common, talk.unnamed(&state_dir), &state_dir, async |stopper| {
+        job.run(common, stopper).await
+    })
 }
 
 /// Where the course listing is that these options name, if any.

@@ -16,9 +16,9 @@ use crate::cli::given::Loaded;
 use crate::cli::item::{Told, What};
 use crate::cli::job::in_runtime;
 use crate::cli::live::End;
+use crate::cli::logs::Unnamed;
 use crate::cli::memory::memory_for;
 use crate::cli::out;
-use crate::cli::repl::Talk;
 use crate::cli::search::{LONELY_ALONE, Search, Wish};
 use crate::cli::stop::Stopper;
 use crate::metainfo::Magnet;
@@ -52,7 +52,7 @@ pub fn fetched(link: Magnet, arguments: &InfoArgs, common: &Common) -> Result<Lo
         .extra_trackers(arguments.tracker.clone());
     let wish = Wish::new(arguments.torrent.display().to_string(), link, options);
     let mut loaded = None;
-    in_runtime(common, Talk::Progress, Path::new(&state_dir), async |stopper| {
+    in_runtime(common, Unnamed::Errors, Path::new(&state_dir), async |stopper| {
         let engine = Engine::start(config).await?;
         let came = search(&engine, wish, arguments.timeout, common.quiet, stopper).await;
         engine.stop().await;

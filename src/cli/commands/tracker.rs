@@ -16,6 +16,7 @@ use crate::cli::args::{Common, TrackerArgs};
 use crate::cli::config::state_dir;
 use crate::cli::escape::escape;
 use crate::cli::exit::{Exit, Failure, Outcome, from_io};
+use crate::cli::logs::Unnamed;
 use crate::cli::values::Listen;
 use crate::cli::{logs, out};
 use crate::http::token::spell;
@@ -45,7 +46,7 @@ const ALLOW_LEN_MAX: u64 = 64 << 20;
 /// # Errors
 /// When a port or the state directory is taken, or a file named cannot be used.
 pub fn run(arguments: &TrackerArgs, common: &Common) -> Outcome {
-    logs::start(common, None)?;
+    logs::start(common, Unnamed::Errors)?;
     let token = token(arguments)?;
     let allowed = arguments.allow.as_deref().map(read_allowed).transpose()?;
     until_told(async |stopper| {

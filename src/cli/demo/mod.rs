@@ -22,6 +22,7 @@ use super::args::{Common, DemoArgs};
 use super::exit::{Exit, Failure, Outcome, from_io};
 use super::job::Job;
 use super::live::{End, Ending};
+use super::logs::Unnamed;
 use super::memory::memory_for;
 use super::repl::Talk;
 use super::repl::desk::{Chosen, Wanted};
@@ -63,8 +64,8 @@ pub fn run(arguments: &DemoArgs, common: &Common) -> Outcome {
     let dir = PathBuf::from(DIR);
     let room = room();
     room.make()?;
-    let log = dir.join(STATE_DIR).join("driver.log");
-    logs::start(common, is_interactive.then_some(log.as_path()))?;
+    let state_dir = dir.join(STATE_DIR);
+    logs::start(common, if is_interactive { Unnamed::In(&state_dir) } else { Unnamed::Errors })?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| from_io("cannot start the runtime", &error))?;
     let outcome = runtime.block_on(async {

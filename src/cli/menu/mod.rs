@@ -24,6 +24,7 @@ use super::exit::{Exit, Failure, Outcome};
 use super::item::{Told, What};
 use super::job::in_runtime;
 use super::live::{End, goodbye_to, stop_all};
+use super::logs::Unnamed;
 use super::out;
 use super::print::{list_screen, wrap};
 use super::repl::Talk;
@@ -52,7 +53,7 @@ pub fn run(options: Options, common: &Common) -> Outcome {
     let memory = session.memory;
     let state_dir = session.state_dir.clone();
     // What the log says must not land between questions.
-    in_runtime(common, Talk::Prompt, &state_dir, async |stopper| {
+    in_runtime(common, Unnamed::In(&state_dir), &state_dir, async |stopper| {
         let engine = Engine::start(session).await?;
         let (desk, told) = Desk::new(engine, torrent_options(&options), true);
         let questions = match Talk::choose(false, false) {

@@ -21,6 +21,7 @@ use crate::cli::escape::escape;
 use crate::cli::exit::{Exit, Failure, Outcome, from_io};
 use crate::cli::job::in_runtime;
 use crate::cli::live::End;
+use crate::cli::logs::Unnamed;
 use crate::cli::out;
 use crate::cli::repl::Talk;
 use crate::cli::stop::Stopper;
@@ -51,7 +52,7 @@ pub fn run(arguments: &DemoArgs, common: &Common) -> Outcome {
     let room = Room::new(&dir, &FOLDERS, is_ours);
     room.make()?;
     let state = dir.join(STATE_DIR);
-    let outcome = in_runtime(common, Talk::Progress, &state, async |stopper| {
+    let outcome = in_runtime(common, Unnamed::Errors, &state, async |stopper| {
         play(&dir, common, stopper).await
     });
     room.leave(arguments.keep, false);

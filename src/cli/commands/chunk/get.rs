@@ -62,7 +62,7 @@ pub fn run(arguments: &GetArgs, common: &Common) -> Outcome {
     Way::of(arguments)?;
     may_be_directory(&arguments.dir)?;
     let state = state_dir()?;
-    in_runtime(common, talk, &state, async |stopper| {
+    in_runtime(common, talk.unnamed(&state), &state, async |stopper| {
         download(arguments, common, talk, &state, stopper).await
     })
 }

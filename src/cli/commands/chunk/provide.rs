@@ -10,6 +10,7 @@ use crate::chunk::{config, provider};
 use crate::cli::args::Common;
 use crate::cli::escape::escape;
 use crate::cli::exit::{Exit, Failure, Outcome, from_io};
+use crate::cli::logs::Unnamed;
 use crate::cli::stop::Stopper;
 use crate::cli::{logs, out};
 use crate::net::egress::Egress;
@@ -24,7 +25,7 @@ use super::ProvideArgs;
 /// opened.
 pub fn run(arguments: &ProvideArgs, common: &Common) -> Outcome {
     let ProvideArgs { name, places } = arguments;
-    logs::start(common, None)?;
+    logs::start(common, Unnamed::Errors)?;
     let peers = config::peers(&places.config)
         .map_err(|error| Failure::bad_input(escape(&error.to_string())))?;
     let peers_path = places.config.join(config::PEERS);

@@ -7,6 +7,7 @@ use crate::chunk::tracker::{Listing, bind_discovery, serve};
 use crate::cli::args::Common;
 use crate::cli::escape::escape;
 use crate::cli::exit::{Exit, Failure, Outcome};
+use crate::cli::logs::Unnamed;
 use crate::cli::{logs, out};
 
 use super::TrackerArgs;
@@ -19,7 +20,7 @@ use super::provide::{listen, until_told};
 /// opened.
 pub fn run(arguments: &TrackerArgs, common: &Common) -> Outcome {
     let dir = &arguments.config;
-    logs::start(common, None)?;
+    logs::start(common, Unnamed::Errors)?;
     let bad = |text: String| Failure::bad_input(escape(&text));
     let mut live = Live::open(dir).map_err(|error| bad(error.to_string()))?;
     let (peers, _, _) = live.current();
