@@ -3,6 +3,7 @@
 //! these tests by `PIGEON_TOOLS`; once asked for, a missing tool is a failure.
 
 mod flexget;
+mod flood;
 mod qbittorrent;
 mod transmission;
 
