@@ -168,6 +168,35 @@ pub(super) fn unless_gone<T>(done: Result<T, Refusal>) -> Result<(), Refusal> {
     }
 }
 
+/// What comes of an order to several torrents, or of several orders to one: whatever becomes of one
+/// is nothing to the others.
+#[derive(Debug)]
+pub(super) struct Several<E> {
+    refused: Option<E>,
+}
+
+impl<E> Several<E> {
+    /// None was served yet.
+    pub fn new() -> Self {
+        Self { refused: None }
+    }
+
+    /// The next one was served, or refused.
+    pub fn note(&mut self, came: Result<(), E>) {
+        if let Err(why) = came {
+            self.refused.get_or_insert(why);
+        }
+    }
+
+    /// What is told when all were served.
+    ///
+    /// # Errors
+    /// As the first one was refused.
+    pub fn end<F: From<E>>(self) -> Result<(), F> {
+        self.refused.map_or(Ok(()), |why| Err(why.into()))
+    }
+}
+
 /// The token that headers show.
 pub(super) fn shown(headers: &HeaderMap) -> Option<String> {
     authorization(headers).and_then(bearer).map(str::to_owned)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 use crate::api::{Answer, Api, Done, Key, Patch, Refusal, Request, Standing};
-use crate::rpc::gate::unless_gone;
+use crate::rpc::gate::{Several, unless_gone};
 
 use super::book::{Book, Shelf};
 use super::form::Form;
@@ -101,13 +101,21 @@ impl Desk {
     /// Sets something of each of these.
     ///
     /// # Errors
-    /// As the first one is refused that did not just leave.
+    /// As the first one is refused that did not just leave; the others have it all the same.
     pub async fn set(&self, these: &[Arc<Seen>], patch: &Patch) -> Result<(), Fault> {
+        let mut all = Several::new();
         for seen in these {
-            let set = Request::Set(key_of(seen), Box::new(patch.clone()));
-            unless_gone(self.order(set).await)?;
+            all.note(self.set_one(seen, patch.clone()).await);
         }
-        Ok(())
+        all.end()
+    }
+
+    /// Sets something of one.
+    ///
+    /// # Errors
+    /// It is refused, and did not just leave.
+    pub async fn set_one(&self, seen: &Seen, patch: Patch) -> Result<(), Refusal> {
+        unless_gone(self.order(Request::Set(key_of(seen), Box::new(patch))).await)
     }
 
     /// The folder that new torrents go to, where nothing else is said.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde_json::{Map, json};
 
-use crate::api::{Deed, FilePatch, Kind, Patch, Place, Request, State};
-use crate::rpc::gate::unless_gone;
+use crate::api::{Deed, FilePatch, Patch, Place, Request, State};
+use crate::rpc::gate::{Several, unless_gone};
 
 use super::desk::{Desk, key_of};
 use super::form::Form;
@@ -101,30 +101,27 @@ async fn each(desk: &Desk, form: &Form, deed: impl Fn(&Seen) -> Deed) -> Reply {
     order_all(desk, desk.several(form, "hashes").await?.iter(), deed).await
 }
 
-/// Whatever becomes of one is nothing to the others.
 async fn order_all(
     desk: &Desk,
     these: impl Iterator<Item = &Arc<Seen>>,
     deed: impl Fn(&Seen) -> Deed,
 ) -> Reply {
-    let mut refused = None;
+    let mut all = Several::new();
     for seen in these {
-        let done = desk.order(Request::Do(key_of(seen), deed(seen))).await;
-        refused = refused.or(unless_gone(done).err());
+        all.note(unless_gone(desk.order(Request::Do(key_of(seen), deed(seen))).await));
     }
-    refused.map_or(Ok(Said::DONE), |refusal| Err(refusal.into()))
+    all.end().map(|()| Said::DONE)
 }
 
 async fn delete(desk: &Desk, form: &Form) -> Reply {
     // Some programs leave the word out to keep the files.
     let with_files = form.flag("deleteFiles") == Some(true);
-    let mut refused = None;
+    let mut all = Several::new();
     for seen in desk.several(form, "hashes").await? {
         let gone = desk.order(Request::Remove(key_of(&seen), with_files)).await;
-        // What can go goes.
-        refused = refused.or(unless_gone(gone).err());
+        all.note(unless_gone(gone));
     }
-    refused.map_or(Ok(Said::DONE), |refusal| Err(refusal.into()))
+    all.end().map(|()| Said::DONE)
 }
 
 async fn place(desk: &Desk, form: &Form, place: Place) -> Reply {
@@ -183,11 +180,11 @@ async fn share_limits(desk: &Desk, form: &Form) -> Reply {
 }
 
 async fn toggle(desk: &Desk, form: &Form, patch: fn(&Seen) -> Patch) -> Reply {
+    let mut all = Several::new();
     for seen in desk.several(form, "hashes").await? {
-        let patch = patch(&seen);
-        desk.set(&[seen], &patch).await?;
+        all.note(desk.set_one(&seen, patch(&seen)).await);
     }
-    Ok(Said::DONE)
+    all.end().map(|()| Said::DONE)
 }
 
 async fn relocate(desk: &Desk, form: &Form, these: &str, path: &str) -> Reply {
@@ -200,15 +197,14 @@ async fn relocate(desk: &Desk, form: &Form, these: &str, path: &str) -> Reply {
     let dir = desk.folder(named, &book).await?;
     let dir = dir.trim_end_matches('/');
     let is_elsewhere = |seen: &&Arc<Seen>| seen.torrent.dir != dir;
+    let mut all = Several::new();
     for seen in these.iter().filter(is_elsewhere) {
         let order = Request::Do(key_of(seen), Deed::Move { dir: dir.to_owned() });
-        if let Err(refusal) = desk.order(order).await
-            && refusal.code != Kind::NotFound
-        {
-            return Err(Fault::conflict(format!("Cannot make save path: {refusal}")));
-        }
+        let moved = unless_gone(desk.order(order).await);
+        let cannot = |refusal| Fault::conflict(format!("Cannot make save path: {refusal}"));
+        all.note(moved.map_err(cannot));
     }
-    Ok(Said::DONE)
+    all.end().map(|()| Said::DONE)
 }
 
 async fn rename(desk: &Desk, form: &Form) -> Reply {
@@ -218,7 +214,7 @@ async fn rename(desk: &Desk, form: &Form) -> Reply {
     if name.is_empty() {
         return Err(Fault::conflict("Incorrect torrent name"));
     }
-    desk.set(&[seen], &Patch { name: Some(name), ..Patch::default() }).await?;
+    desk.set_one(&seen, Patch { name: Some(name), ..Patch::default() }).await?;
     Ok(Said::DONE)
 }
 
@@ -263,16 +259,15 @@ async fn rename_folder(desk: &Desk, form: &Form) -> Reply {
     if old.contains('/') || new.contains('/') {
         return Err(Fault::conflict("only the folder of a whole torrent gets another name"));
     }
-    let said = change_names(desk, &seen, Deed::Rename { file: None, name: new.to_owned() }).await?;
-    // The torrent is called as it was.
-    let name = Some(seen.torrent.name.clone());
-    desk.set(&[seen], &Patch { name, ..Patch::default() }).await?;
-    Ok(said)
+    change_names(desk, &seen, Deed::Rename { file: None, name: new.to_owned() }).await
 }
 
 async fn change_names(desk: &Desk, seen: &Arc<Seen>, deed: Deed) -> Reply {
     let done = desk.order(Request::Do(key_of(seen), deed)).await;
     done.map_err(Fault::conflict)?;
+    // The torrent is called as it was.
+    let name = Some(seen.torrent.name.clone());
+    desk.set_one(seen, Patch { name, ..Patch::default() }).await?;
     desk.journal.reread(seen.hash.clone()).await;
     Ok(Said::DONE)
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::api::{Answer, Patch, Request};
-use crate::rpc::gate::unless_gone;
+use crate::api::{Answer, Patch, Refusal, Request};
+use crate::rpc::gate::Several;
 
 use super::book::Book;
 use super::desk::{Desk, key_of};
@@ -96,12 +96,14 @@ async fn remove_categories(desk: &Desk, form: &Form) -> Reply {
     let names = form.value("categories").ok_or_else(|| Fault::bad("Bad Request"))?;
     let names: Vec<String> = names.lines().map(str::to_owned).collect();
     let (all, book) = desk.journal.all().await?;
+    let mut labelled = Several::new();
     for seen in &all {
         let category = book.category(&seen.torrent.labels);
         if category.is_some_and(|it| names.iter().any(|name| name == it)) {
-            label(desk, seen, None, tags(seen, &book)).await?;
+            labelled.note(label(desk, seen, None, tags(seen, &book)).await);
         }
     }
+    labelled.end::<Fault>()?;
     let change = move |book: &mut Book| {
         names.iter().for_each(|name| _ = book.categories.remove(name));
         Ok(())
@@ -117,10 +119,11 @@ async fn set_category(desk: &Desk, form: &Form) -> Reply {
         return Err(Fault::conflict("Incorrect category name"));
     }
     let name = Some(name).filter(|name| !name.is_empty());
+    let mut labelled = Several::new();
     for seen in desk.several(form, "hashes").await? {
-        label(desk, &seen, name, tags(&seen, &book)).await?;
+        labelled.note(label(desk, &seen, name, tags(&seen, &book)).await);
     }
-    Ok(Said::DONE)
+    labelled.end().map(|()| Said::DONE)
 }
 
 /// The tags that a form names.
@@ -151,14 +154,16 @@ pub(super) async fn create_tags(desk: &Desk, tags: &[String]) -> Reply {
 async fn delete_tags(desk: &Desk, form: &Form) -> Reply {
     let gone = tags_of(form);
     let (all, book) = desk.journal.all().await?;
+    let mut labelled = Several::new();
     for seen in &all {
         let before = tags(seen, &book);
         let mut after = before.clone();
         after.retain(|tag| !gone.contains(tag));
         if before != after {
-            label(desk, seen, book.category(&seen.torrent.labels), after).await?;
+            labelled.note(label(desk, seen, book.category(&seen.torrent.labels), after).await);
         }
     }
+    labelled.end::<Fault>()?;
     let change = move |book: &mut Book| {
         book.tags.retain(|tag| !gone.contains(tag));
         Ok(())
@@ -180,6 +185,7 @@ async fn change_tags(desk: &Desk, form: &Form, change: Change) -> Reply {
         create_tags(desk, &named).await?;
     }
     let book = desk.shelf.book().await;
+    let mut labelled = Several::new();
     for seen in these {
         let mut after = tags(&seen, &book);
         match change {
@@ -189,9 +195,9 @@ async fn change_tags(desk: &Desk, form: &Form, change: Change) -> Reply {
             Change::Remove => after.retain(|tag| !named.contains(tag)),
             Change::Set => after.clone_from(&named),
         }
-        label(desk, &seen, book.category(&seen.torrent.labels), after).await?;
+        labelled.note(label(desk, &seen, book.category(&seen.torrent.labels), after).await);
     }
-    Ok(Said::DONE)
+    labelled.end().map(|()| Said::DONE)
 }
 
 fn tags(seen: &Seen, book: &Book) -> Vec<String> {
@@ -204,7 +210,7 @@ async fn label(
     seen: &Arc<Seen>,
     category: Option<&str>,
     tags: Vec<String>,
-) -> Result<(), Fault> {
+) -> Result<(), Refusal> {
     let ruled = match desk.api.answer(Request::Rules(key_of(seen))).await {
         Ok(Answer::Rules(ruled)) => ruled.labels,
         _ => Vec::new(),
@@ -213,7 +219,7 @@ async fn label(
     labels.extend(tags.into_iter().filter(|tag| !ruled.contains(tag)));
     labels.dedup();
     let patch = Patch { labels: Some(labels), ..Patch::default() };
-    Ok(unless_gone(desk.order(Request::Set(key_of(seen), Box::new(patch))).await)?)
+    desk.set_one(seen, patch).await
 }
 
 #[cfg(test)]

@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use crate::api::{
-    Answer, Api, Deed, FilePatch, Key, Patch, Place, Priority, Request, State, Torrent,
+    Answer, Api, Deed, FilePatch, Key, Patch, Place, Priority, Refusal, Request, State, Torrent,
 };
-use crate::rpc::gate::unless_gone;
+use crate::rpc::gate::{Several, unless_gone};
 
 use super::errors::Fault;
 use super::given::Given;
@@ -14,43 +14,40 @@ use super::{mapping, trackers};
 
 /// Has all of them go on, when their turn comes or at once.
 pub(super) async fn start(api: &Api, targets: &[Target], at_once: bool) -> Result<Value, Fault> {
-    let mut refused = None;
+    let mut all = Several::new();
     for target in targets {
         // One that has seeded enough is started by somebody who wants it to seed on.
         let resumes = at_once || target.seen.torrent.state == State::Finished;
         let deed = if resumes { Deed::Resume } else { Deed::Unpause };
-        refused = refused.or(one(api, target, deed).await.err());
+        all.note(one(api, target, deed).await);
     }
-    refused.map_or(Ok(json!({})), Err)
+    all.end().map(|()| json!({}))
 }
 
 /// Does the same to all of them that are here.
 pub(super) async fn each(api: &Api, targets: &[Target], deed: Deed) -> Result<Value, Fault> {
-    let mut refused = None;
+    let mut all = Several::new();
     for target in targets {
-        // Whatever becomes of one is nothing to the others.
-        refused = refused.or(one(api, target, deed.clone()).await.err());
+        all.note(one(api, target, deed.clone()).await);
     }
-    refused.map_or(Ok(json!({})), Err)
+    all.end().map(|()| json!({}))
 }
 
-async fn one(api: &Api, target: &Target, deed: Deed) -> Result<(), Fault> {
+async fn one(api: &Api, target: &Target, deed: Deed) -> Result<(), Refusal> {
     // Of what is sought there is nothing to announce or to read.
     if !target.seen.torrent.metadata && matches!(deed, Deed::Announce | Deed::Verify) {
         return Ok(());
     }
-    Ok(unless_gone(api.answer(Request::Do(target.key(), deed)).await)?)
+    unless_gone(api.answer(Request::Do(target.key(), deed)).await)
 }
 
 /// Takes them out, with their data or without.
 pub(super) async fn remove(api: &Api, targets: &[Target], data: bool) -> Result<Value, Fault> {
-    let mut refused = None;
+    let mut all = Several::new();
     for target in targets {
-        // What can go goes.
-        let gone = unless_gone(api.answer(Request::Remove(target.key(), data)).await);
-        refused = refused.or(gone.err());
+        all.note(unless_gone(api.answer(Request::Remove(target.key(), data)).await));
     }
-    refused.map_or(Ok(json!({})), |refusal| Err(refusal.into()))
+    all.end().map(|()| json!({}))
 }
 
 /// Moves all of them in the queue, so that they stay in order among themselves.
@@ -60,11 +57,12 @@ pub(super) async fn queue(api: &Api, mut targets: Vec<Target>, to: Place) -> Res
         targets.reverse();
     }
     let patch = Patch { place: Some(to), ..Patch::default() };
+    let mut all = Several::new();
     for target in &targets {
         let request = Request::Set(target.key(), Box::new(patch.clone()));
-        unless_gone(api.answer(request).await)?;
+        all.note(unless_gone(api.answer(request).await));
     }
-    Ok(json!({}))
+    all.end().map(|()| json!({}))
 }
 
 /// Has their files go to another directory.
@@ -116,22 +114,40 @@ pub(super) async fn set(api: &Api, targets: &[Target], given: &Given) -> Result<
         true => Some(labels(given)?),
         false => None,
     };
-    let files = file_patch(given);
+    let files = file_patch(given).unwrap_or_default();
+    let mut all = Several::new();
     for target in targets {
-        let patch = Patch { labels: labels.clone(), ..patch(&target.seen.torrent, given) };
-        if let Some(tiers) = trackers::named(api, &target.key(), given).await? {
-            let patch = Patch { trackers: Some(tiers), ..Patch::default() };
-            let set = unless_gone(api.answer(Request::Set(target.key(), Box::new(patch))).await);
-            set.map_err(|refusal| Fault::trackers(format!("{}: {refusal}", trackers::WRONG)))?;
-        }
-        if patch != Patch::default() {
-            unless_gone(api.answer(Request::Set(target.key(), Box::new(patch))).await)?;
-        }
-        for patch in files.iter().flatten() {
-            set_files(api, &target.key(), patch.clone()).await?;
-        }
+        all.note(set_one(api, target, given, labels.clone(), &files).await);
     }
-    Ok(json!({}))
+    all.end().map(|()| json!({}))
+}
+
+/// Sets of one whatever can be set of it; what cannot is told in the order of the real server.
+async fn set_one(
+    api: &Api,
+    target: &Target,
+    given: &Given,
+    labels: Option<Vec<String>>,
+    files: &[FilePatch],
+) -> Result<(), Fault> {
+    let set = async |patch: Patch| match patch == Patch::default() {
+        true => Ok(()),
+        false => unless_gone(api.answer(Request::Set(target.key(), Box::new(patch))).await),
+    };
+    let mut parts = Several::new();
+    parts.note(set(Patch { labels, ..Patch::default() }).await.map_err(Fault::from));
+    parts.note(set(patch(&target.seen.torrent, given)).await.map_err(Fault::from));
+    for patch in files {
+        parts.note(set_files(api, &target.key(), patch.clone()).await);
+    }
+    parts.note(match trackers::named(api, &target.key(), given).await {
+        Ok(trackers) => {
+            let wrong = |refusal| Fault::trackers(format!("{}: {refusal}", trackers::WRONG));
+            set(Patch { trackers, ..Patch::default() }).await.map_err(wrong)
+        }
+        Err(fault) => Err(fault),
+    });
+    parts.end()
 }
 
 /// What is set of a torrent that stands like this.
@@ -208,7 +224,7 @@ const ALL: u32 = 0;
 /// Sets which files of a torrent are wanted, and how much; a priority says nothing of whether.
 ///
 /// # Errors
-/// There is no such file.
+/// There is no file of a number; those that there are have it all the same.
 pub(super) async fn set_files(api: &Api, key: &Key, mut patch: FilePatch) -> Result<(), Fault> {
     let files = match api.answer(Request::Files(key.clone())).await {
         Ok(Answer::Files(files)) => files,
@@ -221,20 +237,21 @@ pub(super) async fn set_files(api: &Api, key: &Key, mut patch: FilePatch) -> Res
         files.get(*number as usize - 1).is_some_and(|file| file.priority == Priority::Off)
     };
     let FilePatch { want, low, normal, high, skip } = &mut patch;
+    let mut lacks = false;
     for side in [&mut *want, low, normal, high, skip] {
         if *side == [ALL] {
             *side = files.iter().map(|file| file.number).collect();
         }
-        if !side.iter().all(|number| is_there(*number)) {
-            return Err(Fault::no_file());
-        }
+        let count = side.len();
+        side.retain(|number| is_there(*number));
+        lacks |= side.len() < count;
     }
     // How much a file is wanted that is not is kept by nobody here.
     for side in [low, normal, high] {
         side.retain(|number| !is_off(number));
     }
-    if patch == FilePatch::default() {
-        return Ok(());
+    if patch != FilePatch::default() {
+        unless_gone(api.answer(Request::SetFiles(key.clone(), patch)).await)?;
     }
-    Ok(unless_gone(api.answer(Request::SetFiles(key.clone(), patch)).await)?)
+    if lacks { Err(Fault::no_file()) } else { Ok(()) }
 }

@@ -218,3 +218,28 @@ async fn one_that_is_refused_keeps_nobody_else_from_what_is_ordered() {
     let left = program.json("torrents/info").await;
     assert_eq!((left.as_array().unwrap().len(), &left[0]["hash"]), (1, &json!(kept)));
 }
+
+#[tokio::test]
+async fn what_one_cannot_have_the_others_get() {
+    let served = Served::start().await;
+    let program = served.qbittorrent().await;
+    let full = program.add("full", &[]).await;
+    let other = program.add("other", &[]).await;
+    let sixteen: Vec<String> = (1..=16).map(|nth| format!("t{nth:02}")).collect();
+    program.does("torrents/addTags", &format!("hashes={full}&tags={}", sixteen.join(","))).await;
+    program.does("torrents/createCategory", "category=tv&savePath=").await;
+    let both = format!("hashes={full}|{other}");
+    let refused = async |path: &str, fields: &str| {
+        let told = program.post(path, &format!("{both}&{fields}")).await;
+        assert_eq!(told.status(), 409, "{path}: {told:?}");
+    };
+    refused("torrents/addTags", "tags=more").await;
+    program.until(&other, "tags", json!("more")).await;
+    refused("torrents/setCategory", "category=tv").await;
+    program.until(&other, "category", json!("tv")).await;
+    let it = program.one(&full).await;
+    assert_eq!((&it["tags"], &it["category"]), (&json!(sixteen.join(", ")), &json!("")));
+    // A directory where one has its files already, and the other may not go.
+    let location = served.root.join("there");
+    program.does("torrents/setLocation", &format!("{both}&location={}", location.display())).await;
+}

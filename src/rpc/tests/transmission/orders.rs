@@ -360,3 +360,32 @@ async fn one_that_is_refused_keeps_nobody_else_from_what_is_ordered() {
     let left = get(&served, json!([1, gone]), &["name"]).await;
     assert_eq!(json!(left), json!([{ "name": "kept" }]));
 }
+
+#[tokio::test]
+async fn what_one_cannot_have_the_others_get() {
+    let served = Served::start().await;
+    let one = served.add("one").await;
+    let info = "d5:filesld6:lengthi9000e4:pathl1:aeed6:lengthi9000e4:pathl1:beee4:name3:two\
+                12:piece lengthi16384e6:pieces40:";
+    let bytes = format!("d4:info{info}{}ee", "x".repeat(40));
+    let arguments = json!({ "metainfo": BASE64.encode(bytes.as_bytes()), "paused": true });
+    let two = told(call(&served, "torrent-add", arguments).await)["torrent-added"]["id"].clone();
+    // What is wrong is told in the words of the real server, and the rest is done.
+    let given = json!({
+        "ids": [one, two], "files-unwanted": [1, 7], "downloadLimit": 77, "downloadLimited": true,
+    });
+    let answer = call(&served, "torrent-set", given).await;
+    assert_eq!(answer["result"], "file index out of range");
+    let stand = get(&served, json!([one, two]), &["wanted", "downloadLimit"]).await;
+    assert_eq!(stand[0], json!({ "wanted": [1], "downloadLimit": 77 }));
+    assert_eq!(stand[1], json!({ "wanted": [1, 0], "downloadLimit": 77 }));
+    told(call(&served, "torrent-set", json!({ "ids": [two], "trackerAdd": ["http://a/"] })).await);
+    let given = json!({ "ids": [one, two], "trackerRemove": [0], "labels": ["x"] });
+    let answer = call(&served, "torrent-set", given).await;
+    assert_eq!(answer["result"], "error setting announce list");
+    let stand = get(&served, json!([one, two]), &["labels", "trackers"]).await;
+    assert_eq!(
+        json!(stand),
+        json!([{ "labels": ["x"], "trackers": [] }, { "labels": ["x"], "trackers": [] }])
+    );
+}
