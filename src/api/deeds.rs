@@ -131,7 +131,13 @@ impl Api {
                 let at = (number as usize).checked_sub(1).and_then(|at| seen.get(at));
                 let at = at.and_then(|at| u32::try_from(*at).ok());
                 let at = at.ok_or_else(|| adding::no_file(number, seen.len()))?;
-                self.relocate(key, Relocation::File(FileIndex(at), name)).await
+                let done =
+                    self.relocate(key, Relocation::File(FileIndex(at), name.clone())).await?;
+                if torrent.is_single_file() {
+                    // Likewise.
+                    self.session.set(spec.id, Setting::ShownName(Some(name))).await?;
+                }
+                Ok(done)
             }
             Deed::AddPeer { address } => {
                 let address: SocketAddr = address.parse().map_err(|_| {

@@ -428,6 +428,7 @@ impl Api {
             }
             None => Status::default(),
         };
+        let status = Status { home: self.home(&listed, &torrent).await, ..status };
         Ok(Answer::Files(view::files(&torrent, &listed.spec, &status)))
     }
 
@@ -436,7 +437,7 @@ impl Api {
         let listed = self.find(key).await?;
         let torrent = self.session.metadata(listed.spec.id).await.map_err(Refusal::from)?;
         let have = have(&listed, torrent.num_pieces);
-        let home = listed.handle.as_ref().and_then(|it| it.look(|status| status.home.clone()));
+        let home = self.home(&listed, &torrent).await;
         let facts = view::facts(&torrent, &listed.spec, &have, home.as_deref());
         Ok(Answer::Facts(Box::new(facts)))
     }

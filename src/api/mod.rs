@@ -33,6 +33,7 @@ mod finding;
 mod found;
 mod happened;
 mod making;
+mod home;
 mod removing;
 mod request;
 mod roots;

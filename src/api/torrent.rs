@@ -187,6 +187,16 @@ pub struct Torrent {
     pub sequential: bool,
     /// The first and the last piece of each wanted file are fetched before all others.
     pub ends_first: bool,
+    /// What its file or folder is called, where that is known and not `name`. Written nowhere.
+    #[serde(skip)]
+    pub own_name: Option<Box<str>>,
+    /// Its user gave it a name, and what its file or folder is called is not known here, but by
+    /// [`Facts::first_file`]; likewise.
+    #[serde(skip)]
+    pub is_own_name_unknown: bool,
+    /// Another number whenever its files have got other names, likewise.
+    #[serde(skip)]
+    pub names: u32,
 }
 
 /// A torrent closely.

@@ -1,5 +1,6 @@
 //! How values are made of what the session tells. Pure.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::time::Instant;
 
@@ -74,6 +75,9 @@ pub(super) fn torrent(row: &Row, listed: &Listed) -> Torrent {
         seed_time_s: spec.goals.time.map(|time| time.as_secs()),
         sequential: spec.sequential,
         ends_first: spec.ends_first,
+        own_name: moving.own_name,
+        is_own_name_unknown: !moving.is_own_name_known && spec.shown_name.is_some(),
+        names: figures.names,
     }
 }
 
@@ -97,6 +101,8 @@ struct Moving {
     checked: Option<f64>,
     sending: u32,
     receiving: u32,
+    own_name: Option<Box<str>>,
+    is_own_name_known: bool,
 }
 
 fn moving(listed: &Listed) -> Moving {
@@ -109,12 +115,30 @@ fn moving(listed: &Listed) -> Moving {
                 checked: is_checking.then(|| if all == 0 { 0.0 } else { done as f64 / all as f64 }),
                 sending: status.peers_sending,
                 receiving: status.peers_receiving,
+                own_name: status.home.as_deref().and_then(|home| own_name(listed, Some(home))),
+                is_own_name_known: status.home.is_some(),
             }
         })
     });
-    let now = now.unwrap_or_default();
+    let now = now.unwrap_or_else(|| {
+        // The files of one that is a row only are called as in the torrent.
+        let own_name = listed.spec.whole.and_then(|_| own_name(listed, None));
+        let is_own_name_known = listed.spec.whole.is_some();
+        Moving { own_name, is_own_name_known, ..Moving::default() }
+    });
     let absent = listed.trouble.as_ref().map(ToString::to_string);
     Moving { trouble: absent.or(now.trouble), ..now }
+}
+
+/// What its file or folder is called, if lists call it otherwise.
+fn own_name(listed: &Listed, home: Option<&Home>) -> Option<Box<str>> {
+    let (spec, is_single) = (&listed.spec, listed.figures.is_single);
+    let renamed = home.and_then(|home| match is_single {
+        true => home.names.values().next().map(|path| path.to_string_lossy()),
+        false => home.folder.as_deref().map(Cow::from),
+    });
+    let own = renamed.unwrap_or_else(|| Cow::from(&spec.name));
+    (own != spec.called()).then(|| own.into())
 }
 
 /// A torrent closely; `status` as it is now, if it is here.

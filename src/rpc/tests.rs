@@ -54,7 +54,7 @@ pub(super) async fn api(home: &TempDir) -> (Api, PathBuf) {
 
 async fn api_that(home: &TempDir, allows_local: bool) -> (Api, PathBuf) {
     let root = home.path().join("data");
-    std::fs::create_dir(&root).unwrap();
+    std::fs::create_dir_all(&root).unwrap();
     let config =
         SessionConfig::default().listen(false).ledger(true).state_dir(home.path().join("state"));
     let session = Session::start(config).await.unwrap();
@@ -82,7 +82,11 @@ impl Served {
 
     /// The same, which is asked as Transmission is below this path.
     async fn start_below(transmission: Prefix, allows_local: bool) -> Self {
-        let home = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap(), transmission, allows_local).await
+    }
+
+    /// The same with what an earlier one left there.
+    async fn start_in(home: TempDir, transmission: Prefix, allows_local: bool) -> Self {
         let (api, root) = api_that(&home, allows_local).await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -100,6 +104,16 @@ impl Served {
             let _ = stopped.await;
         }));
         Self { address, socket, api, root, stop, task, _home: home }
+    }
+
+    /// The next run of it.
+    async fn again(self) -> Self {
+        let Self { api, socket, stop, task, _home, .. } = self;
+        stop.send(()).unwrap();
+        timeout(PATIENCE, task).await.expect("it ends").unwrap();
+        timeout(PATIENCE, api.session().stop()).await.expect("its session ends");
+        std::fs::remove_file(socket).unwrap();
+        Self::start_in(_home, Prefix::default(), true).await
     }
 
     async fn connect(&self) -> TcpStream {

@@ -424,6 +424,7 @@ impl Actor {
             files: torrent.files.len(),
             seen_files: u32::try_from(torrent.files.iter().filter(|it| !it.is_pad).count())
                 .unwrap_or(u32::MAX),
+            is_single: torrent.is_single_file(),
             size: torrent.total_size(),
             hosts: self.ruling.hosts(tiers.iter().flatten()),
             piece_blocks: torrent
@@ -557,6 +558,7 @@ impl Actor {
             kept,
             seen_choice: Arc::new([]),
             seen_home: None,
+            names: 0,
             spent: spent.unwrap_or_else(|| Spent::begin(std::time::Instant::now())),
             active_at: None,
             is_leaving: false,
@@ -602,6 +604,9 @@ impl Actor {
         self.claims.settle(id, home.as_ref());
         if let Some(first) = home.as_ref().filter(|_| member.seen_home.is_none()) {
             self.homes.compare(id, &spec.dir, &first.dir);
+        }
+        if member.take_names(home.as_ref()) {
+            self.told.touch(id);
         }
         let moved = home.as_ref().zip(member.seen_home.as_ref());
         let moved = moved.filter(|(home, seen)| home.dir != seen.dir).map(|(home, _)| home);

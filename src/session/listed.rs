@@ -129,6 +129,10 @@ pub struct Figures {
     pub size: u64,
     /// How many files those are. Of a latent torrent pad files are counted, too.
     pub files: u32,
+    /// It is one file without a folder around; false before that is known.
+    pub is_single: bool,
+    /// Another number whenever its files have got other names, in this run.
+    pub names: u32,
     /// Seconds of its life that it was neither parked nor paused.
     pub active_s: u64,
     /// Seconds of them with all that is wanted.

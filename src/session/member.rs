@@ -42,6 +42,8 @@ pub(super) struct Facts {
     pub files: usize,
     /// How many it has without those.
     pub seen_files: u32,
+    /// It is one file without a folder around.
+    pub is_single: bool,
     /// Bytes of all files.
     pub size: u64,
     /// Where its trackers are.
@@ -71,6 +73,8 @@ pub(super) struct Member {
     pub seen_choice: Arc<[FilePriority]>,
     /// Where its files were when that was looked at last.
     pub seen_home: Option<Arc<Home>>,
+    /// How often their names were others than was known before.
+    pub names: u32,
     /// How long it did what.
     pub spent: Spent,
     /// When payload came or went last, in seconds since 1970.
@@ -229,7 +233,6 @@ impl Member {
             && !row.flags.has(Flags::IN_TROUBLE)
             && wants_all(spec);
         // What its files are called is in its record.
-        let is_plain = |home: &Home| home.folder.is_none() && home.names.is_empty();
         let is_there = self.handle.look(|status| {
             status.unsynced_bytes == 0 && status.home.as_ref().is_some_and(|it| is_plain(it))
         });
@@ -240,6 +243,20 @@ impl Member {
             is_private: self.facts.is_private,
             has_trackers: self.facts.has_trackers,
         })
+    }
+
+    /// Takes in where its files are; whether they have other names than was known.
+    pub fn take_names(&mut self, home: Option<&Arc<Home>>) -> bool {
+        let is_same =
+            |one: &Home, other: &Home| (&one.folder, &one.names) == (&other.folder, &other.names);
+        let is_other = match (home, &self.seen_home) {
+            (Some(now), Some(seen)) => !Arc::ptr_eq(now, seen) && !is_same(now, seen),
+            // Before they were opened they were taken to be called as in the torrent.
+            (Some(now), None) => !is_plain(now),
+            (None, _) => false,
+        };
+        self.names = self.names.wrapping_add(is_other.into());
+        is_other
     }
 
     /// Seeds that its trackers count, or those that it is connected to.
@@ -304,6 +321,11 @@ impl Member {
         let piece_blocks = self.facts.piece_blocks;
         (rest > 0).then_some(Demand { piece_blocks, rest_blocks: rest })
     }
+}
+
+/// Are files called as in their torrent?
+fn is_plain(home: &Home) -> bool {
+    home.folder.is_none() && home.names.is_empty()
 }
 
 /// Are all files of a torrent wanted?

@@ -384,12 +384,14 @@ impl Actor {
 /// What is known now of a torrent that is here.
 fn figures(member: &Member) -> Figures {
     let Tally { active_s, seeding_s, .. } = member.spent.until(Instant::now(), member.facts.before);
-    Figures { size: member.facts.size, files: member.facts.seen_files, active_s, seeding_s }
+    let (facts, names) = (&member.facts, member.names);
+    let (size, files, is_single) = (facts.size, facts.seen_files, facts.is_single);
+    Figures { size, files, is_single, names, active_s, seeding_s }
 }
 
 /// The same of one that is not.
 fn absent_figures(absent: &Absent, spec: &Spec) -> Figures {
     let Tally { active_s, seeding_s, .. } = absent.spent.until(Instant::now(), absent.before);
     let (size, files) = spec.whole.map_or((0, 0), |whole| (whole.bytes, whole.files));
-    Figures { size, files, active_s, seeding_s }
+    Figures { size, files, active_s, seeding_s, ..Figures::default() }
 }

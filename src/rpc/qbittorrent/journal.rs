@@ -284,13 +284,17 @@ impl Keeper {
         let before = self.torrents.get(&hash);
         let begun = before.map_or((torrent.received_bytes, torrent.sent_bytes), |it| it.begun);
         let is_same = |it: &&Arc<Seen>| {
-            let of = |it: &Torrent| (it.metadata, it.files, it.name.clone());
+            let of = |it: &Torrent| (it.metadata, it.files);
             of(&it.torrent) == of(&torrent)
         };
         let extras = before.filter(is_same).and_then(|it| it.extras.clone());
         let queue = before.map_or(0, |it| it.queue);
+        let is_renamed = before.is_some_and(|it| it.torrent.names != torrent.names);
+        if is_renamed {
+            self.read_after = Instant::now();
+        }
         // Of a link there is nothing to read.
-        if extras.is_none() && torrent.metadata {
+        if (extras.is_none() || is_renamed) && torrent.metadata {
             self.unread.insert(hash.clone());
         }
         let taken_at = StdInstant::now();

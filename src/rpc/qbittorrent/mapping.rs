@@ -251,7 +251,7 @@ impl Seen {
             _ if self.is_link() => String::new(),
             (1, Some(first)) => joined(&it.dir, first),
             (_, Some(first)) if !self.is_single() => joined(&it.dir, top(first)),
-            _ => joined(&it.dir, &it.name),
+            _ => joined(&it.dir, it.own_name.as_deref().unwrap_or(&it.name)),
         }
     }
 

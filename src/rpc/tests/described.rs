@@ -173,6 +173,9 @@ fn torrent() -> Torrent {
         seed_time_s: Some(1),
         sequential: true,
         ends_first: true,
+        own_name: None,
+        is_own_name_unknown: false,
+        names: 0,
     }
 }
 

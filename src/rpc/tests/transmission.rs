@@ -57,7 +57,7 @@ async fn get(served: &Served, ids: Value, fields: &[&str]) -> Vec<Value> {
     told["torrents"].as_array().unwrap().clone()
 }
 
-async fn first(served: &Served, ids: Value, field: &str) -> Value {
+pub(super) async fn first(served: &Served, ids: Value, field: &str) -> Value {
     get(served, ids, &[field]).await.remove(0)[field].clone()
 }
 

@@ -70,6 +70,17 @@ pub(super) fn availability(about: &About<'_>) -> Value {
     (0..facts.pieces).map(|piece| if has(piece) { -1 } else { seeds }).collect::<Vec<_>>().into()
 }
 
+/// What its file or folder is called: tools find files by that, below the directory.
+pub(super) fn name<'a>(about: &'a About<'_>) -> &'a str {
+    let torrent = about.torrent;
+    let first = about.closely.facts.first_file.split('/').next().unwrap_or_default();
+    match &torrent.own_name {
+        Some(own) => own,
+        None if torrent.is_own_name_unknown && !first.is_empty() => first,
+        None => &torrent.name,
+    }
+}
+
 /// A magnet link for it.
 pub(super) fn magnet(about: &About<'_>) -> String {
     match about.closely.facts.magnet.as_str() {

@@ -149,7 +149,11 @@ pub(super) async fn get(
     let sheet = Sheet::new(fields, is_table, is_snake);
     sheet.begin(&mut out);
     let now = mapping::now();
+    let is_named = sheet.fields.iter().any(|(_, field)| field.name == "name");
     for (nth, target) in meant.targets.iter().enumerate() {
+        // Few have a name by their user that nobody has compared with those of their files yet.
+        let asks_name = is_named && target.seen.torrent.is_own_name_unknown;
+        let needs = if asks_name { needs | FACTS } else { needs };
         let closely = match needs {
             0 => Closely::default(),
             _ => look_closely(api, &target.seen.torrent, needs).await,

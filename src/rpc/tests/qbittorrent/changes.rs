@@ -1,5 +1,6 @@
 //! What changed, as pages ask for it again and again.
 
+use super::super::transmission::first;
 use super::*;
 
 /// What is new since an answer.
@@ -133,4 +134,73 @@ async fn the_link_of_a_hybrid_leaves_no_ghost_when_its_metadata_comes() {
         assert!(Instant::now() < until, "{names:?} {gone:?}");
     }
     assert_eq!(json!(gone), json!([old]));
+}
+
+/// Sends a deed to a torrent by the API.
+async fn deed(served: &Served, hash: &str, body: Value) {
+    let told = served.say(&format!("POST /api/v1/torrents/{hash}/deeds"), &body).await;
+    assert_eq!(told.status(), 200, "{told:?}");
+}
+
+/// Programs import what is there: whoever gives files other names, all are told where they are.
+#[tokio::test]
+async fn what_files_are_called_elsewhere_is_where_they_are() {
+    let served = Served::start().await;
+    let program = served.qbittorrent().await;
+    let one = program.add("one", &[]).await;
+    for (name, files) in [("show", &["only"][..]), ("two", &["a", "b"])] {
+        let torrent = folder(name, files);
+        let told = program.send("torrents/add", &[("stopped", "true")], &[("f", &torrent)]).await;
+        assert_eq!(told.text(), "Ok.");
+    }
+    let all = program.json("torrents/info").await;
+    let hash = |name: &str| {
+        let it = all.as_array().unwrap().iter().find(|it| it["name"] == *name);
+        it.unwrap()["hash"].as_str().unwrap().to_owned()
+    };
+    let (show, two) = (hash("show"), hash("two"));
+    for hash in [&one, &show, &two] {
+        program.until(hash, "state", json!("stoppedDL")).await;
+    }
+    let root = served.root.canonicalize().unwrap();
+    let at = |below: &str| json!(root.join(below).to_str().unwrap());
+    let full = news(&program, &json!({})).await;
+    assert_eq!(full["torrents"][&show]["content_path"], at("show/only"));
+
+    // A file alone, and one in a folder of its own.
+    deed(&served, &one, json!({ "do": "rename", "file": 1, "name": "uno" })).await;
+    let (told, changed) = until(&program, &full, &one, "content_path").await;
+    assert_eq!((&changed["content_path"], &changed["name"]), (&at("uno"), &json!("uno")));
+    deed(&served, &show, json!({ "do": "rename", "file": 1, "name": "sole" })).await;
+    let (told, changed) = until(&program, &told, &show, "content_path").await;
+    assert_eq!((&changed["content_path"], changed.get("root_path")), (&at("show/sole"), None));
+    // The folder of several, whose file that is no first one is nobody's path.
+    deed(&served, &two, json!({ "do": "rename", "file": 2, "name": "c" })).await;
+    deed(&served, &two, json!({ "do": "rename", "name": "duo" })).await;
+    let (told, changed) = until(&program, &told, &two, "root_path").await;
+    assert_eq!((&changed["content_path"], &changed["root_path"]), (&at("duo"), &at("duo")));
+    assert_eq!(changed["name"], json!("duo"));
+    assert_eq!(told.get("trackers"), None, "they are as they were: {told}");
+    // What people call it in lists is no name of a file.
+    let called = json!({ "name": "My two" });
+    let set = served.say(&format!("PATCH /api/v1/torrents/{two}"), &called).await;
+    assert_eq!(set.status(), 200, "{set:?}");
+    let (_, changed) = until(&program, &told, &two, "name").await;
+    assert_eq!((&changed["name"], changed.get("content_path")), (&json!("My two"), None));
+
+    let served = served.again().await;
+    let program = served.qbittorrent().await;
+    for (hash, path, name) in
+        [(&one, "uno", "uno"), (&show, "show/sole", "show"), (&two, "duo", "duo")]
+    {
+        let it = program.until(hash, "content_path", at(path)).await;
+        assert_eq!(it["save_path"], json!(root.to_str().unwrap()));
+        let full = news(&program, &json!({})).await;
+        assert_eq!(full["torrents"][hash]["content_path"], at(path));
+        // The other dialect has one name alone, by which files are found.
+        assert_eq!(first(&served, json!([hash]), "name").await, *name);
+    }
+    let files = first(&served, json!([two]), "files").await;
+    let names: Vec<_> = files.as_array().unwrap().iter().map(|it| it["name"].clone()).collect();
+    assert_eq!(names, ["duo/a", "duo/c"]);
 }
