@@ -3,7 +3,8 @@
 //! only.
 //!
 //! One of which everything was on its device, with nothing to do, is *latent*: a row by what was
-//! noted of it, without metadata, task or file, until somebody [calls](super::latent) it.
+//! noted of it, without metadata, task or file, until somebody [calls](super::latent) it; trackers
+//! [are told](super::announced) of it meanwhile.
 
 use std::sync::Arc;
 use std::time::Instant;

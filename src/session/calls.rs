@@ -1,8 +1,6 @@
-//! When latent torrents come that nobody called: one after the other, so that a start of thousands
-//! is no storm. A machine: it hears who is to come, and names who comes now.
-//!
-//! Whoever has trackers, or a place in the DHT, is to be found there. Private torrents, whose
-//! trackers alone name peers (BEP 27), come in the same way.
+//! When latent torrents come, or are announced as rows, that nobody called: one after the other, so
+//! that a start of thousands is no storm. A machine: it hears who is to come, and names who comes
+//! now. Whoever has trackers, or a place in the DHT, is to be found there.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

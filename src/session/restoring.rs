@@ -61,7 +61,7 @@ pub(super) struct Returning {
     pub knocks: mpsc::Receiver<Box<Incoming>>,
     /// Who waits for them.
     pub callers: HashMap<TorrentId, Vec<Caller>>,
-    /// Latent ones that are to be here some day.
+    /// Latent ones that are to be here some day, or announced.
     pub calls: Calls,
     /// What the listener is to know.
     pub notices: Vec<Notice>,

@@ -8,7 +8,7 @@ use super::slumber::{held, when};
 use super::*;
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -25,6 +25,8 @@ struct Tracker {
     url: String,
     told: Arc<Mutex<Vec<String>>>,
     lacking: Arc<AtomicUsize>,
+    /// Who leaves is answered when this is over.
+    holds: Arc<AtomicBool>,
 }
 
 impl Tracker {
@@ -35,17 +37,18 @@ impl Tracker {
         let told: Arc<Mutex<Vec<String>>> = Arc::default();
         let (heard, port) = (told.clone(), peer.port().to_be_bytes());
         let lacking: Arc<AtomicUsize> = Arc::default();
-        let counted = lacking.clone();
+        let holds: Arc<AtomicBool> = Arc::default();
+        let (counted, held) = (lacking.clone(), holds.clone());
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let counts =
                     format!("d8:completei7e10:incompletei{}e", counted.load(Ordering::SeqCst));
                 let rest: &[u8] = b"8:intervali1800e5:peers6:\x7f\0\0\x01";
                 let body = [counts.as_bytes(), rest, &port, b"e"].concat();
-                tokio::spawn(answer(stream, body, heard.clone()));
+                tokio::spawn(answer(stream, body, heard.clone(), held.clone()));
             }
         });
-        Self { url, told, lacking }
+        Self { url, told, lacking, holds }
     }
 
     /// One that names nobody who lacks anything.
@@ -68,7 +71,12 @@ impl Tracker {
     }
 }
 
-async fn answer(mut stream: TcpStream, body: Vec<u8>, told: Arc<Mutex<Vec<String>>>) {
+async fn answer(
+    mut stream: TcpStream,
+    body: Vec<u8>,
+    told: Arc<Mutex<Vec<String>>>,
+    holds: Arc<AtomicBool>,
+) {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         if stream.read_buf(&mut head).await.is_ok_and(|len| len > 0) {
@@ -77,7 +85,11 @@ async fn answer(mut stream: TcpStream, body: Vec<u8>, told: Arc<Mutex<Vec<String
         return;
     }
     let line = String::from_utf8_lossy(&head).lines().next().unwrap().to_owned();
+    let is_goodbye = line.contains("event=stopped");
     told.lock().unwrap().push(line);
+    while is_goodbye && holds.load(Ordering::SeqCst) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
     // Who asked may have gone.
     let _ = stream.write_all(&[head.as_bytes(), &body].concat()).await;
@@ -205,18 +217,29 @@ async fn a_row_that_is_paused_or_loses_its_trackers_leaves_them() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_row_that_is_removed_has_left_its_trackers_when_that_is_answered() {
+async fn a_row_that_is_removed_leaves_its_tracker_before_its_hash_is_free() {
     let home = tempfile::tempdir().unwrap();
     let tracker = Tracker::of_seeds().await;
     let session = announced(home.path(), 2, &tracker).await;
     tracker.hears("started", 2).await;
-    let (removed, again) =
-        tokio::join!(session.remove_number(TorrentId(1)), session.remove_number(TorrentId(1)));
-    assert!(removed.unwrap() && !again.unwrap());
-    assert_eq!(tracker.count("stopped"), 1);
+    let own = seed(home.path()).use_trackers(true).extra_trackers(vec![tracker.url.clone()]);
+    tracker.holds.store(true, Ordering::SeqCst);
+    let begun = std::time::Instant::now();
+    let leaves = async {
+        tracker.hears("stopped", 1).await;
+        let refused = session.add(held(0, &own), own.clone()).await;
+        // It waits three seconds for its tracker, and one that is later says nothing.
+        let is_late = begun.elapsed() > Duration::from_secs(2);
+        assert!(is_late || matches!(refused, Err(Error::Duplicate { .. })), "{refused:?}");
+        assert!(is_late || !session.remove_number(TorrentId(1)).await.unwrap());
+        let reached = session.reach(TorrentId(1)).await;
+        assert!(matches!(reached, Err(Error::Unknown(_))), "{reached:?}");
+        tracker.holds.store(false, Ordering::SeqCst);
+    };
+    let (removed, ()) = tokio::join!(session.remove_number(TorrentId(1)), leaves);
+    assert!(removed.unwrap());
     assert_eq!(rows(&session).await.len(), 1);
     // Its hash is free.
-    let own = seed(home.path()).use_trackers(true).extra_trackers(vec![tracker.url.clone()]);
     let handle = session.add(held(0, &own), own).await.unwrap();
     until(&handle, State::Complete).await;
     tracker.hears("started", 3).await;
