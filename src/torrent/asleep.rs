@@ -181,8 +181,7 @@ pub(super) async fn sleep(
     });
     let mut ports = parts.resources.ports.clone();
     let (mut is_seated, mut is_paused, mut last) = (false, false, None);
-    // Trackers may have named somebody before it was here.
-    let mut rise = ends.knocks.tracker.is_some().then_some(Rise::Wakes);
+    let mut rise = None;
     // It came while its files were closed.
     for order in std::mem::take(early) {
         match rise {

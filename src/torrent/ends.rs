@@ -93,7 +93,8 @@ impl Ends {
         }
     }
 
-    /// Trackers named these before the torrent was here.
+    /// Trackers named these before the torrent was here: it wakes for them when it hears how many
+    /// lack something.
     pub fn meet(&mut self, addresses: Vec<SocketAddr>) {
         if !addresses.is_empty() {
             self.knocks.tracker = Some(TrackerEvent::Peers { addresses });
