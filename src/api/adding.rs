@@ -136,11 +136,16 @@ pub(super) fn choose(
 ) -> Result<TorrentOptions, Refusal> {
     let Some(numbers) = numbers else { return Ok(options) };
     let seen = seen_files(torrent);
-    let mut wanted: Vec<bool> = torrent.files.iter().map(|file| file.is_pad).collect();
+    let mut wanted = vec![false; torrent.files.len()];
     for number in numbers {
         let at = (*number as usize).checked_sub(1).and_then(|at| seen.get(at));
         let at = at.ok_or_else(|| no_file(*number, seen.len()))?;
         wanted[*at] = true;
+    }
+    if seen.iter().all(|at| wanted[*at]) {
+        // Padding is wanted with everything else alone: it would have the last piece of a file
+        // fetched that nobody wants.
+        wanted.fill(true);
     }
     Ok(options.wanted_files(wanted))
 }

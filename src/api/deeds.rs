@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::base::file_priority::FilePriority;
-use crate::base::ids::FileIndex;
+use crate::base::ids::{FileIndex, TorrentId};
 use crate::disk::Relocation;
 use crate::roster::Flags;
 use crate::session::{FileWish, Rank, Setting, WebSeed};
@@ -73,6 +73,7 @@ impl Api {
         let torrent = self.session.metadata(id).await.map_err(Refusal::from)?;
         let seen = view::seen_files(&torrent);
         let mut some = Vec::new();
+        let mut wanted = self.wanted(id, torrent.files.len()).await?;
         for (numbers, wish) in [
             (&patch.want, FileWish::Wanted(true)),
             (&patch.low, FileWish::Priority(FilePriority::Low)),
@@ -84,10 +85,27 @@ impl Api {
                 let at = (*number as usize).checked_sub(1).and_then(|at| seen.get(at));
                 let at = at.ok_or_else(|| adding::no_file(*number, seen.len()))?;
                 some.push((*at, wish));
+                wanted[*at] = match wish {
+                    FileWish::Wanted(is_wanted) => is_wanted,
+                    FileWish::Priority(priority) => priority.is_wanted(),
+                };
             }
         }
+        // Padding behind a file that nobody wants would have its last piece fetched.
+        let are_all = FileWish::Wanted(seen.iter().all(|at| wanted[*at]));
+        let pads = torrent.files.iter().enumerate().filter(|(_, file)| file.is_pad);
+        some.extend(pads.map(|(at, _)| (at, are_all)));
         self.session.set(id, Setting::SomeFiles(some)).await.map_err(Refusal::from)?;
         Ok(Done::of(id, None))
+    }
+
+    /// Which of its files are wanted now, one entry a file.
+    async fn wanted(&self, id: TorrentId, count: usize) -> Result<Vec<bool>, Refusal> {
+        let listed = self.find(&Key::Id(id.0)).await?;
+        let chosen = listed.spec.selection.iter().flat_map(|it| it.wanted());
+        let mut wanted: Vec<bool> = chosen.take(count).collect();
+        wanted.resize(count, true);
+        Ok(wanted)
     }
 
     /// Does that to a torrent.

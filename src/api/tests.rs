@@ -556,6 +556,28 @@ async fn patches_that_come_at_once_are_all_of_effect() {
     api.session().stop().await;
 }
 
+/// Its piece would be fetched for nothing but zeros that nobody sends.
+#[tokio::test]
+async fn padding_is_wanted_with_everything_else_alone() {
+    let home = tempfile::tempdir().unwrap();
+    let api = api(home.path()).await;
+    add(&api, Addition { paused: true, files: Some(vec![2]), ..addition("one") }).await;
+    let wanted = async || {
+        let listed = api.session().find(TorrentId(1)).await.unwrap();
+        listed.spec.selection.as_ref().map(|it| it.wanted().collect::<Vec<_>>())
+    };
+    assert_eq!(wanted().await, Some(vec![false, false, true]));
+    for (patch, expected) in [
+        (FilePatch { want: vec![1], ..FilePatch::default() }, None),
+        (FilePatch { skip: vec![1], ..FilePatch::default() }, Some(vec![false, false, true])),
+        (FilePatch { high: vec![1], ..FilePatch::default() }, Some(vec![true, true, true])),
+    ] {
+        api.answer(Request::SetFiles(Key::Id(1), patch.clone())).await.unwrap();
+        assert_eq!(wanted().await, expected, "{patch:?}");
+    }
+    api.session().stop().await;
+}
+
 #[tokio::test]
 async fn a_url_leads_into_our_network_only_where_the_settings_say_so() {
     let home = tempfile::tempdir().unwrap();
