@@ -5,10 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use tokio::sync::watch;
-
+use crate::api::{Api, ApiConfig, Limits, Request, Roots};
 use crate::base::digest::Sha256Hash;
-use crate::base::ids::{InfoHash, TorrentId};
 use crate::dht::task::Dht;
 use crate::disk::create::create;
 use crate::disk::{
@@ -20,15 +18,15 @@ use crate::metainfo::{Kind, Torrent};
 use crate::net::blocklist;
 use crate::net::egress::Egress;
 use crate::net::portmap::{PortMap, Standing};
-use crate::session::{self, Opening, Session, SessionConfig, Setting, TorrentOptions};
+use crate::session::{self, Opening, Session, SessionConfig, TorrentOptions};
 use crate::torrent::handle::TorrentHandle;
 use crate::torrent::seeking::{Contacts, SeekRequest, Seeking};
 
+use super::asking::Answered;
 use super::config::existing_state_dir;
 use super::escape::escape;
 use super::exit::{Exit, Failure};
 use super::place::no_directory;
-use super::print::Limits;
 
 /// The session that runs the downloads; cheap to clone.
 #[derive(Clone, Debug)]
@@ -36,8 +34,8 @@ pub struct Engine {
     session: Session,
     /// Where everything leaves.
     egress: Egress,
-    /// The limits of all torrents together, as they were set last.
-    limits: watch::Sender<Limits>,
+    /// Asks the session by values.
+    api: Api,
 }
 
 impl Engine {
@@ -46,18 +44,28 @@ impl Engine {
     /// # Errors
     /// When the port is taken or the state directory cannot be used.
     pub async fn start(config: SessionConfig) -> Result<Self, Failure> {
-        let limits = Limits { down: config.download_limit, up: config.upload_limit };
         let egress = config.egress.clone();
         let session = Session::start(config).await.map_err(failure)?;
-        Ok(Self { session, egress, limits: watch::Sender::new(limits) })
+        let api = ApiConfig {
+            version: env!("CARGO_PKG_VERSION"),
+            dir: PathBuf::new(),
+            // Who sits at the prompt may write wherever the process may.
+            roots: Roots::new(Vec::new()),
+            egress: egress.clone(),
+            allows_local: true,
+            rest: TorrentOptions::default(),
+            speaker: |_| String::new(),
+        };
+        Ok(Self { api: Api::new(session.clone(), api), session, egress })
     }
 
-    /// Sets something of a torrent.
+    /// Asks the session something, or gives it an order.
     ///
     /// # Errors
-    /// In words for people: it is gone, or does not take that.
-    pub async fn set(&self, id: TorrentId, setting: Setting) -> Result<(), String> {
-        self.session.set(id, setting).await.map_err(|error| escape(&error.to_string()))
+    /// In words for people, escaped: it is refused.
+    pub async fn ask<T: Answered>(&self, request: Request) -> Result<T, String> {
+        let answer = self.api.answer(request).await.map_err(|why| escape(&why.error))?;
+        T::of(answer).ok_or_else(|| "the answer is about something else".to_owned())
     }
 
     /// Starts a torrent; with those whom the search for its metadata has met, if there was one.
@@ -91,12 +99,6 @@ impl Engine {
         self.session.seek(request).await.map_err(failure)
     }
 
-    /// Ends a torrent and takes it out; its data stays.
-    pub async fn remove(&self, info_hash: InfoHash) {
-        // Without a ledger nothing can fail.
-        let _ = self.session.remove(info_hash).await;
-    }
-
     /// Ends all torrents side by side.
     pub async fn stop(&self) {
         self.session.stop().await;
@@ -107,21 +109,10 @@ impl Engine {
         self.session.be_patient(patient);
     }
 
-    /// Sets or lifts the download limit of all torrents together, bytes per second.
-    pub fn limit_down(&self, limit: Option<u64>) {
-        self.session.limit_down(limit);
-        self.limits.send_modify(|limits| limits.down = limit);
-    }
-
-    /// Sets or lifts the upload limit of all torrents together, bytes per second.
-    pub fn limit_up(&self, limit: Option<u64>) {
-        self.session.limit_up(limit);
-        self.limits.send_modify(|limits| limits.up = limit);
-    }
-
-    /// The limits of all torrents together.
-    pub fn limits(&self) -> Limits {
-        *self.limits.borrow()
+    /// The limits of all torrents together, as they are now; none of a session that has ended.
+    pub async fn limits(&self) -> Limits {
+        let now = self.session.limits_now().await.map(|(now, _)| now);
+        now.map(Limits::from).unwrap_or_default()
     }
 
     /// Where everything leaves.

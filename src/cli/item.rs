@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 
+use crate::api::Key;
 use crate::base::ids::FileIndex;
 use crate::disk::Home;
 use crate::metainfo::Torrent;
@@ -22,7 +23,7 @@ use super::escape::{escape, shorten};
 use super::exit::{Exit, Failure};
 use super::metalinked::{FileSum, has_hash};
 use super::place::elsewhere_words;
-use super::print::{Limits, Row, files_lacking, files_of, path_in};
+use super::print::{Row, files_lacking, files_of, path_in};
 use super::search::Found;
 
 /// Columns of a name before a line about its torrent.
@@ -85,10 +86,6 @@ pub struct Item {
     pub handle: TorrentHandle,
     /// Where its files go: what was asked for, or where its home was seen to be.
     pub dir: PathBuf,
-    /// Wanted files by position.
-    pub wanted: Vec<bool>,
-    /// The limits that were set for it alone.
-    pub limits: Limits,
     /// The tracker that is asked first, if any is.
     pub first_tracker: Option<String>,
     /// Nothing is to be downloaded for it.
@@ -198,7 +195,7 @@ impl Item {
     /// Where a file is that is to have a hash, if it is wanted.
     fn to_compare(&self, sum: &FileSum, home: &Home) -> Option<(PathBuf, FileSum)> {
         let position = sum.file.0 as usize;
-        let is_wanted = self.wanted.get(position).copied().unwrap_or(true);
+        let is_wanted = self.wanted().get(position).copied().unwrap_or(true);
         let file = self.torrent.files.file(sum.file).filter(|_| is_wanted)?;
         Some((home.dir.join(home.path_of(sum.file.0, file.path)), sum.clone()))
     }
@@ -249,9 +246,20 @@ impl Item {
         }
     }
 
+    /// Which files are wanted, by their positions: as was chosen last, in this run or before.
+    fn wanted(&self) -> Vec<bool> {
+        self.handle.look(|status| status.wanted_files())
+    }
+
+    /// What the API is asked about it by.
+    pub fn key(&self) -> Key {
+        Key::Id(self.handle.id().0)
+    }
+
     /// The wanted files by position, pad files left out.
     pub fn chosen(&self) -> Vec<usize> {
-        let is_wanted = |position: &usize| self.wanted.get(*position).is_none_or(|it| *it);
+        let wanted = self.wanted();
+        let is_wanted = |position: &usize| wanted.get(*position).is_none_or(|it| *it);
         files_of(&self.torrent).into_iter().filter(is_wanted).collect()
     }
 

@@ -3,9 +3,11 @@
 
 mod args;
 mod argv;
+mod asking;
 mod attempts;
 mod attend;
 mod catalogue;
+mod choice;
 mod commands;
 mod config;
 mod demo;

@@ -14,7 +14,7 @@ use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::given::{Given, Input, Loaded, save};
 use crate::cli::out;
 use crate::cli::print::{
-    InfoJson, LinkJson, files_screen, info_screen, link_screen, metalink_json, metalink_screen,
+    InfoJson, LinkJson, contents_screen, info_screen, link_screen, metalink_json, metalink_screen,
 };
 use crate::cli::values;
 use crate::metainfo::Magnet;
@@ -115,7 +115,7 @@ fn of_torrent(loaded: &Loaded, arguments: &InfoArgs) -> Result<(), Failure> {
         out::deliver(&info_screen(torrent, out::line_columns()))?;
         match arguments.files {
             // Whole paths: this list is often read by other programs.
-            true => out::deliver(&files_screen(torrent, None, None, usize::MAX)),
+            true => out::deliver(&contents_screen(torrent, None, usize::MAX)),
             false => Ok(()),
         }
     }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use crate::api::{File, Priority};
 use crate::base::units::size;
 use crate::cli::escape::{escape, shorten_path};
 use crate::disk::Home;
@@ -19,43 +20,52 @@ pub fn files_of(torrent: &Torrent) -> Vec<usize> {
     files.filter(|(_, file)| !file.is_pad).map(|(position, _)| position).collect()
 }
 
-/// The list of files, with the names that they have in their home, if it is known. With `have`
-/// (verified pieces, wire order) and `wanted` (by position in the torrent) it also says how much
-/// of each is done.
-pub fn files_screen(
-    torrent: &Torrent,
-    home: Option<&Home>,
-    live: Option<(&[u8], &[bool])>,
-    columns: usize,
-) -> String {
-    let mut screen = match live {
-        Some(_) => "   NO   DONE        SIZE  PATH\n".to_owned(),
-        None => "   NO        SIZE  PATH\n".to_owned(),
-    };
+/// The files that there are, with the names that they have in their home, if it is known.
+pub fn contents_screen(torrent: &Torrent, home: Option<&Home>, columns: usize) -> String {
+    let mut screen = "   NO        SIZE  PATH\n".to_owned();
     let files: Vec<_> = torrent.files.iter().collect();
     for (number, position) in files_of(torrent).into_iter().enumerate() {
         let file = &files[position];
-        let done = match live {
-            None => String::new(),
-            Some((have, wanted)) => {
-                let share = torrent
-                    .layout
-                    .map_or(0.0, |layout| layout.share_done(have, file.offset, file.length));
-                let is_wanted = wanted.get(position).copied().unwrap_or(true);
-                // One that is here is, whether anybody asked for it or not.
-                match is_wanted || share >= 1.0 && file.length > 0 {
-                    true => format!("{:>6.0}%", (share * 100.0).floor()),
-                    false => "   skip".to_owned(),
-                }
-            }
-        };
         let path = path_in(home, position, file.path);
-        let path = path.to_string_lossy();
-        let facts = format!("{:>5}{done}  {:>10}  ", number + 1, size(file.length));
-        let room = columns.saturating_sub(facts.len()).max(PATH_COLUMNS_MIN);
-        screen += &format!("{facts}{}\n", shorten_path(&path, room));
+        let facts = format!("{:>5}  {:>10}  ", number + 1, size(file.length));
+        screen += &path_line(&facts, &path.to_string_lossy(), columns);
     }
     screen
+}
+
+/// The files as the API tells of them, and how much of each is here.
+pub fn files_screen(files: &[File], columns: usize) -> String {
+    let is_urgent = |file: &File| matches!(file.priority, Priority::Low | Priority::High);
+    let has_urgent = files.iter().any(is_urgent);
+    let wanted = if has_urgent { "WANTED  " } else { "" };
+    let mut screen = format!("   NO   DONE        SIZE  {wanted}PATH\n");
+    for file in files {
+        // One that is here is, whether anybody asked for it or not.
+        let done = match file.wanted || file.progress >= 1.0 && file.size > 0 {
+            true => format!("{:.0}%", (file.progress * 100.0).floor()),
+            false => "skip".to_owned(),
+        };
+        let mut facts = format!("{:>5}{done:>7}  {:>10}  ", file.number, size(file.size));
+        if has_urgent {
+            facts += &format!("{:<6}  ", priority_name(file.priority));
+        }
+        screen += &path_line(&facts, &file.path, columns);
+    }
+    screen
+}
+
+fn path_line(facts: &str, path: &str, columns: usize) -> String {
+    let room = columns.saturating_sub(facts.len()).max(PATH_COLUMNS_MIN);
+    format!("{facts}{}\n", shorten_path(path, room))
+}
+
+fn priority_name(priority: Priority) -> &'static str {
+    match priority {
+        Priority::Off => "off",
+        Priority::Low => "low",
+        Priority::Normal => "normal",
+        Priority::High => "high",
+    }
 }
 
 /// The path of the file at this position: the torrent's, or that in its home.
@@ -129,30 +139,45 @@ mod tests {
     1    29.3 KiB  set/a.txt
     2    39.1 KiB  set/b/c.bin
 ";
-        assert_eq!(files_screen(&torrent(), None, None, 80), expected);
+        assert_eq!(contents_screen(&torrent(), None, 80), expected);
+        let names = [(2, "new/film".into())].into();
+        let home = Home { folder: Some("new".to_owned()), names, ..Home::default() };
+        let screen = contents_screen(&torrent(), Some(&home), 80);
+        let expected = expected.replace("set/b/c.bin", "new/film").replace("set/", "new/");
+        assert_eq!(screen, expected);
         assert_eq!(files_of(&torrent()), [0, 2]);
     }
 
     #[test]
-    fn files_show_how_much_of_them_is_verified() {
-        let live = Some(([0b0100_0000].as_slice(), [true, false, true].as_slice()));
+    fn files_and_how_much_of_them_is_here() {
+        let file = |number, path: &str, progress, wanted| File {
+            number,
+            begin_piece: 0,
+            end_piece: 1,
+            path: path.into(),
+            size: 40_000,
+            progress,
+            wanted,
+            priority: if wanted { Priority::Normal } else { Priority::Off },
+        };
+        let mut all = [
+            file(1, "set/a.txt", 0.819, true),
+            file(2, "set/b\x1b.bin", 0.2, false),
+            file(3, "set/c", 1.0, false),
+        ];
         let expected = "   NO   DONE        SIZE  PATH
-    1     0%    29.3 KiB  set/a.txt
-    2    81%    39.1 KiB  set/b/c.bin
+    1    81%    39.1 KiB  set/a.txt
+    2   skip    39.1 KiB  set/b\\x1b.bin
+    3   100%    39.1 KiB  set/c
 ";
-        assert_eq!(files_screen(&torrent(), None, live, 80), expected);
-        let names = [(2, "new/film".into())].into();
-        let home = Home { folder: Some("new".to_owned()), names, ..Home::default() };
-        let screen = files_screen(&torrent(), Some(&home), live, 80);
-        let expected = expected.replace("set/b/c.bin", "new/film").replace("set/", "new/");
-        assert_eq!(screen, expected);
-        let live = Some(([0b1110_0000].as_slice(), [true, true, false].as_slice()));
-        let screen = files_screen(&torrent(), None, live, 80);
-        assert!(screen.contains("    1   100%  "), "{screen}");
-        assert!(screen.contains("    2   100%    39.1 KiB"), "it is here all the same: {screen}");
-        let live = Some(([0b1100_0000].as_slice(), [true, true, false].as_slice()));
-        let screen = files_screen(&torrent(), None, live, 80);
-        assert!(screen.contains("    2   skip    39.1 KiB"), "{screen}");
+        assert_eq!(files_screen(&all, 80), expected);
+        all[0].priority = Priority::High;
+        let expected = "   NO   DONE        SIZE  WANTED  PATH
+    1    81%    39.1 KiB  high    set/a.txt
+    2   skip    39.1 KiB  off     set/b\\x1b.bin
+    3   100%    39.1 KiB  off     set/c
+";
+        assert_eq!(files_screen(&all, 80), expected);
     }
 
     #[test]

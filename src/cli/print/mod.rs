@@ -21,7 +21,7 @@ pub use dht::{
 };
 pub use info::{InfoJson, facts_line, info_screen, saving_line};
 pub use link::{LinkJson, link_screen};
-pub use lists::{files_lacking, files_of, files_screen, path_in, trackers_screen};
+pub use lists::{contents_screen, files_lacking, files_of, files_screen, path_in, trackers_screen};
 pub use many::{Row, glance_of, list_screen, sum_line};
 pub use metalink::{metalink_json, metalink_screen};
 pub use net::{blocklist_words, net_lines};
@@ -32,7 +32,7 @@ pub use peers::{legend, peer_row, peers_screen, seekers_screen, without_address}
 pub use reach::out_of_reach;
 pub use shared::{shared_json, shared_screen};
 pub use status::{
-    Around, Limits, average_down, bar, checking_words, glance, row, status_screen, tracker_words,
+    Around, average_down, bar, checking_words, glance, row, status_screen, tracker_words,
 };
 pub use web::{source_trouble, web_screen};
 

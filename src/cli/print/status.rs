@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::api::Limits;
 use crate::base::units::{average, duration, elapsed, rate, size};
 use crate::cli::escape::escape;
 use crate::torrent::status::{State, Status};
@@ -22,15 +23,6 @@ const BAR_MIN: usize = 6;
 const NAME_COLUMNS: usize = 11;
 /// On a narrower terminal values stand below their names.
 const NARROW: usize = 36;
-
-/// Limits of a torrent, or of all together; bytes a second.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub struct Limits {
-    /// What it downloads.
-    pub down: Option<u64>,
-    /// What it uploads.
-    pub up: Option<u64>,
-}
 
 /// What `status` tells that the torrent itself does not know.
 #[derive(Clone, Copy, Default, Debug)]

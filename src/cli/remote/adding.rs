@@ -8,6 +8,7 @@ use data_encoding::BASE64;
 
 use crate::api::{self, Addition, Request};
 use crate::cli::args::Added;
+use crate::cli::choice::only_these;
 use crate::cli::commands::load;
 use crate::cli::escape::escape;
 use crate::cli::exit::{Exit, Failure, Outcome, from_io};
@@ -75,7 +76,7 @@ fn what_of(word: &str, select: Option<&Ranges>) -> Result<Addition, Failure> {
     let of_bytes = |name: &str, bytes: &[u8]| -> Result<Addition, Failure> {
         let count = files_of(&load::parse(name, bytes)?).len();
         let count = u32::try_from(count).unwrap_or(u32::MAX);
-        let files = select.map(|ranges| words::only_these(ranges, count)).transpose();
+        let files = select.map(|ranges| only_these(ranges, count)).transpose();
         let files = files.map_err(Failure::bad_input)?.map(|patch| patch.want);
         Ok(Addition { torrent: Some(BASE64.encode(bytes)), files, ..Addition::default() })
     };

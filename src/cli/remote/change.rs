@@ -2,6 +2,7 @@
 
 use crate::api::{Deed, Done, Facts, File, Key, Patch, Request, SessionPatch, Standing};
 use crate::cli::args::{Filters, Whom};
+use crate::cli::choice::{graded, only_these, prioritized};
 use crate::cli::escape::escape;
 use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::values;
@@ -171,11 +172,11 @@ pub(super) async fn select(
     let mut act = async |remote: &mut Remote, one: &Meant| -> Result<(), Failure> {
         let files: Vec<File> = remote.ask(&Request::Files(one.key.clone())).await?;
         let count = u32::try_from(files.len()).unwrap_or(u32::MAX);
-        let these = words::only_these(&ranges, count).map_err(Failure::bad_input)?;
+        let these = only_these(&ranges, count).map_err(Failure::bad_input)?;
         let done = format!("{} of {count} {}", these.want.len(), priority.unwrap_or("wanted"));
-        let patch = match priority {
+        let patch = match priority.and_then(graded) {
             None => these,
-            Some(priority) => words::prioritized(these.want, priority),
+            Some(priority) => prioritized(these.want, priority),
         };
         send(remote, one, &Request::SetFiles(one.key.clone(), patch), &done).await
     };

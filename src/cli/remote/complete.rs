@@ -9,6 +9,7 @@ use clap::{Command, CommandFactory as _, Parser as _};
 use crate::api::Torrent;
 use crate::cli::args::{self, Cli, RemoteArgs};
 use crate::cli::catalogue::ask;
+use crate::cli::choice::ORDERS;
 use crate::cli::escape::escape;
 use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::out;
@@ -17,7 +18,6 @@ use crate::cli::print::counted;
 use super::asking::{Remote, Voice};
 use super::names::meant;
 use super::place;
-use super::words::ORDERS;
 
 /// How long a daemon has to answer before a shell goes on without it.
 const PATIENCE: Duration = Duration::from_secs(2);

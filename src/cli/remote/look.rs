@@ -8,7 +8,7 @@ use crate::api::{
 };
 use crate::cli::args::Filters;
 use crate::cli::exit::{Exit, Failure, Outcome};
-use crate::cli::print::wrap;
+use crate::cli::print::{files_screen, wrap};
 
 use super::asking::{Hosts, Remote, Voice};
 use super::names::Meant;
@@ -75,7 +75,7 @@ pub(super) async fn peers(remote: &mut Remote, words: &[String], known: bool) ->
 }
 
 pub(super) async fn files(remote: &mut Remote, words: &[String]) -> Outcome {
-    let screen = |files: &Vec<File>, voice: &Voice| screens::files(files, voice.columns);
+    let screen = |files: &Vec<File>, voice: &Voice| files_screen(files, voice.columns);
     all(remote, words, Request::Files, screen, Head::Name).await
 }
 

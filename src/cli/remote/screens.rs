@@ -3,17 +3,15 @@
 
 use std::time::Duration;
 
-use crate::api::{Details, File, Limits, Peer, Priority, Source, Standing, Torrent, Tracker};
+use crate::api::{Details, Limits, Peer, Source, Standing, Torrent, Tracker};
 use crate::base::units::{duration, rate, size};
-use crate::cli::escape::{escape, shorten_path};
+use crate::cli::escape::escape;
 use crate::cli::print::{
     bar, counted, grouped, hide_keys, legend, peer_row, per_cent, row, size_of_size, wrap,
 };
 
 use super::words::{state_words, time_words};
 
-/// A path is not cut to less, however narrow the terminal is.
-const PATH_MIN: usize = 12;
 /// Columns of a bar of progress, and the fewest that say anything.
 const BAR: (usize, usize) = (24, 8);
 /// Columns of what stands before and behind it.
@@ -144,37 +142,6 @@ pub(super) fn all_limits(standing: &Standing) -> String {
 pub(super) fn limits(limits: Limits) -> String {
     let words = |limit: Option<u64>| limit.map_or("unlimited".to_owned(), rate);
     format!("down {}   up {}", words(limits.down), words(limits.up))
-}
-
-/// The files, and how much of each is here.
-pub(super) fn files(files: &[File], columns: usize) -> String {
-    let is_urgent = |file: &File| matches!(file.priority, Priority::Low | Priority::High);
-    let has_urgent = files.iter().any(is_urgent);
-    let wanted = if has_urgent { "WANTED  " } else { "" };
-    let mut screen = format!("   NO   DONE        SIZE  {wanted}PATH\n");
-    for file in files {
-        // One that is here is, whether anybody asked for it or not.
-        let done = match file.wanted || file.progress >= 1.0 && file.size > 0 {
-            true => format!("{:.0}%", (file.progress * 100.0).floor()),
-            false => "skip".to_owned(),
-        };
-        let mut facts = format!("{:>5}{done:>7}  {:>10}  ", file.number, size(file.size));
-        if has_urgent {
-            facts += &format!("{:<6}  ", priority_name(file.priority));
-        }
-        let room = columns.saturating_sub(facts.len()).max(PATH_MIN);
-        screen += &format!("{facts}{}\n", shorten_path(&file.path, room));
-    }
-    screen
-}
-
-fn priority_name(priority: Priority) -> &'static str {
-    match priority {
-        Priority::Off => "off",
-        Priority::Low => "low",
-        Priority::Normal => "normal",
-        Priority::High => "high",
-    }
 }
 
 /// The peers: connected ones, the fastest first, then others with why they are not.
@@ -370,38 +337,6 @@ Private    no
 Added      2023-11-14T22:13:20Z
 ";
         assert_eq!(show(&of, 80), expected);
-    }
-
-    #[test]
-    fn files_and_how_much_of_them_is_here() {
-        let file = |number, path: &str, progress, wanted| File {
-            number,
-            begin_piece: 0,
-            end_piece: 1,
-            path: path.into(),
-            size: 40_000,
-            progress,
-            wanted,
-            priority: if wanted { Priority::Normal } else { Priority::Off },
-        };
-        let mut all = [
-            file(1, "set/a.txt", 0.819, true),
-            file(2, "set/b\x1b.bin", 0.2, false),
-            file(3, "set/c", 1.0, false),
-        ];
-        let expected = "   NO   DONE        SIZE  PATH
-    1    81%    39.1 KiB  set/a.txt
-    2   skip    39.1 KiB  set/b\\x1b.bin
-    3   100%    39.1 KiB  set/c
-";
-        assert_eq!(files(&all, 80), expected);
-        all[0].priority = Priority::High;
-        let expected = "   NO   DONE        SIZE  WANTED  PATH
-    1    81%    39.1 KiB  high    set/a.txt
-    2   skip    39.1 KiB  off     set/b\\x1b.bin
-    3   100%    39.1 KiB  off     set/c
-";
-        assert_eq!(files(&all, 80), expected);
     }
 
     fn peer(address: &str, down_rate: u64) -> Peer {

@@ -265,7 +265,7 @@ async fn one_that_fails_stops_no_other_and_the_worst_is_told() {
     assert!(ran.talked.contains("no/such.torrent"), "{}", ran.talked);
     let ran = daemon.run(&["select", "all", "2"]).await;
     assert_eq!((ran.exit, ran.said.as_str()), (Exit::BadInput, "2 b: 1 of 2 wanted\n"));
-    let why = "driver: 1 a: there is no file 2: they are numbered from 1 to 1\n";
+    let why = "driver: 1 a: there is no file 2: the torrent has 1 file\n";
     assert_eq!(ran.talked, why);
     assert_eq!(daemon.says("add-peer 2 192.0.2.1:6881").await, "2 b: tries it\n");
     let web = "add-web-seed 2 http://192.0.2.1/files/";

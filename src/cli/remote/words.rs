@@ -1,14 +1,12 @@
-//! Words: what is typed behind `limit`, `select` and `order`, and how states and what happened are
+//! Words: what is typed behind `limit` and `order`, and how states and what happened are
 //! told. Pure.
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use crate::api::{FilePatch, Happened, Patch, State, What};
+use crate::api::{Happened, Patch, State, What};
+use crate::cli::choice::{ORDERS, order_of};
 use crate::cli::escape::escape;
-use crate::cli::values::{self, Ranges, Rate};
-
-/// What is said of the order of pieces.
-pub(super) const ORDERS: [&str; 3] = ["rarest", "sequential", "ends-first"];
+use crate::cli::values::{self, Rate};
 
 /// The state for people.
 pub(super) fn state_words(state: State) -> String {
@@ -63,31 +61,6 @@ pub(super) fn bytes_of(rate: Rate) -> u64 {
     rate.0.unwrap_or(0)
 }
 
-/// These files and no others, of so many.
-///
-/// # Errors
-/// In words for people: there is no such file.
-pub(super) fn only_these(ranges: &Ranges, count: u32) -> Result<FilePatch, String> {
-    if let Some(number) = ranges.beyond(count) {
-        return Err(format!("there is no file {number}: they are numbered from 1 to {count}"));
-    }
-    let (want, skip) = (1..=count).partition(|number| ranges.contains(*number));
-    Ok(FilePatch { want, skip, ..FilePatch::default() })
-}
-
-/// That these files are wanted so much, by its word; others stay as they are.
-pub(super) fn prioritized(files: Vec<u32>, priority: &str) -> FilePatch {
-    let mut patch = FilePatch::default();
-    let these = match priority {
-        "off" => &mut patch.skip,
-        "low" => &mut patch.low,
-        "high" => &mut patch.high,
-        _ => &mut patch.normal,
-    };
-    *these = files;
-    patch
-}
-
 /// Splits `3 sequential ends-first` into the torrents and the order of their pieces.
 ///
 /// # Errors
@@ -96,15 +69,8 @@ pub(super) fn ordered(words: &[String]) -> Result<(&[String], Patch), String> {
     let is_order = |word: &&String| ORDERS.contains(&word.as_str());
     let count = words.iter().rev().take_while(is_order).count();
     let (torrents, orders) = words.split_at(words.len() - count);
-    let has = |order: &str| orders.iter().any(|word| word == order);
-    if orders.is_empty() {
-        return Err("say in which order: rarest, sequential, ends-first".to_owned());
-    }
-    if has("rarest") && has("sequential") {
-        return Err("pieces come in order or the rarest first, not both".to_owned());
-    }
-    // Each says how pieces come altogether: rarest first where nothing else is said.
-    let (sequential, ends_first) = (Some(has("sequential")), Some(has("ends-first")));
+    let (sequential, ends_first) = order_of(orders)?;
+    let (sequential, ends_first) = (Some(sequential), Some(ends_first));
     Ok((torrents, Patch { sequential, ends_first, ..Patch::default() }))
 }
 
@@ -186,29 +152,6 @@ mod tests {
     }
 
     #[test]
-    fn a_choice_says_of_each_file_whether_it_is_wanted() {
-        let ranges = values::ranges("1-2,4").unwrap();
-        let some = |want, skip| FilePatch { want, skip, ..FilePatch::default() };
-        let patch = some(vec![1, 2, 4], vec![3, 5]);
-        assert_eq!(only_these(&ranges, 5), Ok(patch));
-        assert!(only_these(&ranges, 3).unwrap_err().starts_with("there is no file 4"));
-        let open = values::ranges("2-").unwrap();
-        assert_eq!(only_these(&open, 2), Ok(some(vec![2], vec![1])));
-        let all = values::ranges("all").unwrap();
-        assert_eq!(only_these(&all, 1), Ok(some(vec![1], Vec::new())));
-    }
-
-    #[test]
-    fn a_priority_is_of_the_files_that_are_named_alone() {
-        let of = |word| prioritized(vec![2, 3], word);
-        let none = FilePatch::default;
-        assert_eq!(of("off"), FilePatch { skip: vec![2, 3], ..none() });
-        assert_eq!(of("low"), FilePatch { low: vec![2, 3], ..none() });
-        assert_eq!(of("normal"), FilePatch { normal: vec![2, 3], ..none() });
-        assert_eq!(of("high"), FilePatch { high: vec![2, 3], ..none() });
-    }
-
-    #[test]
     fn the_order_of_pieces_stands_behind_the_torrents() {
         let read = |text: &str| {
             let words = split(text);
@@ -222,7 +165,7 @@ mod tests {
         assert_eq!(read("3 rarest"), ok("3", false, false));
         assert_eq!(read("ends-first"), ok("", false, true));
         assert_eq!(read("all sequential ends-first"), ok("all", true, true));
-        assert!(read("3").unwrap_err().starts_with("say in which order"));
+        assert!(read("3").unwrap_err().starts_with("say how pieces are to come"));
         assert!(read("3 rarest sequential").unwrap_err().contains("not both"));
     }
 

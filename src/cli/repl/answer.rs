@@ -1,28 +1,30 @@
 //! What each order answers: questions go to the handle of the used torrent, or of all, and
 //! answers come back as text.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
+use crate::api::{Deed, Done, File, Limits, List, Patch, Request, SessionPatch, Source};
 use crate::base::ids::FileIndex;
 use crate::base::units::{rate, size};
+use crate::cli::engine::Engine;
 use crate::cli::escape::escape;
 use crate::cli::item::{Item, own_name};
 use crate::cli::out;
 use crate::cli::print::{
-    Around, Limits, announced_words, blocklist_words, counted, dht_screen, files_of, files_screen,
-    info_screen, list_screen, net_lines, outside_lines, outside_row, outside_trouble, path_in,
-    peers_screen, row, status_screen, swarm_line, trackers_screen, web_screen, wrap,
+    Around, announced_words, blocklist_words, contents_screen, counted, dht_screen, files_of,
+    files_screen, info_screen, list_screen, net_lines, outside_lines, outside_row, outside_trouble,
+    path_in, peers_screen, row, status_screen, swarm_line, trackers_screen, web_screen, wrap,
 };
 use crate::cli::search::Search;
 use crate::cli::values::Rate;
 use crate::cli::why::{self, why_screen};
 use crate::disk::Relocation;
 use crate::net::addresses::is_own;
-use crate::session::WebSeed;
 use crate::torrent::command::Moving;
 use crate::torrent::status::State;
 
@@ -89,16 +91,16 @@ impl Desk {
             Order::Add { name, dir } => self.answer_add(name, dir.as_deref()).await,
             Order::Use(meant) => self.answer_use(meant),
             Order::Remove(meant) => self.answer_remove(meant).await,
-            Order::Limits => self.limits_screen(),
+            Order::Limits => self.limits_screen().await,
             Order::Dht => self.dht_screen(columns).await,
             Order::Net => self.net_screen(columns),
-            Order::Limit { of: None, down, limit } => self.limit_all(*down, *limit),
+            Order::Limit { of: None, down, limit } => self.limit_all(*down, *limit).await,
             Order::Limit { of: Some(meant), down, limit } => {
                 self.limit_one(meant, *down, *limit).await
             }
-            Order::Status { all: true } if !self.searches.is_empty() => self.status_of_all(),
+            Order::Status { all: true } if !self.searches.is_empty() => self.status_of_all().await,
             _ if self.items.is_empty() && self.searches.is_empty() => NO_TORRENT.to_owned(),
-            Order::Status { all: true } => self.status_of_all(),
+            Order::Status { all: true } => self.status_of_all().await,
             Order::Pause { all: true, .. } => self.pause_all().await,
             Order::Resume { all: true, .. } => self.resume_all().await,
             Order::Pause { of: Some(number), .. } | Order::Resume { of: Some(number), .. } => {
@@ -111,11 +113,12 @@ impl Desk {
                 if let Some(answer) = self.answer_choice(order).await {
                     return answer;
                 }
-                let (is_several, of_all) = (self.is_several, self.engine.limits());
-                let outside = self.outside_row();
+                let (engine, is_several) = (self.engine.clone(), self.is_several);
+                let (of_all, outside) = (engine.limits().await, self.outside_row());
                 match self.used_mut() {
                     Some(item) => {
-                        item.answer(order, is_several, (of_all, outside.as_deref())).await
+                        let around = (of_all, outside.as_deref());
+                        item.answer(order, &engine, is_several, around).await
                     }
                     None => NO_TORRENT.to_owned(),
                 }
@@ -255,16 +258,16 @@ impl Desk {
             Ok(number) => number,
             Err(why) => return format!("{why}\n"),
         };
-        let is_several = self.is_several;
+        let (engine, is_several) = (self.engine.clone(), self.is_several);
         match self.item_mut(number) {
-            Some(item) => item.answer(order, is_several, (Limits::default(), None)).await,
+            Some(item) => item.answer(order, &engine, is_several, (Limits::default(), None)).await,
             None => format!("{number} has nothing to pause before its metadata is found\n"),
         }
     }
 
-    fn status_of_all(&self) -> String {
-        let now = Instant::now();
-        let of_all = self.is_several.then(|| self.engine.limits());
+    async fn status_of_all(&self) -> String {
+        let (now, limits) = (Instant::now(), self.engine.limits().await);
+        let of_all = self.is_several.then_some(limits);
         let outside = self.outside_row();
         let screen = |item: &Item| {
             let screen = item.status_screen(of_all, outside.as_deref(), now);
@@ -281,7 +284,9 @@ impl Desk {
         let is_queued = |item: &&Item| item.handle.state() == State::Queued;
         let (queued, running): (Vec<&Item>, Vec<&Item>) = self.items.iter().partition(is_queued);
         for item in queued.iter().chain(&running) {
-            item.pause().await;
+            if let Err(why) = item.pause(&self.engine).await {
+                return item.prefix() + &why + "\n";
+            }
         }
         format!("{} paused; resume all goes on\n", counted(self.items.len() as u64, "torrent"))
     }
@@ -290,16 +295,23 @@ impl Desk {
     async fn resume_all(&self) -> String {
         for item in &self.items {
             // One after the other: who goes on holds its place before those behind it look.
-            item.handle.unpause().await;
+            let unpause = Request::Do(item.key(), Deed::Unpause);
+            if let Err(why) = self.engine.ask::<Done>(unpause).await {
+                return item.prefix() + &why + "\n";
+            }
             item.seen(|state| *state != State::Paused).await;
         }
         "all that were paused go on\n".to_owned()
     }
 
-    fn limit_all(&mut self, down: bool, Rate(limit): Rate) -> String {
-        match down {
-            true => self.engine.limit_down(limit),
-            false => self.engine.limit_up(limit),
+    async fn limit_all(&self, down: bool, Rate(limit): Rate) -> String {
+        let bytes = Some(limit.unwrap_or(0));
+        let patch = match down {
+            true => SessionPatch { limit_down: bytes, ..SessionPatch::default() },
+            false => SessionPatch { limit_up: bytes, ..SessionPatch::default() },
+        };
+        if let Err(why) = self.engine.ask::<Done>(Request::SetSession(patch)).await {
+            return why + "\n";
         }
         let words = limit_words(down, limit);
         match self.is_several {
@@ -316,43 +328,55 @@ impl Desk {
         let Some(item) = self.item_mut(number) else {
             return format!("{number} has nothing to limit before its metadata is found\n");
         };
-        match down {
-            true => {
-                item.handle.limit_down(limit).await;
-                item.limits.down = limit;
-            }
-            false => {
-                item.handle.limit_up(limit).await;
-                item.limits.up = limit;
-            }
+        let bytes = Some(limit.unwrap_or(0));
+        let patch = match down {
+            true => Patch { limit_down: bytes, ..Patch::default() },
+            false => Patch { limit_up: bytes, ..Patch::default() },
+        };
+        let (prefix, request) = (item.prefix(), Request::Set(item.key(), Box::new(patch)));
+        match self.engine.ask::<Done>(request).await {
+            Ok(_) => format!("{prefix}{}, for this torrent alone\n", limit_words(down, limit)),
+            Err(why) => format!("{prefix}{why}\n"),
         }
-        format!("{}{}, for this torrent alone\n", item.prefix(), limit_words(down, limit))
     }
 
     /// The limits of all together, and of each that has others or has neighbours.
-    fn limits_screen(&self) -> String {
+    async fn limits_screen(&self) -> String {
         let words = |Limits { down, up }| {
             format!("{}, {}\n", limit_words(true, down), limit_words(false, up))
         };
-        let all = words(self.engine.limits());
-        let is_limited = |item: &Item| item.limits != Limits::default();
-        if !self.is_several && !self.items.iter().any(is_limited) {
+        let all = words(self.engine.limits().await);
+        let list: List = match self.engine.ask(Request::List(None)).await {
+            Ok(list) => list,
+            Err(why) => return why + "\n",
+        };
+        let own: BTreeMap<u32, Limits> =
+            list.torrents.iter().map(|torrent| (torrent.id, torrent.limits)).collect();
+        if !self.is_several && own.values().all(|limits| *limits == Limits::default()) {
             return all;
         }
-        let each = self.items.iter().map(|item| item.prefix() + &words(item.limits));
+        let own = |item: &Item| own.get(&item.handle.id().0).copied().unwrap_or_default();
+        let each = self.items.iter().map(|item| item.prefix() + &words(own(item)));
         format!("all together: {all}{}", each.collect::<String>())
     }
 }
 
 impl Item {
     /// Pauses, and waits until it shows, so that the next answer is not about the time before.
-    async fn pause(&self) {
+    async fn pause(&self, engine: &Engine) -> Result<(), String> {
         let is_busy =
             |state: &State| matches!(state, State::Queued | State::Downloading | State::Complete);
-        self.handle.pause().await;
+        self.have_done(engine, Deed::Pause).await?;
         if is_busy(&self.handle.state()) {
             self.seen(|state| !is_busy(state)).await;
         }
+        Ok(())
+    }
+
+    /// Has something done to it; what there is to say of that.
+    async fn have_done(&self, engine: &Engine, deed: Deed) -> Result<Option<String>, String> {
+        let done: Done = engine.ask(Request::Do(self.key(), deed)).await?;
+        Ok(done.note.map(|note| escape(&note)))
     }
 
     /// Waits a moment for a state.
@@ -382,16 +406,20 @@ impl Item {
     async fn answer(
         &mut self,
         order: &Order,
+        engine: &Engine,
         is_several: bool,
         (of_all, outside): (Limits, Option<&str>),
     ) -> String {
         let (now, columns) = (Instant::now(), out::line_columns());
         let name = if is_several { self.prefix() } else { String::new() };
+        if let Some(done) = self.do_as_told(order, engine).await {
+            return name + &done.unwrap_or_else(|why| why) + "\n";
+        }
         match order {
             Order::Info { files } => {
                 let home = self.handle.status().home;
                 let files = match files {
-                    true => files_screen(&self.torrent, home.as_deref(), None, columns),
+                    true => contents_screen(&self.torrent, home.as_deref(), columns),
                     false => String::new(),
                 };
                 let place = escape(&self.place().display().to_string());
@@ -399,46 +427,21 @@ impl Item {
             }
             Order::Peers { all } => self.peers(*all).await,
             Order::Web => web_screen(&self.handle.sources().await, columns),
-            Order::AddWebSeed(url) => name + &self.add_web_seed(url).await,
             Order::Status { .. } => {
                 let screen = self.status_screen(is_several.then_some(of_all), outside, now);
                 self.heading(is_several) + &screen
             }
             Order::Files => {
-                let status = self.handle.status();
-                let live = Some((status.have.as_slice(), self.wanted.as_slice()));
-                files_screen(&self.torrent, status.home.as_deref(), live, columns)
+                let files = engine.ask::<Vec<File>>(Request::Files(self.key())).await;
+                files.map_or_else(|why| why + "\n", |files| files_screen(&files, columns))
             }
             Order::Trackers => {
                 // What they answer is shown the next time.
                 self.handle.scrape().await;
                 trackers_screen(&self.handle.status().trackers, now, columns)
             }
-            Order::Announce => {
-                let said = self.handle.announce().await;
-                format!("{}\n", escape(&said.unwrap_or_else(|| "nothing runs to announce".into())))
-            }
-            Order::Verify => {
-                self.handle.verify().await;
-                name + "all of it is read and hashed again: status shows how far that is\n"
-            }
-            Order::Pause { .. } => {
-                self.pause().await;
-                name + "paused; resume goes on\n"
-            }
-            Order::Resume { .. } => {
-                self.handle.resume().await;
-                name + "going on\n"
-            }
             Order::Move(_) | Order::RenameFile { .. } | Order::Rename(_) => {
                 name + &self.relocate(order).await
-            }
-            Order::AddPeer(_) if self.torrent.private => {
-                "the torrent is private: only its trackers may name peers\n".to_owned()
-            }
-            Order::AddPeer(address) => {
-                self.handle.add_peer(*address).await;
-                format!("{name}trying {address}\n")
             }
             Order::Why => {
                 self.heading(is_several) + &self.why(of_all.down, is_several, columns).await
@@ -466,23 +469,52 @@ impl Item {
         status_screen(&self.handle.status(), around, now, out::line_columns())
     }
 
-    /// Fetches from a server, too, and says so.
-    async fn add_web_seed(&self, url: &str) -> String {
-        let before = self.handle.sources().await.len();
-        if let Err(why) = self.handle.add_web_seed(WebSeed::of_user(url)).await {
-            return why + "\n";
-        }
-        if matches!(self.handle.state(), State::Complete | State::Finished) {
-            return "noted, but there is nothing to fetch: everything wanted is here\n".to_owned();
-        }
-        let sources = self.handle.sources().await;
-        match sources.last().filter(|_| sources.len() > before) {
-            Some(source) => format!("fetching from {}, too\n", source.url),
-            None if self.handle.state() != State::Downloading => {
-                "noted: it is asked when the download runs\n".to_owned()
+    /// Carries out an order to do something, and says what came of it; none of any other order.
+    async fn do_as_told(&self, order: &Order, engine: &Engine) -> Option<Result<String, String>> {
+        let done = match order {
+            Order::Pause { .. } => {
+                self.pause(engine).await.map(|()| "paused; resume goes on".to_owned())
             }
-            None => "it is there already, or there are too many (web shows all)\n".to_owned(),
+            Order::Resume { .. } => {
+                self.have_done(engine, Deed::Resume).await.map(|_| "going on".to_owned())
+            }
+            Order::Verify => self.have_done(engine, Deed::Verify).await.map(|_| {
+                "all of it is read and hashed again: status shows how far that is".to_owned()
+            }),
+            Order::Announce => {
+                let said = self.have_done(engine, Deed::Announce).await;
+                said.map(|said| said.unwrap_or_else(|| "nothing runs to announce".to_owned()))
+            }
+            Order::AddPeer(_) if self.torrent.private => {
+                Err("the torrent is private: only its trackers may name peers".to_owned())
+            }
+            Order::AddPeer(address) => {
+                let deed = Deed::AddPeer { address: address.to_string() };
+                self.have_done(engine, deed).await.map(|_| format!("trying {address}"))
+            }
+            Order::AddWebSeed(url) => self.add_web_seed(url, engine).await,
+            _ => return None,
+        };
+        Some(done)
+    }
+
+    /// Fetches from a server, too, and says so.
+    async fn add_web_seed(&self, url: &str, engine: &Engine) -> Result<String, String> {
+        let sources = || engine.ask::<Vec<Source>>(Request::Sources(self.key()));
+        let before = sources().await?.len();
+        self.have_done(engine, Deed::AddSource { url: url.to_owned() }).await?;
+        if matches!(self.handle.state(), State::Complete | State::Finished) {
+            let words = "noted, but there is nothing to fetch: everything wanted is here";
+            return Ok(words.to_owned());
         }
+        let after = sources().await?;
+        Ok(match after.last().filter(|_| after.len() > before) {
+            Some(source) => format!("fetching from {}, too", escape(&source.url)),
+            None if self.handle.state() != State::Downloading => {
+                "noted: it is asked when the download runs".to_owned()
+            }
+            None => "it is there already, or there are too many (web shows all)".to_owned(),
+        })
     }
 
     /// What it waits for, perhaps for the download limit of all together.

@@ -1,80 +1,82 @@
 //! Which files are wanted, how much, and in which order their pieces come.
 
+use crate::api::{Done, File, FilePatch, Key, Patch, Request};
 use crate::base::file_priority::FilePriority;
+use crate::cli::choice::{only_these, prioritized};
+use crate::cli::engine::Engine;
 use crate::cli::print::counted;
-use crate::cli::selection::wanted_files;
 use crate::cli::values::Ranges;
-use crate::session::{FileWish, Setting};
 
 use super::desk::Desk;
 use super::words::Order;
 
 impl Desk {
     /// Answers an order that is about that; none where it is not, or there is no torrent.
-    pub(super) async fn answer_choice(&mut self, order: &Order) -> Option<String> {
+    pub(super) async fn answer_choice(&self, order: &Order) -> Option<String> {
+        let (engine, key) = (&self.engine, self.used()?.key());
         let answered = match order {
-            Order::Select(ranges) => self.select(ranges.as_ref()).await,
+            Order::Select(ranges) => select(engine, key, ranges.as_ref()).await,
             Order::Prioritize { files, priority } => {
-                self.prioritize(files.as_ref(), *priority).await
+                prioritize(engine, key, files.as_ref(), *priority).await
             }
-            Order::Sort { sequential, ends_first } => self.sort(*sequential, *ends_first).await,
+            Order::Sort { sequential, ends_first } => {
+                sort(engine, key, *sequential, *ends_first).await
+            }
             _ => return None,
         };
-        answered.map(|answer| answer.unwrap_or_else(|why| why) + "\n")
+        Some(answered.unwrap_or_else(|why| why) + "\n")
     }
+}
 
-    async fn select(&mut self, ranges: Option<&Ranges>) -> Option<Result<String, String>> {
-        let item = self.used_mut()?;
-        let wanted = match wanted_files(&item.torrent, ranges, None) {
-            Ok(wanted) => wanted,
-            Err(why) => return Some(Err(why)),
-        };
-        item.handle.select_files(wanted.clone()).await;
-        item.wanted = wanted;
-        Some(Ok(format!("{} selected", counted(item.chosen().len() as u64, "file"))))
+/// These files and no others of a torrent; all where none are named.
+async fn these(engine: &Engine, key: &Key, files: Option<&Ranges>) -> Result<FilePatch, String> {
+    let all: Vec<File> = engine.ask(Request::Files(key.clone())).await?;
+    let count = u32::try_from(all.len()).unwrap_or(u32::MAX);
+    match files {
+        Some(ranges) => only_these(ranges, count),
+        None => Ok(FilePatch { want: (1..=count).collect(), ..FilePatch::default() }),
     }
+}
 
-    /// The others stay as they are.
-    async fn prioritize(
-        &mut self,
-        files: Option<&Ranges>,
-        priority: FilePriority,
-    ) -> Option<Result<String, String>> {
-        let engine = self.engine.clone();
-        let item = self.used_mut()?;
-        let meant = match wanted_files(&item.torrent, files, None) {
-            Ok(meant) => meant,
-            Err(why) => return Some(Err(why)),
-        };
-        let meant: Vec<usize> = (0..meant.len()).filter(|at| meant[*at]).collect();
-        let some = meant.iter().map(|at| (*at, FileWish::Priority(priority))).collect();
-        let set = engine.set(item.handle.id(), Setting::SomeFiles(some)).await;
-        Some(set.map(|()| {
-            for at in &meant {
-                item.wanted[*at] = priority.is_wanted();
-            }
-            let how = match priority {
-                FilePriority::Off => "not wanted",
-                FilePriority::Low => "wanted last",
-                FilePriority::Normal => "wanted as most are",
-                FilePriority::High => "wanted first",
-            };
-            let are = if meant.len() == 1 { "is" } else { "are" };
-            format!("{} {are} {how}", counted(meant.len() as u64, "file"))
-        }))
-    }
+async fn select(engine: &Engine, key: Key, files: Option<&Ranges>) -> Result<String, String> {
+    let these = these(engine, &key, files).await?;
+    let count = these.want.len() as u64;
+    engine.ask::<Done>(Request::SetFiles(key, these)).await?;
+    Ok(format!("{} selected", counted(count, "file")))
+}
 
-    async fn sort(&self, sequential: bool, ends_first: bool) -> Option<Result<String, String>> {
-        let id = self.used()?.handle.id();
-        for setting in [Setting::Sequential(sequential), Setting::EndsFirst(ends_first)] {
-            if let Err(why) = self.engine.set(id, setting).await {
-                return Some(Err(why));
-            }
-        }
-        let then = if sequential { "pieces come in order" } else { "the rarest pieces come first" };
-        Some(Ok(match ends_first {
-            true => format!("the ends of files come first, then {then}"),
-            false => then.to_owned(),
-        }))
-    }
+/// The others stay as they are.
+async fn prioritize(
+    engine: &Engine,
+    key: Key,
+    files: Option<&Ranges>,
+    priority: FilePriority,
+) -> Result<String, String> {
+    let meant = these(engine, &key, files).await?.want;
+    let count = meant.len() as u64;
+    engine.ask::<Done>(Request::SetFiles(key, prioritized(meant, priority))).await?;
+    let how = match priority {
+        FilePriority::Off => "not wanted",
+        FilePriority::Low => "wanted last",
+        FilePriority::Normal => "wanted as most are",
+        FilePriority::High => "wanted first",
+    };
+    let are = if count == 1 { "is" } else { "are" };
+    Ok(format!("{} {are} {how}", counted(count, "file")))
+}
+
+async fn sort(
+    engine: &Engine,
+    key: Key,
+    sequential: bool,
+    ends_first: bool,
+) -> Result<String, String> {
+    let order =
+        Patch { sequential: Some(sequential), ends_first: Some(ends_first), ..Patch::default() };
+    engine.ask::<Done>(Request::Set(key, Box::new(order))).await?;
+    let then = if sequential { "pieces come in order" } else { "the rarest pieces come first" };
+    Ok(match ends_first {
+        true => format!("the ends of files come first, then {then}"),
+        false => then.to_owned(),
+    })
 }

@@ -9,6 +9,7 @@ use std::time::{Instant, SystemTime};
 
 use tokio::sync::{mpsc, watch};
 
+use crate::api::{Done, Request};
 use crate::base::url::Url;
 use crate::cli::attempts::Attempts;
 use crate::cli::commands::load;
@@ -19,7 +20,7 @@ use crate::cli::given::{Given, Input, Loaded};
 use crate::cli::item::{Item, Progress, Told};
 use crate::cli::metalinked::{FileSum, Meant, meant};
 use crate::cli::place::may_be_directory;
-use crate::cli::print::{Limits, Row, counted};
+use crate::cli::print::{Row, counted};
 use crate::cli::search::{Search, Wish};
 use crate::metainfo::Torrent;
 use crate::metalink::Metalink;
@@ -213,8 +214,6 @@ impl Desk {
     /// `Failed` as [`Engine::add`].
     pub async fn settle(&mut self, coming: Coming) -> Result<&Item, Refused> {
         let handle = opened(coming.opening).await.map_err(Refused::Failed)?;
-        // What was chosen in an earlier run holds when nothing is chosen now.
-        let wanted = handle.look(|status| status.wanted_files());
         let number = coming.number.unwrap_or_else(|| self.next_number());
         let item = Item {
             number,
@@ -222,8 +221,6 @@ impl Desk {
             torrent: coming.torrent,
             handle,
             dir: coming.dir,
-            wanted,
-            limits: Limits::default(),
             first_tracker: coming.first_tracker,
             is_seed_only: coming.is_seed_only,
             fetched_before: coming.fetched_before,
@@ -306,9 +303,8 @@ impl Desk {
         let Some(item) = self.item_mut(number) else { return Ok(None) };
         let next = item.attempts.as_mut().and_then(|attempts| attempts.next());
         item.life += 1;
-        if let Some(info_hash) = item.torrent.info_hash_v1 {
-            engine.remove(info_hash).await;
-        }
+        // Without a ledger nothing can fail.
+        let _ = engine.ask::<Done>(Request::Remove(item.key(), false)).await;
         let Some((options, sums)) = next else { return Ok(None) };
         let mirrors = options.web_seeds.iter().filter_map(|seed| Url::parse(&seed.url));
         let mirrors = mirrors.map(|url| url.origin().site().to_string()).collect();
@@ -342,9 +338,8 @@ impl Desk {
         self.pass_on(number);
         self.show_titles();
         let place = item.place();
-        if let Some(info_hash) = item.torrent.info_hash_v1 {
-            self.engine.remove(info_hash).await;
-        }
+        // Without a ledger nothing can fail.
+        let _ = self.engine.ask::<Done>(Request::Remove(item.key(), false)).await;
         Some((item.title(), place))
     }
 

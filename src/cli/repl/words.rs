@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::base::file_priority::FilePriority;
+use crate::cli::choice::{graded, order_of};
 use crate::cli::escape::escape;
 use crate::cli::given::is_link;
 use crate::cli::print::{nearest, wrap};
@@ -229,7 +230,10 @@ fn read_plain(word: &Word, arguments: &[&str]) -> Option<Result<Order, String>> 
         ("trackers", []) => Order::Trackers,
         ("announce", []) => Order::Announce,
         ("verify", []) => Order::Verify,
-        ("order", _) => return Some(read_order(arguments)),
+        ("order", _) => {
+            let order = |(sequential, ends_first)| Order::Sort { sequential, ends_first };
+            return Some(order_of(arguments).map(order));
+        }
         ("web", []) => Order::Web,
         ("add-web-seed", [url]) => {
             return Some(values::web_seed(url).map(Order::AddWebSeed));
@@ -246,30 +250,6 @@ fn read_plain(word: &Word, arguments: &[&str]) -> Option<Result<Order, String>> 
         ("quit", []) => Order::Quit,
         _ => return None,
     }))
-}
-
-/// How much a file is wanted, by its word.
-fn graded(word: &str) -> Option<FilePriority> {
-    Some(match word {
-        "off" => FilePriority::Off,
-        "low" => FilePriority::Low,
-        "normal" => FilePriority::Normal,
-        "high" => FilePriority::High,
-        _ => return None,
-    })
-}
-
-fn read_order(arguments: &[&str]) -> Result<Order, String> {
-    let has = |word: &str| arguments.contains(&word);
-    let is_how = |word: &&str| matches!(*word, "rarest" | "sequential" | "ends-first");
-    if arguments.is_empty() || !arguments.iter().all(is_how) {
-        return Err("say how pieces are to come: rarest, sequential, ends-first".to_owned());
-    }
-    if has("rarest") && has("sequential") {
-        return Err("pieces come in order or the rarest first, not both".to_owned());
-    }
-    let (sequential, ends_first) = (has("sequential"), has("ends-first"));
-    Ok(Order::Sort { sequential, ends_first })
 }
 
 /// To pause, or to go on: the torrent of this number, all, or the used one.
