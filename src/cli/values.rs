@@ -1,7 +1,7 @@
 //! How people write rates, sizes, durations and file ranges on the command line and in the
 //! config file. Only reading; writing is `base::units`.
 
-use std::net::{IpAddr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -96,6 +96,16 @@ pub fn listen(text: &str) -> Result<Listen, String> {
     let address: Result<SocketAddr, _> = text.trim().parse();
     let address = address.map_err(|_| "not an address; write 127.0.0.1:6969 or 6969".to_owned())?;
     Ok(Listen { ip: Some(address.ip()), port: address.port() })
+}
+
+/// Reads `127.0.0.1:6880`, or a port alone, which is one of this machine: what may be ordered there is
+/// not for a whole network by leaving something out.
+///
+/// # Errors
+/// In words for people, when it is neither.
+pub fn door(text: &str) -> Result<Listen, String> {
+    let Listen { ip, port } = listen(text)?;
+    Ok(Listen { ip: ip.or(Some(Ipv4Addr::LOCALHOST.into())), port })
 }
 
 /// Reads `127.0.0.1:8000` or `localhost:8000`; names are resolved when they are needed.
@@ -346,8 +356,10 @@ mod tests {
     }
 
     #[test]
-    fn a_port_alone_listens_everywhere() {
+    fn a_port_alone_listens_everywhere_but_where_orders_come_in() {
         assert_eq!(listen("6969"), Ok(Listen { ip: None, port: 6969 }));
+        let here = Ok(Listen { ip: Some(Ipv4Addr::LOCALHOST.into()), port: 6880 });
+        assert_eq!((door("6880"), door("127.0.0.1:6880")), (here.clone(), here));
         let six = Listen { ip: Some("::1".parse().unwrap()), port: 0 };
         assert_eq!(listen("[::1]:0"), Ok(six));
         for bad in ["", "localhost:1", "1.2.3.4", "70000", "::1"] {

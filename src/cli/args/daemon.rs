@@ -25,7 +25,7 @@ seconds. Under systemd it tells when it is ready, and takes the sockets it is gi
 pub struct DaemonArgs {
     /// Be asked by HTTP here; nothing of that is encrypted
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:6880", env = "DRIVER_HTTP",
-          value_parser = values::listen)]
+          value_parser = values::door)]
     pub http: Listen,
     /// Be asked by nothing but the socket
     #[arg(long, env = "DRIVER_NO_HTTP", value_parser = BoolishValueParser::new())]
@@ -37,7 +37,7 @@ pub struct DaemonArgs {
     #[arg(long, value_name = "FILE", env = "DRIVER_DAEMON_TOKEN_FILE",
           value_hint = ValueHint::FilePath)]
     pub token_file: Option<PathBuf>,
-    /// A name that it is asked by, besides localhost and addresses: that of this machine
+    /// A name that it is asked by, besides localhost, addresses and what this machine is called
     #[arg(long, value_name = "NAME", env = "DRIVER_HOST", value_delimiter = ',')]
     pub host: Vec<String>,
     /// Tools for Transmission ask below this path: at PATH/rpc

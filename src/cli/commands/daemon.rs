@@ -115,7 +115,8 @@ async fn serve(
     let told = errands.clone();
     let api = api.with_errands(move || told.standing());
     let Doors { listeners, local, socket, .. } = doors;
-    let (hosts, transmission) = (arguments.host.clone(), arguments.transmission_prefix.clone());
+    let transmission = arguments.transmission_prefix.clone();
+    let hosts = arguments.host.iter().cloned().chain(own_name()).collect();
     let rpc = Rpc { listeners, local, token, hosts, transmission, api };
     tell(&[NotifyState::Ready]);
     rpc.run(stopper.asked()).await;
@@ -125,6 +126,12 @@ async fn serve(
         // Who asks from now on is told that nobody is there.
         let _ = std::fs::remove_file(socket);
     }
+}
+
+/// How this machine is called by its own user.
+fn own_name() -> Option<String> {
+    let name = rustix::system::uname().nodename().to_str().ok()?.to_owned();
+    Some(name).filter(|name| !name.is_empty() && name != "(none)")
 }
 
 /// The rules of the file, and the room to stay free that an option says before it.
@@ -165,6 +172,7 @@ fn speak(waiting: &Waiting) -> String {
         number: waiting.id.0 as usize,
         is_several: true,
         is_private: waiting.is_private,
+        is_daemon: true,
         limit_of_all: waiting.limit_of_all,
     };
     why_screen(&waiting.report, &around, ONE_LINE)
@@ -331,7 +339,8 @@ fn reload_on_hangup(
                     let _ = api.session().set_rules(rules(&arguments, &book)).await;
                     errands.follow(plan).await;
                     out::talk(
-                        "limits, rules, folders, feeds and hooks are as the settings have them",
+                        "limits, rules, folders, feeds and hooks are as the settings have them; \
+                         what else is changed there holds from the next start",
                     );
                 }
                 Err(why) => out::talk_wrapped(&format!("{why}; nothing is changed")),

@@ -524,7 +524,14 @@ impl Item {
         let words = match (report, &state) {
             (Some(report), _) => {
                 let (number, is_private) = (self.number, self.torrent.private);
-                let around = why::Around { state, number, is_several, is_private, limit_of_all };
+                let around = why::Around {
+                    state,
+                    number,
+                    is_several,
+                    is_private,
+                    is_daemon: false,
+                    limit_of_all,
+                };
                 return why_screen(&report, &around, columns);
             }
             (None, State::Queued) => {

@@ -24,9 +24,20 @@ pub(super) fn advice(cause: Cause, report: &WhyReport, around: &Around) -> Optio
         Cause::Tracker | Cause::Peers | Cause::Unchoke | Cause::Pieces | Cause::Transfer
             if around.is_private =>
         {
-            about_members(cause, report)
+            return Some(about_members(cause, report, around));
+        }
+        Cause::Tracker if report.tracker.is_none() => {
+            return Some(about_the_unnamed(report, around));
         }
         Cause::Tracker => about_strangers(report),
+        Cause::Peers
+            if report.tracker.is_none() && report.dht.is_none() && report.dialling == 0 =>
+        {
+            return Some(format!(
+                "add-peer ADDR adds one you know; {} names a tracker",
+                namer(around)
+            ));
+        }
         Cause::Peers | Cause::Unchoke | Cause::Pieces | Cause::Transfer => {
             about_peers(cause, report)
         }
@@ -45,32 +56,49 @@ pub(super) fn advice(cause: Cause, report: &WhyReport, around: &Around) -> Optio
     Some(words.to_owned())
 }
 
-/// What to do where nobody is known.
+/// How a tracker is named.
+fn namer(around: &Around) -> String {
+    match around.is_daemon {
+        true => format!("trackers {} --add URL", around.number),
+        false => "-a URL at the start".to_owned(),
+    }
+}
+
+/// What to do where nobody is known, and trackers are asked.
 fn about_strangers(report: &WhyReport) -> &'static str {
-    match (&report.tracker, &report.dht) {
-        (Some(_), _) if has_answered(report) => {
+    match has_answered(report) {
+        true => {
             "wait for somebody to come, or add-peer ADDR adds one you know; announce asks the \
              tracker again"
         }
-        (Some(_), _) => "trackers shows their answers; add-peer ADDR works without a tracker",
-        (None, Some(_)) if is_lost(report) => {
-            "name a node with --dht-bootstrap HOST:PORT at the start, or a tracker with -a URL, or \
-             use add-peer ADDR; a router whose name is not found is tried again by itself"
+        false => "trackers shows their answers; add-peer ADDR works without a tracker",
+    }
+}
+
+/// What to do where nobody is known, and there is no tracker.
+fn about_the_unnamed(report: &WhyReport, around: &Around) -> String {
+    let by = namer(around);
+    match &report.dht {
+        Some(_) if is_lost(report) => format!(
+            "name a node with --dht-bootstrap HOST:PORT at the start, or a tracker with {by}, or use \
+             add-peer ADDR; a router whose name is not found is tried again by itself"
+        ),
+        Some(_) => {
+            "wait; dht shows how it fares, and add-peer ADDR adds a peer that you know".into()
         }
-        (None, Some(_)) => {
-            "wait; dht shows how it fares, and add-peer ADDR adds a peer that you know"
-        }
-        (None, None) => "name a tracker with -a URL at the start, or use add-peer ADDR",
+        None => format!("name a tracker with {by}, or use add-peer ADDR"),
     }
 }
 
 /// What to do where only trackers may name peers (BEP 27): nobody else is to be added.
-fn about_members(cause: Cause, report: &WhyReport) -> &'static str {
+fn about_members(cause: Cause, report: &WhyReport, around: &Around) -> String {
     let is_asked = report.tracker.is_some();
-    match cause {
+    let words = match cause {
         Cause::Tracker | Cause::Peers if !is_asked => {
-            "name its tracker with -a URL at the start: it is private, and nobody else may name \
-             peers"
+            return format!(
+                "name its tracker with {}: it is private, and nobody else may name peers",
+                namer(around)
+            );
         }
         Cause::Tracker if has_answered(report) => {
             "wait for the tracker's next answer, or announce asks it now: it is private, and nobody \
@@ -88,7 +116,8 @@ fn about_members(cause: Cause, report: &WhyReport) -> &'static str {
             "look at your own line if it goes on; others take over when there are any"
         }
         _ => about_peers(cause, report),
-    }
+    };
+    words.to_owned()
 }
 
 /// What to do about those who are known. Trackers are asked again only where there are any.
@@ -104,7 +133,7 @@ fn about_peers(cause: Cause, report: &WhyReport) -> &'static str {
         Cause::Peers if report.dht.is_some() => {
             "wait: the DHT is asked again by itself; add-peer ADDR adds one you know"
         }
-        Cause::Peers => "add-peer ADDR adds one you know; -a URL at the start names a tracker",
+        Cause::Peers => "add-peer ADDR adds one you know",
         Cause::Unchoke if is_asked => {
             "wait, or announce for more peers: they take turns, and serve those first who upload \
              to them"

@@ -18,6 +18,8 @@ pub struct Around {
     pub is_several: bool,
     /// Only its trackers may name peers (BEP 27).
     pub is_private: bool,
+    /// It is asked from elsewhere, and goes on when whoever asks ends.
+    pub is_daemon: bool,
     /// The download limit of all torrents together.
     pub limit_of_all: Option<u64>,
 }

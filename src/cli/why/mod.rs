@@ -9,7 +9,7 @@ use crate::base::digest::sha1_plan;
 use crate::base::units::rate;
 use crate::disk::{DiskRates, remedy_apart};
 use crate::swarm::waits::Cause;
-use crate::torrent::status::WhyReport;
+use crate::torrent::status::{State, WhyReport};
 
 use super::escape::escape;
 use super::print::{counted, dht_words, source_trouble, wrap};
@@ -27,6 +27,17 @@ const SOURCES_NAMED: usize = 3;
 pub fn why_screen(report: &WhyReport, around: &Around, columns: usize) -> String {
     let text = why_text(report, around);
     text.lines().map(|line| wrap(line, columns, 2) + "\n").collect()
+}
+
+/// What there is to say where nothing was measured.
+fn quiet_words(state: &State) -> &'static str {
+    match state {
+        State::Complete | State::Finished => {
+            "complete, and nobody is there who wants any of it: it rests until somebody connects"
+        }
+        State::Paused => "paused, and nothing of it runs: resume has it go on",
+        _ => "nothing to tell yet: ask again in a second",
+    }
 }
 
 /// The lines of `why`: the last minute, the whole life, and what to do.
@@ -56,7 +67,7 @@ fn why_text(report: &WhyReport, around: &Around) -> String {
         ));
     }
     if lines.is_empty() {
-        lines.push("nothing to tell yet: ask again in a second".to_owned());
+        lines.push(quiet_words(&around.state).to_owned());
     }
     let life: Vec<String> = worth_telling(&report.waits.life)
         .iter()
@@ -192,7 +203,14 @@ mod tests {
 
     fn around() -> Around {
         let (state, number) = (State::Downloading, 2);
-        Around { state, number, is_several: true, is_private: false, limit_of_all: None }
+        Around {
+            state,
+            number,
+            is_several: true,
+            is_private: false,
+            is_daemon: false,
+            limit_of_all: None,
+        }
     }
 
     fn report(minute: &[(Cause, f64)]) -> WhyReport {
@@ -411,6 +429,19 @@ who upload to them
     fn an_empty_report_is_no_crash() {
         let said = why_text(&WhyReport::default(), &around());
         assert_eq!(said, "nothing to tell yet: ask again in a second\n");
+        // One that was seeded in an earlier run, and nobody has asked for since.
+        let rests = Around { state: State::Complete, ..around() };
+        let said = why_text(&WhyReport::default(), &rests);
+        assert!(said.contains("it rests until somebody connects"), "{said}");
+    }
+
+    #[test]
+    fn a_daemons_torrent_has_no_start_where_a_tracker_is_named() {
+        let alone = report(&[(Cause::Tracker, 1.0)]);
+        let alone = WhyReport { tracker: None, ..alone };
+        let said = why_text(&alone, &Around { is_daemon: true, number: 7, ..around() });
+        assert!(said.contains("trackers 7 --add URL"), "{said}");
+        assert!(why_text(&alone, &around()).contains("-a URL at the start"));
     }
 
     #[test]
