@@ -45,6 +45,9 @@ pub fn torrent(id: u32, name: &str) -> Torrent {
         seed_time_s: None,
         sequential: false,
         ends_first: false,
+        own_name: None,
+        is_own_name_unknown: false,
+        names: 0,
     }
 }
 
