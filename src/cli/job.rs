@@ -358,6 +358,14 @@ async fn wait_for_short_checks(desk: &Desk) {
     let _ = tokio::time::timeout(Duration::from_millis(400), checks).await;
 }
 
+/// Where log lines go when no file is named: a prompt has the terminal to itself.
+pub fn unnamed(talk: Talk, state_dir: &Path) -> Unnamed<'_> {
+    match talk {
+        Talk::Prompt => Unnamed::In(state_dir),
+        Talk::Pipe | Talk::Progress | Talk::Watched => Unnamed::Errors,
+    }
+}
+
 /// Runs `work` in a runtime, with logs set up and signals heard.
 ///
 /// # Errors

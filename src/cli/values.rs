@@ -98,8 +98,8 @@ pub fn listen(text: &str) -> Result<Listen, String> {
     Ok(Listen { ip: Some(address.ip()), port: address.port() })
 }
 
-/// Reads `127.0.0.1:6880`, or a port alone, which is one of this machine: what may be ordered there is
-/// not for a whole network by leaving something out.
+/// Reads `127.0.0.1:6880`, or a port alone, which is one of this machine: what may be ordered
+/// there is not for a whole network by leaving something out.
 ///
 /// # Errors
 /// In words for people, when it is neither.

@@ -1,8 +1,9 @@
 //! Removing the files of a torrent that nobody has open, with the directories that are empty then.
 //! What is removed is what the record knows to be the torrent's, and what has a name that only we
 //! give; all else that stands there is whoever's made it, and stays. The directory that the files
-//! are below stays as well. No link is followed below it. The record goes with the last file: whoever
-//! gets the torrent again means the directory that he names, and no other that it was moved to.
+//! are below stays as well. No link is followed below it. The record goes with the last file:
+//! whoever gets the torrent again means the directory that he names, and no other that it was moved
+//! to.
 
 use std::collections::BTreeSet;
 use std::fs;

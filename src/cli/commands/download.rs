@@ -10,7 +10,7 @@ use crate::cli::config::state_dir;
 use crate::cli::escape::{escape, json};
 use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::given::{Given, Hints, Input, Loaded, address_of, save};
-use crate::cli::job::{Job, Telling, failed, in_runtime};
+use crate::cli::job::{Job, Telling, failed, in_runtime, unnamed};
 use crate::cli::live::Ending;
 use crate::cli::memory::memory_for;
 use crate::cli::metalinked::{Meant, meant};
@@ -195,7 +195,7 @@ pub fn start_and_tell(
         telling: tell(),
     };
     let state_dir = job.session.state_dir.clone();
-    in_runtime(common, talk.unnamed(&state_dir), &state_dir, async |stopper| {
+    in_runtime(common, unnamed(talk, &state_dir), &state_dir, async |stopper| {
         job.run(common, stopper).await
     })
 }

@@ -11,9 +11,6 @@ pub mod watch;
 pub mod words;
 
 use std::io::IsTerminal as _;
-use std::path::Path;
-
-use super::logs::Unnamed;
 
 /// How a run talks with its user.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,14 +29,6 @@ pub enum Talk {
 const UNABLE: [&str; 3] = ["dumb", "cons25", "emacs"];
 
 impl Talk {
-    /// Where log lines go when no file is named: a prompt has the terminal to itself.
-    pub fn unnamed(self, state_dir: &Path) -> Unnamed<'_> {
-        match self {
-            Self::Prompt => Unnamed::In(state_dir),
-            Self::Pipe | Self::Progress | Self::Watched => Unnamed::Errors,
-        }
-    }
-
     /// Chooses by what stdin and stdout are, by the terminal, and by `--repl` and `--no-repl`.
     pub fn choose(repl: bool, no_repl: bool) -> Self {
         let (stdin, stdout) = (std::io::stdin().is_terminal(), std::io::stdout().is_terminal());

@@ -1,5 +1,5 @@
-//! Which job is next: a few run at once, fewer of one hook, the others wait in their order, and those
-//! that failed come again later. A machine.
+//! Which job is next: a few run at once, fewer of one hook, the others wait in their order, and
+//! those that failed come again later. A machine.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

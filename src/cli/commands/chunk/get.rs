@@ -21,7 +21,7 @@ use crate::cli::config::state_dir;
 use crate::cli::escape::{self, escape};
 use crate::cli::exit::{Exit, Failure, Outcome, from_io};
 use crate::cli::given::address_of;
-use crate::cli::job::{Job, in_runtime};
+use crate::cli::job::{Job, in_runtime, unnamed};
 use crate::cli::live::{End, Ending};
 use crate::cli::memory::memory_for;
 use crate::cli::out;
@@ -62,7 +62,7 @@ pub fn run(arguments: &GetArgs, common: &Common) -> Outcome {
     Way::of(arguments)?;
     may_be_directory(&arguments.dir)?;
     let state = state_dir()?;
-    in_runtime(common, talk.unnamed(&state), &state, async |stopper| {
+    in_runtime(common, unnamed(talk, &state), &state, async |stopper| {
         download(arguments, common, talk, &state, stopper).await
     })
 }
