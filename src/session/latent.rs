@@ -61,11 +61,12 @@ impl Actor {
                 self.returning.tops.insert((top_bits(spec.name.as_bytes()), spec.id));
             }
             if absent.is_whole {
-                hashes.extend(swarm_hashes(spec));
                 let errand = spec.whole.map(|whole| self.errand(spec, whole));
-                if errand.is_some_and(|errand| errand != Errand::Nothing) {
+                if errand.is_some_and(|errand| errand != Errand::Nothing) && !spec.paused {
                     self.returning.calls.push(spec.id, now);
                 }
+                // One that is paused is as if it were not here.
+                hashes.extend(swarm_hashes(spec).filter(|_| !spec.paused));
                 self.policy.handle(Input::Row(row), now);
             }
         }
@@ -73,7 +74,7 @@ impl Actor {
         let latent = self.returning.absent.iter_mut().filter(|(_, it)| it.is_whole);
         let seeded: Vec<_> = latent
             .map(|(id, absent)| {
-                absent.spent.on(Phase::Complete, now);
+                absent.spent.on(self.told.row(*id).phase, now);
                 (*id, absent.before.seeding_s)
             })
             .collect();

@@ -180,9 +180,7 @@ impl Returning {
         // The hash of one without a v1 half is no name for it.
         let is_named = spec.info_hash.is_some();
         match spec.whole {
-            Some(_) if nothing_is_asked && is_named && !spec.paused && wants_all(spec) => {
-                Stage::Latent
-            }
+            Some(_) if nothing_is_asked && is_named && wants_all(spec) => Stage::Latent,
             _ => Stage::Read,
         }
     }

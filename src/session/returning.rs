@@ -46,7 +46,7 @@ impl Actor {
         let (before, outpost) = (absent.before, absent.outpost.take());
         let options = options_of(spec, &self.returning.rest, &torrent);
         // There is much to be done for one that was never complete: it touches no disk before that.
-        let may_sleep = spec.completed_s.is_some() && !options.paused;
+        let may_sleep = spec.completed_s.is_some();
         let turn = if may_sleep { Turn::Rests } else { Turn::Waits };
         if !options.seed_only {
             // It was accepted in an earlier run; what names its files have is known when they open.

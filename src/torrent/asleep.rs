@@ -87,7 +87,7 @@ pub(super) fn first_sleep(
     let wanted_bytes = payload_of(&parts.extents, &parts.layout, &wanted_of(parts));
     let pieces = FoundPieces { count, by_record: count, ..FoundPieces::default() };
     let status = Status {
-        state: State::Complete,
+        state: shown(parts.options.paused),
         is_asleep: true,
         wanted_bytes,
         done_bytes: wanted_bytes,

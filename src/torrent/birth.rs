@@ -13,7 +13,7 @@ use crate::link::{DhtEnd, Known, LinkConfig, LinkTimeouts, Subject};
 use crate::swarm::event::{Input, Source};
 use crate::swarm::urgency::Urgency;
 use crate::swarm::{Swarm, SwarmConfig};
-use crate::tracker::task::TrackerConfig;
+use crate::tracker::task::{TrackerConfig, TransferStats};
 
 use super::actor::Actor;
 use super::ends::{Dormant, Ends};
@@ -134,12 +134,13 @@ fn introduced(
 /// Trackers and the DHT of a torrent that has everything, and sleeps from the start; one that was
 /// announced before it was here goes on with that, if it is to be.
 pub(super) fn dormant(parts: &Parts, outpost: Option<Outpost>) -> Dormant {
-    let stats = first_stats((0, 0));
+    let is_paused = parts.options.paused;
+    let stats = TransferStats { is_paused, ..first_stats((0, 0)) };
     let trackers = match (tracker_config(parts, &parts.wish, true), outpost) {
         (Some(_), Some(outpost)) => Trackers::hear(outpost.entry, stats),
         (config, _) => Trackers::start(&parts.resources.announcer, config, stats),
     };
-    Dormant { trackers, seats: no_seats(parts), reserved: None, closing: None, is_paused: false }
+    Dormant { trackers, seats: no_seats(parts), reserved: None, closing: None, is_paused }
 }
 
 /// Announces, with so many bytes of the torrent, and wanted bytes, missing.

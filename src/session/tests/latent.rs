@@ -165,8 +165,14 @@ async fn what_is_set_of_it_is_kept_and_calls_it_only_where_it_has_to_follow() {
     when(&first, "limited", |status| status.limit_up == Some(7000)).await;
     session.stop().await;
     let session = Session::start(sleepy(home.path())).await.unwrap();
-    assert_eq!(row(&session, 2).await.phase, Phase::Paused);
-    until(&back(&session, 2).await, State::Paused).await;
+    // It is a row, with all that it has, and so it is when somebody asks for more.
+    let paused = row(&session, 2).await;
+    assert_eq!((paused.phase, paused.done_bytes), (Phase::Paused, 1));
+    assert!(!is_here(&session, 2).await && !is_served(&session, home.path(), 1).await);
+    let second = back(&session, 2).await;
+    until(&second, State::Paused).await;
+    assert_eq!(second.look(|status| (status.done_bytes, status.is_asleep)), (1, true));
+    assert_eq!(row(&session, 2).await.done_bytes, 1);
     // A choice of files is of one that is here.
     session.set(id, Setting::WantedFiles(vec![false])).await.unwrap();
     let first = back(&session, 1).await;
