@@ -122,7 +122,8 @@ pub(super) fn options(
         .extra_trackers(trackers)
         .web_seeds(web_seeds)
         .sent_before(addition.sent_before.unwrap_or(0))
-        .waits_for_disk(true))
+        .waits_for_disk(true)
+        .begins_in_dir(true))
 }
 
 /// With these files alone, by their numbers; all when none are named.

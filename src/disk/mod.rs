@@ -109,7 +109,8 @@ pub use self::memory::{Faults, MemoryStore};
 pub use self::outlet::{Outlet, OutletFile};
 pub use self::rates::{DiskMeter, DiskRates};
 pub use self::record::{
-    Home, RecordState, Reserved, home_in, home_of, is_used, lasting, record_of, reserve,
+    Home, RecordState, Reserved, forget_moved, home_in, home_of, is_used, lasting, record_of,
+    reserve,
 };
 pub use self::relocate::{Relocating, Relocation, plan_move, refuse_move};
 pub use self::scan::SCAN_BYTES_MAX;

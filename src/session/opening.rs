@@ -10,7 +10,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use crate::base::ids::{InfoHash, TorrentId};
-use crate::disk::{home_of, lasting, record_of};
+use crate::disk::{forget_moved, home_of, lasting, record_of};
 use crate::metainfo::Torrent;
 use crate::torrent::bell::Bell;
 use crate::torrent::command::Order;
@@ -108,8 +108,12 @@ pub(super) async fn open(resources: Arc<Resources>, coming: Coming) -> Opened {
         (None, Some(hash)) => {
             let (state_dir, dir) = (resources.state_dir.clone(), options.dir.clone());
             let (leave, check) = (resources.disk.leave(&dir).await, options.check);
+            let begins_there = options.begins_in_dir;
             let read = spawn_blocking(move || {
                 let _leave = leave;
+                if begins_there {
+                    forget_moved(&record_of(&state_dir, hash, &dir), hash, &dir);
+                }
                 find_kept(&state_dir, hash, &dir, check)
             });
             read.await.unwrap_or_default()

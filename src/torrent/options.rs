@@ -119,6 +119,9 @@ pub struct TorrentOptions {
     /// Fail before the first dial when nothing may be written, or there is no room for what is
     /// missing; otherwise that is told then, and waited for once it keeps a piece from its place.
     pub checks_room: bool,
+    /// It goes below `dir` also where its files were moved to another directory from there in a
+    /// life that is over; those stay, and are none of its.
+    pub begins_in_dir: bool,
     /// File allocation.
     pub allocate: Allocate,
     /// Pieces in order instead of rarest first.
@@ -175,6 +178,7 @@ impl Default for TorrentOptions {
             overwrite: false,
             waits_for_disk: false,
             checks_room: true,
+            begins_in_dir: false,
             allocate: Allocate::default(),
             sequential: false,
             ends_first: false,
@@ -296,6 +300,12 @@ impl TorrentOptions {
     /// Whether to fail at once when nothing may be written, or there is no room.
     pub fn checks_room(self, checks: bool) -> Self {
         Self { checks_room: checks, ..self }
+    }
+
+    /// Whether it goes below its directory, wherever it was moved to from there in a life that is
+    /// over.
+    pub fn begins_in_dir(self, begins: bool) -> Self {
+        Self { begins_in_dir: begins, ..self }
     }
 
     /// How files get their space.

@@ -30,7 +30,7 @@ pub use self::format::{Replayed, Subject, Unfit, home, replay};
 pub use self::home::{Home, lasting};
 pub use self::loaded::RecordState;
 pub use self::lock::Reserved;
-pub use self::place::{home_in, home_of, is_used, record_of, reserve};
+pub use self::place::{forget_moved, home_in, home_of, is_used, record_of, reserve};
 
 pub(super) use self::era::Ground;
 pub(super) use self::format::Standing;

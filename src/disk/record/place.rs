@@ -57,6 +57,21 @@ pub fn home_of(state_dir: &Path, info_hash: InfoHash, dir: &Path) -> Option<Home
     format::homes(&bytes, info_hash).into_iter().find(|home| home.is_meant_by(&dir))
 }
 
+/// Forgets the record of files that were moved from `dir` to another directory, for who means `dir`
+/// and begins anew there. The files stay. Nothing, where somebody has them, or the move is not over.
+/// Waits for the disk.
+pub fn forget_moved(record: &Path, info_hash: InfoHash, dir: &Path) {
+    let here = lasting(dir);
+    let Some(home) = home_in(record, info_hash) else { return };
+    if home.dir == here || !home.is_meant_by(&here) || record.with_extension("move").exists() {
+        return;
+    }
+    if let Some(_reserved) = reserve(record, info_hash, &home.dir) {
+        // Where it stays, they are gone on with.
+        let _ = fs::remove_file(record);
+    }
+}
+
 /// The record of another place whose files are in `dir` by now.
 fn moved_to(state_dir: &Path, info_hash: InfoHash, dir: &Path) -> Option<PathBuf> {
     let start = format!("{info_hash}-");

@@ -449,6 +449,14 @@ async fn one_whose_record_says_where_it_is_is_there_and_a_link_stays_a_link() {
     assert!(session.remove(torrent(1).info_hash_v1.unwrap()).await.unwrap());
     let again = session.add(torrent(1), options(home.path())).await.unwrap();
     when(&again, "there", |it| it.home.as_ref().is_some_and(|it| it.dir == there)).await;
+    // Who says where it is to be from now on is heard.
+    assert!(session.remove(torrent(1).info_hash_v1.unwrap()).await.unwrap());
+    let anew = options(home.path()).begins_in_dir(true);
+    let again = session.add(torrent(1), anew).await.unwrap();
+    when(&again, "here", |it| it.home.as_ref().is_some_and(|it| it.dir != there)).await;
+    assert!(session.remove(torrent(1).info_hash_v1.unwrap()).await.unwrap());
+    let again = session.add(torrent(1), options(home.path()).dir(&there)).await.unwrap();
+    when(&again, "there", |it| it.home.as_ref().is_some_and(|it| it.dir == there)).await;
     let (real, link) = (home.path().join("real"), home.path().join("link"));
     std::fs::create_dir(&real).unwrap();
     std::os::unix::fs::symlink(&real, &link).unwrap();
