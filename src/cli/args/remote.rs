@@ -37,15 +37,17 @@ pub(super) const IMPORT_NOTES: &str = "\
 Examples:
   driver import transmission ~/.config/transmission-daemon
   driver import qbittorrent ~/.local/share/qBittorrent --dry-run
+  driver import rqbit ~/.local/share/session
 
 End that client first, and start driver daemon with --root for each directory that files are in.
 Nothing of that client is changed, and no file is moved. What it says of its files is not
 believed: each is read and hashed before anything of it is sent, and only what lacks is fetched.
 
 Taken over are places, labels (of qBittorrent the category and the tags), limits, ratio goals,
-which files are wanted and how much, pauses, the order of the queue, and what was sent before. A
-torrent whose files were renamed in that client, or end in .part or .!qB, is left out, with the
-reason.
+which files are wanted and how much, pauses, the order of the queue, and what was sent before; of
+rqbit, which keeps no more, places, trackers, which files are wanted, pauses and the order. A
+torrent whose files were renamed in that client, end in .part or .!qB, or are not in the folder that
+it names, is left out, with the reason.
 
 Exit codes: 0 all were taken over, or are there already; 3 some were not; 4 no daemon answers.";
 
@@ -109,7 +111,7 @@ pub struct Imported {
     #[arg(value_name = "CLIENT")]
     pub client: OtherClient,
     /// Where that client keeps it: of Transmission, the directory with `torrents` and `resume`; of
-    /// qBittorrent, the one with `BT_backup`, or that itself
+    /// qBittorrent, the one with `BT_backup`, or that itself; of rqbit, the one with `session.json`
     #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub dir: PathBuf,
     /// Tell what would be taken over, and change nothing
@@ -127,6 +129,8 @@ pub enum OtherClient {
     Transmission,
     /// qBittorrent, qbittorrent-nox
     Qbittorrent,
+    /// rqbit, its desktop program
+    Rqbit,
 }
 
 /// Only torrents that fit all of these.

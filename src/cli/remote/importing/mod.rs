@@ -4,6 +4,7 @@
 
 mod known;
 mod qbittorrent;
+mod rqbit;
 mod transmission;
 
 use data_encoding::BASE64;
@@ -26,6 +27,7 @@ pub(super) async fn import(remote: &mut Remote, what: &Imported) -> Outcome {
     let mut all = match what.client {
         OtherClient::Transmission => transmission::read(&what.dir)?,
         OtherClient::Qbittorrent => qbittorrent::read(&what.dir)?,
+        OtherClient::Rqbit => rqbit::read(&what.dir)?,
     };
     all.sort_by_key(|(_, found)| found.as_ref().map_or(u64::MAX, |taken| taken.place));
     let (count, mut taken_over, mut worst) = (all.len(), 0, Exit::Done);

@@ -1,4 +1,4 @@
-//! Directories as Transmission 3.00 and qBittorrent 4.5.2 leave them.
+//! Directories as Transmission 3.00, qBittorrent 4.5.2 and rqbit leave them.
 
 use serde_json::{Value as Json, json};
 
@@ -172,6 +172,88 @@ fn what_cannot_be_taken_over_says_why_and_leaves_the_others() {
     assert_eq!(moved.addition.dir.as_deref(), Some(data.as_str()));
 }
 
+/// `session.json` with these torrents.
+fn rqbit(home: &Home, torrents: &Json) {
+    home.write("session.json", json!({ "torrents": torrents }).to_string());
+}
+
+#[test]
+fn what_rqbit_knows_is_taken_over_in_the_order_in_which_it_came() {
+    let home = Home::new();
+    let hashes = ["ab".repeat(20), "cd".repeat(20)];
+    for (hash, name) in hashes.iter().zip(["iso", "two"]) {
+        home.pair(&format!("{hash}.torrent"), "unused", name, &json!({}));
+    }
+    let known = |hash: &str, folder: &str, only: Json, paused: bool| {
+        json!({
+            "info_hash": hash, "trackers": ["http://own.test/", "http://b/", "http://a/x"],
+            "output_folder": folder, "only_files": only, "is_paused": paused,
+        })
+    };
+    rqbit(
+        &home,
+        &json!({
+            "10": known(&hashes[0], "/srv/iso", json!([0, 3, 9]), true),
+            "9": known(&hashes[1], "/srv/two", json!(null), false),
+        }),
+    );
+    let mut found = rqbit::read(home.0.path()).unwrap();
+    found.sort_by_key(|(_, found)| found.as_ref().unwrap().place);
+    let [(_, Ok(two)), (name, Ok(iso))] = found.as_slice() else { panic!("{found:?}") };
+    let addition = Addition {
+        dir: Some("/srv".to_owned()),
+        paused: true,
+        trackers: vec!["http://a/x".to_owned(), "http://b/".to_owned()],
+        // The second of its files is a pad, which has no number here.
+        files: Some(vec![1, 3]),
+        ..Addition::default()
+    };
+    assert_eq!((name.as_str(), &iso.addition), ("iso", &addition));
+    assert_eq!(iso.files, FilePatch::default());
+    assert_eq!(
+        (two.name.as_str(), two.addition.paused, &two.addition.files),
+        ("two", false, &None)
+    );
+}
+
+#[test]
+fn what_of_rqbit_cannot_be_taken_over_says_why() {
+    let home = Home::new();
+    let hash = "ab".repeat(20);
+    home.pair(&format!("{hash}.torrent"), "unused", "iso", &json!({}));
+    let other = "cd".repeat(20);
+    let one = "d6:lengthi1e4:name3:one12:piece lengthi16384e6:pieces20:xxxxxxxxxxxxxxxxxxxxe";
+    home.write(&format!("{other}.torrent"), format!("d4:info{one}e"));
+    let at = |hash: &str, folder: &str| json!({ "info_hash": hash, "output_folder": folder });
+    rqbit(
+        &home,
+        &json!({
+            "0": at(&hash, "/srv/elsewhere"),
+            "1": at(&hash, "iso"),
+            "2": at(&"ef".repeat(20), "/srv/iso"),
+            "3": at(&format!("../{}", "a".repeat(37)), "/srv/iso"),
+            "4": { "info_hash": hash },
+            "5": at(&other, "/srv/anything"),
+        }),
+    );
+    let found = rqbit::read(home.0.path()).unwrap();
+    for (at, why) in [
+        (0, "its files are in /srv/elsewhere, and are to be in a folder called iso"),
+        (1, "its directory iso is no absolute path"),
+        (2, "add magnet:?xt=urn:btih:efef"),
+        (3, "its hash is not one of 40 digits"),
+        (4, "missing field `output_folder`"),
+    ] {
+        assert!(reason(&found[at]).contains(why), "{}", reason(&found[at]));
+    }
+    // A single file has no folder.
+    let single = found[5].1.as_ref().unwrap();
+    assert_eq!(single.addition.dir.as_deref(), Some("/srv/anything"));
+    home.write("session.json", "{\"torrents\":");
+    let refused = rqbit::read(home.0.path()).unwrap_err();
+    assert!(refused.message.contains("session.json"), "{refused}");
+}
+
 #[test]
 fn a_directory_of_nobody_is_told_so() {
     let home = tempfile::tempdir().unwrap();
@@ -180,6 +262,8 @@ fn a_directory_of_nobody_is_told_so() {
     assert!(refused.message.contains("settings.json"), "{refused}");
     let refused = qbittorrent::read(home.path()).unwrap_err();
     assert!(refused.message.contains("BT_backup"), "{refused}");
+    let refused = rqbit::read(home.path()).unwrap_err();
+    assert!(refused.message.contains("session.json"), "{refused}");
     std::fs::write(home.path().join("torrents.db"), "").unwrap();
     let refused = qbittorrent::read(home.path()).unwrap_err();
     assert!(refused.message.contains("in a database"), "{refused}");
