@@ -239,7 +239,12 @@ async fn what_one_cannot_have_the_others_get() {
     program.until(&other, "category", json!("tv")).await;
     let it = program.one(&full).await;
     assert_eq!((&it["tags"], &it["category"]), (&json!(sixteen.join(", ")), &json!("")));
-    // A directory where one has its files already, and the other may not go.
-    let location = served.root.join("there");
-    program.does("torrents/setLocation", &format!("{both}&location={}", location.display())).await;
+    // What others have there is not written over.
+    let there = served.root.join("there");
+    std::fs::create_dir(&there).unwrap();
+    std::fs::write(there.join("full"), "of somebody").unwrap();
+    refused("torrents/setLocation", &format!("location={}", there.display())).await;
+    let there = there.canonicalize().unwrap();
+    program.until(&other, "save_path", json!(there.to_str().unwrap())).await;
+    assert_ne!(program.one(&full).await["save_path"], json!(there.to_str().unwrap()));
 }
