@@ -9,7 +9,6 @@ use std::time::Instant;
 
 use crate::base::ids::TorrentId;
 use crate::ledger::{Spec, Whole};
-use crate::roster::Phase;
 use crate::roster::policy::Input;
 use crate::torrent::incoming::Incoming;
 

@@ -27,9 +27,9 @@ function base64(file) {
 /** A dialog that is open, which further files go to. */
 let current = null
 
-/** Opens the dialog, or takes these files into the one that is open. */
-export function add(files = [], text = '') {
-  if (current === null) current = new Adding()
+/** Opens the dialog, or takes these files into the one that is open. `say` hears what came of it. */
+export function add(say, files = [], text = '') {
+  if (current === null) current = new Adding(say)
   current.take(files, text)
 }
 
@@ -38,7 +38,8 @@ class Adding {
   /** Files that are being read. */
   #reading = 0
 
-  constructor() {
+  constructor(say) {
+    this.say = say
     this.list = el('ul', { class: 'given', 'aria-label': 'Files to be added' })
     this.links = el('textarea', {
       id: 'field-links', name: 'links', rows: 3, spellcheck: false, 'aria-describedby': 'links-hint',
@@ -133,7 +134,8 @@ class Adding {
     if (links.length === 0 && this.#given.length === 0) return 'Choose a file, or paste a link.'
     // What is dropped from here on is for the next time: what it holds has not been looked at.
     this.links.value = ''
-    const failed = []
+    const [failed, added, there] = [[], [], []]
+    const note = it => (it.was_there ? there : added).push(clean(it.name))
     const given = this.#given.slice()
     for (const one of given) {
       const { torrent, file, item } = one
@@ -142,7 +144,7 @@ class Adding {
         const addition = { ...rest, torrent: await base64(file) }
         if (wanted.length < torrent.files.length) addition.files = wanted.map(it => it.number)
         if (wanted.length === 0) throw new Error('none of its files is chosen')
-        await ask('POST', '/torrents', addition)
+        note(await ask('POST', '/torrents', addition))
         item.remove()
         this.#given.splice(this.#given.indexOf(one), 1)
       } catch (refused) {
@@ -152,14 +154,19 @@ class Adding {
     const left = []
     for (const link of links) {
       try {
-        if (isLink(link)) await ask('POST', '/torrents', { ...rest, link })
-        else if (isUrl(link)) await ask('POST', '/torrents', { ...rest, url: link })
+        if (isLink(link)) note(await ask('POST', '/torrents', { ...rest, link }))
+        else if (isUrl(link)) note(await ask('POST', '/torrents', { ...rest, url: link }))
         else throw new Error('it is no magnet link, hash or URL')
       } catch (refused) {
         left.push(link)
         failed.push(`${clean(link.slice(0, 60))}: ${clean(refused.message)}`)
       }
     }
+    const told = (names, words) => (names.length === 0 ? [] : [
+      `${names.length === 1 ? names[0] : many(names.length, 'torrent')}: ${words}`,
+    ])
+    const words = [...told(added, 'added'), ...told(there, 'there already')]
+    if (words.length > 0) this.say(words.join('; '))
     const come = linksOf(this.links.value)
     const isMore = this.#reading > 0 || come.length > 0 || this.#given.some(it => !given.includes(it))
     this.links.value = [...left, ...come].join('\n')

@@ -43,6 +43,7 @@ store.lost = isLost => {
   const wasLost = document.body.classList.contains('lost')
   document.body.classList.toggle('lost', isLost)
   if (isLost && !wasLost) say('The daemon does not answer; what is shown may be old.')
+  headSoon()
 }
 
 /** The totals and filters, once before the next frame. */
@@ -60,6 +61,8 @@ let headLate = null
 function head() {
   const words = [`Down ${rate(store.down) || '0 B/s'}`, `up ${rate(store.up) || '0 B/s'}`]
   if (store.troubles > 0) words.push(many(store.troubles, 'trouble'))
+  // As long as it lasts: whoever looks later was not told.
+  if (document.body.classList.contains('lost')) words.splice(0, words.length, 'The daemon does not answer: this is old')
   const text = words.join(' · ')
   if (at('totals').textContent !== text) at('totals').textContent = text
   // While the list still comes, what is chosen may have no row yet.
@@ -143,7 +146,7 @@ function letter(key) {
   const keys = {
     p: () => some(() => (rows.every(row => row.paused) ? ACTIONS[0] : ACTIONS[1])[1](rows)),
     l: () => some(() => ACTIONS[3][1](rows)),
-    a: () => add(),
+    a: () => add(say),
     c: () => makes(),
     Delete: () => some(() => ACTIONS[2][1](rows)),
     '?': () => dialogs.keys(),
@@ -169,7 +172,7 @@ one = new One(at('one'), store, grid, [document.querySelector('.top'), at('list-
 /** Whatever is made lies where torrents go, most of it. */
 const makes = () => get('/session').then(it => create(it.dir)).catch(error => say(clean(error.message)))
 
-at('open-add').addEventListener('click', () => add())
+at('open-add').addEventListener('click', () => add(say))
 at('open-create').addEventListener('click', makes)
 at('open-rates').addEventListener('click', () => dialogs.rates(store))
 at('open-disks').addEventListener('click', () => dialogs.disks(store).catch(error => say(clean(error.message))))
@@ -197,13 +200,13 @@ addEventListener('drop', event => {
   if (!isIn()) return
   const files = [...event.dataTransfer.files]
   const text = files.length === 0 ? event.dataTransfer.getData('text') : ''
-  if (files.length > 0 || text !== '') add(files, linksOf(text).join('\n'))
+  if (files.length > 0 || text !== '') add(say, files, linksOf(text).join('\n'))
 })
 addEventListener('paste', event => {
   if (!isIn() || event.target.closest('input, textarea, dialog')) return
   const text = event.clipboardData.getData('text')
   const files = [...event.clipboardData.files]
-  if (files.length > 0 || text.trim() !== '') add(files, linksOf(text).join('\n'))
+  if (files.length > 0 || text.trim() !== '') add(say, files, linksOf(text).join('\n'))
 })
 
 // --- the door
