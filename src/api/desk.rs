@@ -95,7 +95,7 @@ pub struct Api {
     /// Who fetches a `.torrent`: servers may take minutes.
     fetching: Arc<Semaphore>,
     /// Torrents that are made here.
-    makings: Makings,
+    pub(super) makings: Makings,
     errands: Option<Telling>,
 }
 
@@ -221,16 +221,12 @@ impl Api {
                 let told = self.errands.as_ref().map(|Telling(told)| told());
                 Ok(Answer::Errands(Box::new(told.unwrap_or_default())))
             }
-            Request::Makings => Ok(Answer::Makings(self.makings.told())),
+            Request::Makings => Ok(Answer::Makings(self.makings())),
             Request::Create(creation) => {
-                let (api, state_dir) = (self.clone(), self.session.state_dir());
-                let seed = |addition| async move { Ok(api.add(addition).await?.id) };
-                let roots = &self.config.roots;
-                let making = self.makings.create(*creation, roots, state_dir, seed).await;
-                making.map(|it| Answer::Making(Box::new(it)))
+                self.create(*creation).await.map(|it| Answer::Making(Box::new(it)))
             }
-            Request::GiveUp(number) => self.makings.give_up(number).map(Answer::Done),
-            Request::Made(number) => self.makings.made(number).map(Answer::Made),
+            Request::GiveUp(number) => self.give_up(number).map(Answer::Done),
+            Request::Made(number) => self.made(number).map(Answer::Made),
         }
     }
 
@@ -533,6 +529,11 @@ impl Api {
         }
     }
 
+    /// Where files may go.
+    pub(super) fn roots(&self) -> &Roots {
+        &self.config.roots
+    }
+
     /// The directory that files may go to.
     pub(super) async fn admit(&self, dir: PathBuf) -> Result<PathBuf, Refusal> {
         let roots = self.config.roots.clone();
@@ -541,7 +542,7 @@ impl Api {
         admitted.map_err(Refusal::invalid)
     }
 
-    async fn add(&self, mut addition: Addition) -> Result<Added, Refusal> {
+    pub(super) async fn add(&self, mut addition: Addition) -> Result<Added, Refusal> {
         let dir = addition.dir.as_ref().map(PathBuf::from);
         let dir = match dir {
             Some(dir) => self.admit(dir).await?,

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use data_encoding::{BASE64, HEXLOWER};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::spawn_blocking;
 
 use crate::disk::create::{Created, Progress, create};
@@ -18,6 +18,7 @@ use crate::metainfo::{Kind as Version, TORRENT_LEN_MAX};
 
 use super::answer::{Done, Kind, Refusal};
 use super::creation::{Creation, Format, Making, Stage, TorrentFile};
+use super::desk::Api;
 use super::request::Addition;
 use super::roots::Roots;
 
@@ -161,49 +162,30 @@ impl Entry {
     }
 }
 
-impl Makings {
+impl Api {
     /// How far all are.
-    pub fn told(&self) -> Vec<Making> {
-        self.book.borrow().iter().map(Entry::told).collect()
+    pub(super) fn makings(&self) -> Vec<Making> {
+        self.makings.book.borrow().iter().map(Entry::told).collect()
     }
 
-    /// Begins to make one, whose record goes to `state_dir` where it is to be seeded; `seed` adds
-    /// it then, and tells its number.
+    /// Begins to make one.
     ///
     /// # Errors
     /// It may not be made of that, or as many are made as may be at once.
-    pub async fn create<F>(
-        &self,
-        creation: Creation,
-        roots: &Roots,
-        state_dir: Arc<Path>,
-        seed: impl FnOnce(Addition) -> F + Send + 'static,
-    ) -> Result<Making, Refusal>
-    where
-        F: Future<Output = Result<Option<u32>, Refusal>> + Send,
-    {
-        let (admits, asked) = (roots.clone(), creation.clone());
-        let looked = spawn_blocking(move || admit(&admits, &asked)).await;
+    pub(super) async fn create(&self, creation: Creation) -> Result<Making, Refusal> {
+        let (roots, asked) = (self.roots().clone(), creation.clone());
+        let looked = spawn_blocking(move || admit(&roots, &asked)).await;
         let looked = looked.unwrap_or_else(|_| Err("the disk does not answer".to_owned()));
         let path = looked.map_err(Refusal::invalid)?;
-        let place = self.places.clone().try_acquire_owned().map_err(|_| {
+        let place = self.makings.places.clone().try_acquire_owned().map_err(|_| {
             let why = format!("{MAKINGS_MAX} torrents are being made: again when one is there");
             Refusal::new(Kind::Conflict, why)
         })?;
-        let job = self.begin(creation, path);
-        let (all, ends, roots) = (self.clone(), Ends(job.clone()), roots.clone());
+        let job = self.makings.begin(creation, path);
+        let (api, ends) = (self.clone(), Ends(job.clone()));
         tokio::spawn(async move {
-            let own = ends.0.clone();
-            let work = spawn_blocking(move || {
-                let _place = place;
-                own.hash(&roots, &state_dir)
-            });
-            let created = work.await.unwrap_or_else(|error| Err(error.to_string()));
-            let end = match created {
-                Ok(created) => Ok(ends.0.made(&created, seed).await),
-                Err(why) => Err(why),
-            };
-            all.end(ends.0.number, end);
+            let end = api.make(&ends.0, place).await;
+            api.makings.end(ends.0.number, end);
         });
         Ok(Entry { job, end: None }.told())
     }
@@ -212,9 +194,9 @@ impl Makings {
     ///
     /// # Errors
     /// There is none of this number.
-    pub fn give_up(&self, number: u32) -> Result<Done, Refusal> {
+    pub(super) fn give_up(&self, number: u32) -> Result<Done, Refusal> {
         let mut found = None;
-        self.book.send_modify(|book| {
+        self.makings.book.send_modify(|book| {
             let at = book.iter().position(|entry| entry.job.number == number);
             found = at.map(|at| book.remove(at));
         });
@@ -226,8 +208,8 @@ impl Makings {
     ///
     /// # Errors
     /// There is none of this number, or it is not made.
-    pub fn made(&self, number: u32) -> Result<TorrentFile, Refusal> {
-        let book = self.book.borrow();
+    pub(super) fn made(&self, number: u32) -> Result<TorrentFile, Refusal> {
+        let book = self.makings.book.borrow();
         let entry = book.iter().find(|entry| entry.job.number == number);
         match &entry.ok_or_else(|| no_making(number))?.end {
             Some(Ok(made)) => Ok(made.file.clone()),
@@ -235,14 +217,15 @@ impl Makings {
             None => Err(Refusal::new(Kind::Conflict, "it is not made yet")),
         }
     }
-}
 
-impl Job {
-    /// What is told of it now that it is made, and seeded by `seed` where that was asked for.
-    async fn made<F>(&self, created: &Created, seed: impl FnOnce(Addition) -> F) -> Made
-    where
-        F: Future<Output = Result<Option<u32>, Refusal>>,
-    {
+    async fn make(&self, job: &Arc<Job>, place: OwnedSemaphorePermit) -> Result<Made, String> {
+        let (roots, state_dir) = (self.roots().clone(), self.session().state_dir());
+        let own = job.clone();
+        let work = spawn_blocking(move || {
+            let _place = place;
+            own.hash(&roots, &state_dir)
+        });
+        let created = work.await.unwrap_or_else(|error| Err(error.to_string()))?;
         let torrent = &created.torrent;
         let hash = torrent.info_hash_v1.map(|hash| HEXLOWER.encode(&hash.0));
         let mut made = Made {
@@ -254,33 +237,32 @@ impl Job {
             hash: hash.unwrap_or_default(),
             magnet: torrent.magnet(),
             torrent: None,
-            note: left_out(created),
+            note: left_out(&created),
         };
-        if self.creation.seed && !self.stop.is_set() {
-            let seeded = match self.addition(&made.file.bytes) {
-                Ok(addition) => seed(addition).await,
-                Err(why) => Err(why),
-            };
-            match seeded {
+        if job.creation.seed && !job.stop.is_set() {
+            match self.seed(job, &made.file.bytes).await {
                 Ok(id) => made.torrent = id,
                 // It is made all the same.
                 Err(why) => made.note = Some(format!("it is not seeded: {why}")),
             }
         }
-        made
+        Ok(made)
     }
 
-    /// How it is added, from where its data lies.
-    fn addition(&self, bytes: &[u8]) -> Result<Addition, Refusal> {
-        let dir = self.path.parent().and_then(Path::to_str);
-        Ok(Addition {
+    /// Adds one that was made; its number.
+    async fn seed(&self, job: &Job, bytes: &[u8]) -> Result<Option<u32>, Refusal> {
+        let dir = job.path.parent().and_then(Path::to_str);
+        let addition = Addition {
             torrent: Some(BASE64.encode(bytes)),
             dir: Some(dir.ok_or_else(|| Refusal::invalid("its directory is not in UTF-8"))?.into()),
-            labels: self.creation.labels.clone(),
+            labels: job.creation.labels.clone(),
             ..Addition::default()
-        })
+        };
+        Ok(self.add(addition).await?.id)
     }
+}
 
+impl Job {
     /// Reads everything, in its turn. Blocks.
     fn hash(&self, roots: &Roots, state_dir: &Path) -> Result<Created, String> {
         let on_wait = || self.is_waiting.store(true, Ordering::Relaxed);
