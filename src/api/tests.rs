@@ -12,6 +12,7 @@ use crate::net::egress::Egress;
 use crate::session::{Session, SessionConfig, TorrentOptions};
 
 mod creating;
+mod hosts;
 
 /// Longest wait for something that must come.
 const LIMIT: Duration = Duration::from_secs(20);

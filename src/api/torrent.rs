@@ -158,6 +158,8 @@ pub struct Torrent {
     pub limits: Limits,
     /// What its user and rules sort it under.
     pub labels: Vec<String>,
+    /// Hosts of its trackers in lower case, each once; none while they are not known.
+    pub trackers: Option<Vec<String>>,
     /// Directory that its files are under.
     pub dir: String,
     /// Its user has it rest.

@@ -60,6 +60,7 @@ pub(super) fn torrent(row: &Row, listed: &Listed) -> Torrent {
         receiving: moving.receiving,
         limits: Limits { down: spec.download_limit, up: spec.upload_limit },
         labels: labels(listed),
+        trackers: listed.hosts.as_ref().map(|hosts| hosts.iter().map(|it| (**it).into()).collect()),
         dir: spec.dir.to_string_lossy().into_owned(),
         paused: spec.paused,
         private: has(Flags::PRIVATE),

@@ -565,6 +565,10 @@ impl Actor {
         };
         self.members.insert(id, Box::new(member));
         self.look_at(id);
+        if spent.is_some() {
+            // What its metadata tells is known from now on.
+            self.told.touch(id);
+        }
         Ok(handle)
     }
 

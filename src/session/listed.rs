@@ -120,6 +120,8 @@ pub struct Listed {
     pub ruled: Overlay,
     /// How large it is, and what it has done.
     pub figures: Figures,
+    /// Hosts of its trackers in lower case, each once; none while they are not known.
+    pub hosts: Option<Arc<[Box<str>]>>,
 }
 
 /// What of a torrent is beside its row, since it is not worth a change there.

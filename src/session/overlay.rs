@@ -62,6 +62,12 @@ pub(super) struct Ruling {
     look_at: Instant,
 }
 
+/// The hosts of these trackers, each once, in order.
+pub(super) fn hosts_of<'a>(urls: impl Iterator<Item = &'a String>) -> Arc<[Box<str>]> {
+    let hosts: BTreeSet<String> = urls.map(|url| host_of(url).to_ascii_lowercase()).collect();
+    hosts.into_iter().map(String::into_boxed_str).collect()
+}
+
 /// What happened.
 pub(super) enum Happened {
     /// It is known how much is free somewhere.
@@ -157,8 +163,7 @@ impl Ruling {
 
     /// The hosts of these trackers, each once.
     pub fn hosts<'a>(&mut self, urls: impl Iterator<Item = &'a String>) -> Arc<[Box<str>]> {
-        let hosts: BTreeSet<String> = urls.map(|url| host_of(url).to_ascii_lowercase()).collect();
-        let hosts: Arc<[Box<str>]> = hosts.into_iter().map(String::into_boxed_str).collect();
+        let hosts = hosts_of(urls);
         match self.hosts.get(&hosts) {
             Some(known) => known.clone(),
             None => {

@@ -356,6 +356,7 @@ impl Actor {
                 trouble: None,
                 ruled: Overlay::default(),
                 figures: figures(member),
+                hosts: Some(member.facts.hosts.clone()),
             })
         });
         listed.or_else(|| self.listing(spec))
@@ -371,13 +372,18 @@ impl Actor {
             let search = self.links.desk(spec.id).cloned();
             let (trouble, ruled) = (absent.trouble(), Overlay::default());
             let figures = absent_figures(absent, &spec);
-            return Some(Listed { spec, row, handle: None, search, trouble, ruled, figures });
+            // Of those that it came with its metadata tells, which is not here.
+            let hosts =
+                spec.trackers.as_ref().map(|tiers| overlay::hosts_of(tiers.iter().flatten()));
+            let handle = None;
+            return Some(Listed { spec, row, handle, search, trouble, ruled, figures, hosts });
         }
         let member = self.members.get(&spec.id).filter(|member| !member.is_leaving)?;
         let ruled = self.ruling.of(spec.id).cloned().unwrap_or_default();
         let trouble = self.ruling.want_of_room(&spec).map(Arc::from);
         let (handle, figures) = (Some(member.handle.clone()), figures(member));
-        Some(Listed { spec, row, handle, search: None, trouble, ruled, figures })
+        let (search, hosts) = (None, Some(member.facts.hosts.clone()));
+        Some(Listed { spec, row, handle, search, trouble, ruled, figures, hosts })
     }
 }
 

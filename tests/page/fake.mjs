@@ -14,6 +14,8 @@ export const POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; 
 
 const WORDS = ['archive', 'lecture', 'field recording', 'atlas', 'survey', 'museum scans', 'weather', 'orchestra', 'kernel', 'dictionary']
 const STATES = ['seeding', 'seeding', 'seeding', 'downloading', 'paused', 'queued', 'finished', 'checking']
+/** Of links they are not known. */
+const TRACKERS = [['tracker.example.org'], ['tracker.example.org', 'udp.example.net'], [], ['udp.example.net'], null]
 const LABELS = [[], ['linux'], ['music'], ['maps', 'open data']]
 
 /** The torrent of this number, the same at each run. */
@@ -49,6 +51,7 @@ export function torrent(id, more = {}) {
     receiving: 0,
     limits: { down: null, up: null },
     labels: LABELS[id % 4],
+    trackers: TRACKERS[id % 5],
     dir: ['/srv/data', '/srv/media'][id % 2],
     paused: state === 'paused',
     private: false,

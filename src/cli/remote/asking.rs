@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::api::{Key, Kind, List, Request, Torrent, Tracker};
+use crate::base::url::is_on;
 use crate::cli::args::Filters;
 use crate::cli::escape::{escape, json};
 use crate::cli::exit::{Exit, Failure, Outcome, from_io};
@@ -163,7 +164,7 @@ impl Remote {
         }
     }
 
-    /// Those that fit. Who tracks a torrent is asked once.
+    /// Those that fit. Who tracks a torrent whose trackers no list tells is asked once.
     ///
     /// # Errors
     /// Nobody answers.
@@ -178,11 +179,15 @@ impl Remote {
         let Some(host) = tracker else { return Ok(torrents) };
         let mut fit = Vec::new();
         for torrent in torrents {
-            let is_tracked = match hosts.get(&torrent.id) {
-                Some(known) => *known,
-                None => self.is_tracked(&torrent, host).await?,
+            let is_tracked = match (&torrent.trackers, hosts.get(&torrent.id)) {
+                (Some(own), _) => own.iter().any(|own| is_on(own, host)),
+                (None, Some(known)) => *known,
+                (None, None) => {
+                    let is_tracked = self.is_tracked(&torrent, host).await?;
+                    hosts.insert(torrent.id, is_tracked);
+                    is_tracked
+                }
             };
-            hosts.insert(torrent.id, is_tracked);
             if is_tracked {
                 fit.push(torrent);
             }
@@ -217,7 +222,7 @@ impl Remote {
     }
 }
 
-/// Torrents of which it is known whether a host tracks them.
+/// Torrents that were asked whether a host tracks them.
 pub(super) type Hosts = BTreeMap<u32, bool>;
 
 /// Why there is no answer, as an exit code and in words.

@@ -30,6 +30,7 @@ pub fn torrent(id: u32, name: &str) -> Torrent {
         receiving: 0,
         limits: Limits::default(),
         labels: Vec::new(),
+        trackers: None,
         dir: "/srv".to_owned(),
         paused: false,
         private: false,

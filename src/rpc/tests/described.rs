@@ -158,6 +158,7 @@ fn torrent() -> Torrent {
         receiving: 1,
         limits: Limits::default(),
         labels: Vec::new(),
+        trackers: Some(Vec::new()),
         dir: String::new(),
         paused: false,
         private: false,
@@ -183,6 +184,7 @@ fn bare() -> Torrent {
     Torrent {
         hash: None,
         hash_v2: None,
+        trackers: None,
         trouble: None,
         checked: None,
         left_s: None,

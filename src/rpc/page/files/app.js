@@ -79,6 +79,7 @@ function head() {
   if (store.troubles > 0) states.set('!', store.troubles)
   options(at('by-state'), 'All states', states, state => (state === '!' ? 'In trouble' : (STATES[state] ?? state)))
   options(at('by-label'), 'All labels', store.labels, clean)
+  options(at('by-tracker'), 'All trackers', store.trackers, clean)
   options(at('by-dir'), 'All directories', store.dirs, clean)
 }
 
@@ -160,7 +161,7 @@ function letter(key) {
 
 list = new List({
   grid: at('grid'), head: at('grid-head'), body: at('grid-body'), search: at('search'),
-  byState: at('by-state'), byLabel: at('by-label'), byDir: at('by-dir'), sort: at('sort'),
+  byState: at('by-state'), byLabel: at('by-label'), byDir: at('by-dir'), byTracker: at('by-tracker'), sort: at('sort'),
   count: at('count'), store, acts, open: row => one.open(row),
   seek: (words, signal) => get('/find?words=' + encodeURIComponent(words), signal),
 })

@@ -44,7 +44,7 @@ export class List {
   #slots = []
   #sort = 'place'
   #falling = false
-  #filter = { words: [], state: '', label: '', dir: '', found: new Set(), isMore: false }
+  #filter = { words: [], state: '', label: '', dir: '', tracker: '', found: new Set(), isMore: false }
   /** Numbers of those that have files of these words, as far as the daemon has said. */
   #found = new Set()
   #isMore = false
@@ -55,8 +55,8 @@ export class List {
   #moved = new Map()
   #due = false
 
-  constructor({ grid, head, body, search, byState, byLabel, byDir, sort, count, store, open, acts, seek }) {
-    Object.assign(this, { grid, head, body, search, byState, byLabel, byDir, count, store })
+  constructor({ grid, head, body, search, byState, byLabel, byDir, byTracker, sort, count, store, open, acts, seek }) {
+    Object.assign(this, { grid, head, body, search, byState, byLabel, byDir, byTracker, count, store })
     Object.assign(this, { open, acts, seek, sortBox: sort })
     this.space = el('div', { class: 'space' })
     body.append(this.space)
@@ -74,7 +74,7 @@ export class List {
       late = requestAnimationFrame(() => this.refilter())
       this.#seekSoon()
     })
-    for (const box of [byState, byLabel, byDir]) box.addEventListener('change', () => this.refilter())
+    for (const box of [byState, byLabel, byDir, byTracker]) box.addEventListener('change', () => this.refilter())
     for (const [name, [word]] of Object.entries(SORTS)) {
       sort.append(el('option', { value: name }, 'By ' + word.toLowerCase()))
     }
@@ -84,10 +84,11 @@ export class List {
   // --- what is shown, and in which order
 
   #matches(row) {
-    const { words, state, label, dir, found } = this.#filter
+    const { words, state, label, dir, tracker, found } = this.#filter
     if (state === '!' ? !row.isInTrouble : state !== '' && row.state !== state) return false
     if (label !== '' && !row.labels.includes(label)) return false
     if (dir !== '' && row.dir !== dir) return false
+    if (tracker !== '' && !row.trackers.includes(tracker)) return false
     return found.has(row.id) || words.every(word => row.key.includes(word) || (word.length > 7 && row.hash?.startsWith(word)))
   }
 
@@ -169,6 +170,7 @@ export class List {
       state: this.byState.value,
       label: this.byLabel.value,
       dir: this.byDir.value,
+      tracker: this.byTracker.value,
       found: this.#found,
       isMore: this.#isMore,
     }

@@ -29,6 +29,7 @@ export class Row {
     this.seeds = it.seeds
     this.labels = it.labels.length > 0 ? it.labels : NONE
     this.dir = it.dir
+    this.trackers = shared(it.trackers)
     this.place = it.place
     this.added = it.added_at
     this.paused = it.paused
@@ -52,6 +53,14 @@ export class Row {
 }
 
 const NONE = Object.freeze([])
+/** Lists of hosts, each once: most torrents have those of others. */
+const lists = new Map()
+function shared(hosts) {
+  if (hosts == null || hosts.length === 0) return NONE
+  const key = hosts.join(' ')
+  if (!lists.has(key)) lists.set(key, hosts)
+  return lists.get(key)
+}
 const IN_TROUBLE = ['disk_trouble', 'failed']
 /** What a list ends with. */
 const END = '],"removed":[]}'
@@ -85,6 +94,7 @@ export class Store {
   states = new Counts()
   labels = new Counts()
   dirs = new Counts()
+  trackers = new Counts()
   down = 0
   up = 0
   troubles = 0
@@ -105,6 +115,7 @@ export class Store {
     this.states.step(row.state, by)
     this.dirs.step(row.dir, by)
     for (const label of row.labels) this.labels.step(label, by)
+    for (const host of row.trackers) this.trackers.step(host, by)
     this.down += by * row.down
     this.up += by * row.up
     if (row.isInTrouble) this.troubles += by
