@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 
 use super::feeds::{FeedConfig, follow as follow_feed};
 use super::hooks::{self, HooksConfig};
+use super::lasting::lasting;
 use super::plan::{Feed, Hook, Plan, Watch};
 use super::standing::{of_feed, of_watch};
 use super::watch::{Pace, WatchConfig, watch as watch_folder};
@@ -133,7 +134,11 @@ impl Owner {
         let ErrandsConfig { api, egress, hook_limit: limit, .. } = config.clone();
         let (wanted, hooks) = watch::channel(Vec::new());
         let (standing, seat) = watch::channel(Vec::new());
-        let task = tokio::spawn(hooks::run(HooksConfig { api, egress, limit }, hooks, standing));
+        let begin = move || {
+            let (api, egress) = (api.clone(), egress.clone());
+            hooks::run(HooksConfig { api, egress, limit }, hooks.clone(), standing.clone())
+        };
+        let task = tokio::spawn(lasting("hooks".to_owned(), begin));
         let hooks = (wanted, Running { what: (), task, seat });
         let turns = Arc::new(Semaphore::new(FEEDS_AT_ONCE));
         Self { config, watches: Vec::new(), feeds: Vec::new(), hooks, turns, told }
@@ -176,7 +181,7 @@ impl Owner {
 }
 
 /// What is wanted now: those that run go on, the others of before are ended first, so that no two
-/// are at one thing. One that a fault has ended is begun again.
+/// are at one thing. One that has ended is begun again.
 async fn renew<T: PartialEq, S>(
     mut before: Vec<Running<T, S>>,
     wanted: Vec<T>,
@@ -199,7 +204,9 @@ fn begin_watch(config: &ErrandsConfig, watch: Watch) -> Running<Watch, WatchStan
     let (standing, seat) = watch::channel(of_watch(&watch));
     let ErrandsConfig { api, home, pace, .. } = config.clone();
     let config = WatchConfig { watch: watch.clone(), api, home, pace };
-    Running { what: watch, task: tokio::spawn(watch_folder(config, standing)), seat }
+    let called = watch.dir.to_string_lossy().into_owned();
+    let begin = move || watch_folder(config.clone(), standing.clone());
+    Running { what: watch, task: tokio::spawn(lasting(called, begin)), seat }
 }
 
 fn begin_feed(
@@ -210,7 +217,9 @@ fn begin_feed(
     let (standing, seat) = watch::channel(of_feed(&feed));
     let ErrandsConfig { api, home, egress, .. } = config.clone();
     let config = FeedConfig { feed: feed.clone(), api, egress, home, turns };
-    Running { what: feed, task: tokio::spawn(follow_feed(config, standing)), seat }
+    let called = feed.called();
+    let begin = move || follow_feed(config.clone(), standing.clone());
+    Running { what: feed, task: tokio::spawn(lasting(called, begin)), seat }
 }
 
 #[cfg(test)]

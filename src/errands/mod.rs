@@ -8,6 +8,7 @@
 //! | `plan` | what is to be done: values |
 //! | `standing` | how that goes, in values of `api` |
 //! | `errands` | who has it done, again when the plan changes: [`Errands`] |
+//! | `lasting` | what goes on though a fault of ours ends it |
 //! | `schedule`, `retry_after` | when something is done again: pure |
 //! | `watch` | a folder: which file is ready (a machine), files, inotify, the task |
 //! | `feeds` | a feed: format, which items, when (machines), what was seen, the task |
@@ -18,6 +19,7 @@
 mod errands;
 mod feeds;
 mod hooks;
+mod lasting;
 pub mod plan;
 mod retry_after;
 mod schedule;
