@@ -23,7 +23,7 @@ use super::adding::{self, Given};
 use super::answer::{Added, Answer, Done, Kind, List, Outcome, Refusal, Room, Standing};
 use super::errands::Errands;
 use super::happened::{Events, Happened};
-use super::making::Makings;
+use super::makings::Makings;
 use super::removing;
 use super::request::{Addition, Key, Mark, Request, SessionPatch};
 use super::roots::Roots;

@@ -1,14 +1,14 @@
 //! Who makes torrents of what lies on this machine: two at a time, below what may be written to,
-//! and nothing is written there. What was made is held for a while, so that it can be fetched.
+//! and nothing is written there.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use data_encoding::{BASE64, HEXLOWER};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::spawn_blocking;
 
 use crate::disk::create::{Created, Progress, create};
@@ -17,63 +17,16 @@ use crate::metainfo::create::CreateOptions;
 use crate::metainfo::{Kind as Version, TORRENT_LEN_MAX};
 
 use super::answer::{Done, Kind, Refusal};
-use super::creation::{Creation, Format, Making, Stage, TorrentFile};
+use super::creation::{Creation, Format, Making, TorrentFile};
 use super::desk::Api;
+use super::makings::{Entry, Job, MAKINGS_MAX, Made};
 use super::request::Addition;
 use super::roots::Roots;
 
-/// Torrents that are made at once: each reads a device from end to end.
-const MAKINGS_MAX: usize = 2;
-/// Those that are told when they are made, or failed; the oldest go first.
-const KEPT_MAX: usize = 16;
-/// Bytes of theirs: some are as long as a torrent may be.
-const KEPT_BYTES_MAX: usize = 32 << 20;
 /// For the buffers of those who hash: four threads, so that others have a core, too.
 const BUFFERS_LEN: usize = 4 << 20;
 /// What was left out is named up to here.
 const SKIPPED_NAMED: usize = 3;
-
-/// All that are made and were made; cheap to clone.
-#[derive(Clone, Debug)]
-pub(super) struct Makings {
-    book: Arc<watch::Sender<Book>>,
-    last: Arc<AtomicU32>,
-    /// Who reads: one that a disk holds up has its place until that answers.
-    places: Arc<Semaphore>,
-}
-
-/// In the order in which they were asked for.
-type Book = Vec<Entry>;
-
-#[derive(Debug)]
-struct Entry {
-    job: Arc<Job>,
-    end: Option<Result<Made, String>>,
-}
-
-/// One that is being made, as its thread and those who look at it see it.
-#[derive(Debug)]
-struct Job {
-    number: u32,
-    creation: Creation,
-    /// What it is made of, without links.
-    path: PathBuf,
-    is_waiting: AtomicBool,
-    done_bytes: AtomicU64,
-    total_bytes: AtomicU64,
-    stop: turn::Stop,
-}
-
-/// One that was made.
-#[derive(Clone, Debug)]
-struct Made {
-    file: TorrentFile,
-    name: String,
-    hash: String,
-    magnet: String,
-    torrent: Option<u32>,
-    note: Option<String>,
-}
 
 /// Ends the work on a torrent that nobody waits for any more.
 struct Ends(Arc<Job>);
@@ -81,84 +34,6 @@ struct Ends(Arc<Job>);
 impl Drop for Ends {
     fn drop(&mut self) {
         self.0.stop.set();
-    }
-}
-
-impl Makings {
-    /// None yet.
-    pub fn new() -> Self {
-        let places = Arc::new(Semaphore::new(MAKINGS_MAX));
-        Self { book: Arc::new(watch::Sender::new(Book::new())), last: Arc::default(), places }
-    }
-
-    fn begin(&self, creation: Creation, path: PathBuf) -> Arc<Job> {
-        let job = Arc::new(Job {
-            number: self.last.fetch_add(1, Ordering::Relaxed) + 1,
-            creation,
-            path,
-            is_waiting: AtomicBool::new(false),
-            done_bytes: AtomicU64::new(0),
-            total_bytes: AtomicU64::new(0),
-            stop: turn::Stop::default(),
-        });
-        self.book.send_modify(|book| book.push(Entry { job: job.clone(), end: None }));
-        job
-    }
-
-    /// One has ended. Nothing, where it was given up.
-    fn end(&self, number: u32, end: Result<Made, String>) {
-        self.book.send_modify(|book| {
-            if let Some(entry) = book.iter_mut().find(|entry| entry.job.number == number) {
-                entry.end = Some(end);
-            }
-            forget_some(book, KEPT_MAX, KEPT_BYTES_MAX);
-        });
-    }
-}
-
-/// Forgets the oldest of those that have ended, as long as there are too many; never the last one.
-fn forget_some(book: &mut Book, count_max: usize, bytes_max: usize) {
-    loop {
-        let ended = book.iter().filter(|entry| entry.end.is_some());
-        let (count, bytes) = ended.fold((0, 0), |(count, bytes), it| (count + 1, bytes + it.len()));
-        if count <= 1 || (count <= count_max && bytes <= bytes_max) {
-            return;
-        }
-        let Some(at) = book.iter().position(|entry| entry.end.is_some()) else { return };
-        book.remove(at);
-    }
-}
-
-impl Entry {
-    fn len(&self) -> usize {
-        self.end.as_ref().and_then(|end| end.as_ref().ok()).map_or(0, |made| made.file.bytes.len())
-    }
-
-    fn told(&self) -> Making {
-        let job = &self.job;
-        let making = Making {
-            number: job.number,
-            path: job.path.to_string_lossy().into_owned(),
-            done_bytes: job.done_bytes.load(Ordering::Relaxed),
-            total_bytes: job.total_bytes.load(Ordering::Relaxed),
-            ..Making::default()
-        };
-        match self.end.clone() {
-            None if job.is_waiting.load(Ordering::Relaxed) => {
-                Making { stage: Stage::Waiting, ..making }
-            }
-            None => making,
-            Some(Err(why)) => Making { stage: Stage::Failed, error: Some(why), ..making },
-            Some(Ok(made)) => Making {
-                stage: Stage::Done,
-                name: Some(made.name),
-                hash: Some(made.hash),
-                magnet: Some(made.magnet),
-                torrent: made.torrent,
-                note: made.note,
-                ..making
-            },
-        }
     }
 }
 

@@ -11,7 +11,8 @@
 //! | `happened` | events |
 //! | `errands` | what a daemon does by itself |
 //! | `creation` | a torrent that is to be made, and how far that is |
-//! | `making` | who makes it |
+//! | `makings` | all that are made and were |
+//! | `making` | who makes them |
 //! | `view` | how those are made of what the session tells |
 //! | `adding` | how a torrent comes in: bytes, URLs, links |
 //! | `deeds` | what is set of torrents and done to them |
@@ -34,6 +35,7 @@ mod found;
 mod happened;
 mod home;
 mod making;
+mod makings;
 mod removing;
 mod request;
 mod roots;

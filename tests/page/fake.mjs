@@ -132,6 +132,7 @@ export async function fake(torrents, { pieces: count = 3132 } = {}) {
 
   const answers = {
     session: () => session,
+    creations: () => [],
     room: url => {
       const dir = url.searchParams.get('dir')
       const isSilent = dir === state.silent
