@@ -21,7 +21,7 @@ use crate::torrent::status::{State, Status, WhyReport};
 
 use super::adding::{self, Given};
 use super::answer::{Added, Answer, Done, Kind, List, Outcome, Refusal, Room, Standing};
-use super::errands::Errands;
+use super::errands::{Chore, Errands};
 use super::happened::{Events, Happened};
 use super::makings::Makings;
 use super::removing;
@@ -99,9 +99,12 @@ pub struct Api {
     errands: Option<Telling>,
 }
 
-/// Who tells what is done without anybody asking.
+/// Who tells what is done without anybody asking, and has chores done.
 #[derive(Clone)]
-struct Telling(Arc<dyn Fn() -> Errands + Send + Sync>);
+struct Telling {
+    told: Arc<dyn Fn() -> Errands + Send + Sync>,
+    chore: Arc<dyn Fn(Chore) -> String + Send + Sync>,
+}
 
 impl std::fmt::Debug for Telling {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -136,10 +139,15 @@ impl Api {
         })
     }
 
-    /// The same, which is told by `telling` what is done without anybody asking. It must not wait.
+    /// The same, which is told by `told` what is done without anybody asking, and has chores done
+    /// by `chore`, which says for people what comes of it. Neither may wait.
     #[must_use]
-    pub fn with_errands(self, telling: impl Fn() -> Errands + Send + Sync + 'static) -> Self {
-        Self { errands: Some(Telling(Arc::new(telling))), ..self }
+    pub fn with_errands(
+        self,
+        told: impl Fn() -> Errands + Send + Sync + 'static,
+        chore: impl Fn(Chore) -> String + Send + Sync + 'static,
+    ) -> Self {
+        Self { errands: Some(Telling { told: Arc::new(told), chore: Arc::new(chore) }), ..self }
     }
 
     /// The session itself.
@@ -218,8 +226,12 @@ impl Api {
             Request::Find(words) => self.seek(&words).await,
             Request::Room(dir) => self.room(dir).await.map(Answer::Room),
             Request::Errands => {
-                let told = self.errands.as_ref().map(|Telling(told)| told());
+                let told = self.errands.as_ref().map(|telling| (telling.told)());
                 Ok(Answer::Errands(Box::new(told.unwrap_or_default())))
+            }
+            Request::Chore(chore) => {
+                let note = self.errands.as_ref().map(|telling| (telling.chore)(chore));
+                Ok(Answer::Done(Done { id: None, note }))
             }
             Request::Makings => Ok(Answer::Makings(self.makings())),
             Request::Create(creation) => {

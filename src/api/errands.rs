@@ -14,6 +14,14 @@ pub struct Errands {
     pub feeds: Vec<FeedStanding>,
 }
 
+/// Something that is done beside, out of turn.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Chore {
+    /// Feeds are asked now, but for those that were asked less than a minute ago.
+    Look {},
+}
+
 /// How a folder stands. Counts are of this run.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct WatchStanding {

@@ -51,7 +51,7 @@ pub use crate::session::Heads;
 pub use answer::{Added, Answer, Done, Kind, List, Outcome, Refusal, Room, Standing};
 pub use creation::{Creation, Format, Making, Stage, TorrentFile};
 pub use desk::{Api, ApiConfig, Speaker, Waiting};
-pub use errands::{Errands, FeedStanding, HookStanding, WatchStanding};
+pub use errands::{Chore, Errands, FeedStanding, HookStanding, WatchStanding};
 pub use found::{Found, FoundFile, FoundTorrent};
 pub use happened::{Events, Happened, What};
 pub use request::{Addition, Deed, FilePatch, Key, Mark, Patch, Place, Request, SessionPatch};

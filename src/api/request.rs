@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::roster::Cursor;
 
 use super::creation::Creation;
+use super::errands::Chore;
 use super::whole;
 
 /// A torrent, as people and programs name it: by its number, or by either of its hashes in hex.
@@ -141,6 +142,8 @@ pub enum Request {
     Room(String),
     /// What is done without anybody asking, and how that goes.
     Errands,
+    /// Have something of that done now.
+    Chore(Chore),
     /// How far torrents are that are being made, and which were.
     Makings,
     /// Make a torrent of what lies on this machine.

@@ -7,13 +7,13 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
-use super::feeds::{FeedConfig, follow as follow_feed};
+use super::feeds::{FeedConfig, follow as follow_feed, may_be_asked, unix_now};
 use super::hooks::{self, HooksConfig};
 use super::lasting::lasting;
 use super::plan::{Feed, Hook, Plan, Watch};
 use super::standing::{of_feed, of_watch};
 use super::watch::{Pace, WatchConfig, watch as watch_folder};
-use crate::api::{Api, Errands as Standing, FeedStanding, HookStanding, WatchStanding};
+use crate::api::{Api, Chore, Errands as Standing, FeedStanding, HookStanding, WatchStanding};
 use crate::net::egress::Egress;
 
 /// Feeds that are asked, read and added from at once: each may hold some 30 MiB meanwhile.
@@ -44,6 +44,8 @@ impl ErrandsConfig {
 pub struct Errands {
     orders: mpsc::Sender<Order>,
     seats: watch::Receiver<Seats>,
+    /// How often somebody wanted all feeds asked.
+    looks: Arc<watch::Sender<u64>>,
 }
 
 #[derive(Debug)]
@@ -66,10 +68,12 @@ impl Errands {
         // Whoever orders waits until it is done.
         let (orders, ordered) = mpsc::channel(1);
         let (told, seats) = watch::channel(Seats::default());
+        let looks = Arc::new(watch::Sender::new(0));
+        let wanted = looks.clone();
         tokio::spawn(async move {
-            Owner::new(config, told).run(plan, ordered).await;
+            Owner::new(config, told, wanted).run(plan, ordered).await;
         });
-        Self { orders, seats }
+        Self { orders, seats, looks }
     }
 
     /// Goes on with another plan: what is in both goes on untouched, and hooks that run end as they
@@ -88,6 +92,20 @@ impl Errands {
         // An owner that has ended does nothing any more.
         if self.orders.send(order(done)).await.is_ok() {
             let _ = is_done.await;
+        }
+    }
+
+    /// Has that done, and says what comes of it, for people.
+    pub fn chore(&self, Chore::Look {}: Chore) -> String {
+        let now = unix_now();
+        let feeds = self.standing().feeds;
+        let asked = feeds.iter().filter(|feed| may_be_asked(feed.asked_at, now)).count();
+        self.looks.send_modify(|looks| *looks += 1);
+        match (asked, feeds.len()) {
+            (_, 0) => "no feed is followed".to_owned(),
+            (0, _) => "all feeds were asked less than a minute ago".to_owned(),
+            (1, _) => "1 feed is asked now".to_owned(),
+            (count, _) => format!("{count} feeds are asked now"),
         }
     }
 
@@ -127,10 +145,15 @@ struct Owner {
     /// Who asks, of all feeds.
     turns: Arc<Semaphore>,
     told: watch::Sender<Seats>,
+    looks: Arc<watch::Sender<u64>>,
 }
 
 impl Owner {
-    fn new(config: ErrandsConfig, told: watch::Sender<Seats>) -> Self {
+    fn new(
+        config: ErrandsConfig,
+        told: watch::Sender<Seats>,
+        looks: Arc<watch::Sender<u64>>,
+    ) -> Self {
         let ErrandsConfig { api, egress, hook_limit: limit, .. } = config.clone();
         let (wanted, hooks) = watch::channel(Vec::new());
         let (standing, seat) = watch::channel(Vec::new());
@@ -141,7 +164,7 @@ impl Owner {
         let task = tokio::spawn(lasting("hooks".to_owned(), begin));
         let hooks = (wanted, Running { what: (), task, seat });
         let turns = Arc::new(Semaphore::new(FEEDS_AT_ONCE));
-        Self { config, watches: Vec::new(), feeds: Vec::new(), hooks, turns, told }
+        Self { config, watches: Vec::new(), feeds: Vec::new(), hooks, turns, told, looks }
     }
 
     async fn run(mut self, plan: Plan, mut ordered: mpsc::Receiver<Order>) {
@@ -170,7 +193,7 @@ impl Owner {
         let config = self.config.clone();
         let begin = |watch| begin_watch(&config, watch);
         self.watches = renew(std::mem::take(&mut self.watches), plan.watches, begin).await;
-        let begin = |feed| begin_feed(&config, self.turns.clone(), feed);
+        let begin = |feed| begin_feed(&config, self.turns.clone(), self.looks.subscribe(), feed);
         self.feeds = renew(std::mem::take(&mut self.feeds), plan.feeds, begin).await;
         let (wanted, running) = &self.hooks;
         wanted.send_if_modified(|hooks| std::mem::replace(hooks, plan.hooks.clone()) != plan.hooks);
@@ -212,11 +235,12 @@ fn begin_watch(config: &ErrandsConfig, watch: Watch) -> Running<Watch, WatchStan
 fn begin_feed(
     config: &ErrandsConfig,
     turns: Arc<Semaphore>,
+    looks: watch::Receiver<u64>,
     feed: Feed,
 ) -> Running<Feed, FeedStanding> {
     let (standing, seat) = watch::channel(of_feed(&feed));
     let ErrandsConfig { api, home, egress, .. } = config.clone();
-    let config = FeedConfig { feed: feed.clone(), api, egress, home, turns };
+    let config = FeedConfig { feed: feed.clone(), api, egress, home, turns, looks };
     let called = feed.called();
     let begin = move || follow_feed(config.clone(), standing.clone());
     Running { what: feed, task: tokio::spawn(lasting(called, begin)), seat }

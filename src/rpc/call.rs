@@ -15,7 +15,7 @@ pub(super) const ROUTES: &[(&str, &[&str])] = &[
     ("/session", &["GET", "PATCH"]),
     ("/room", &["GET"]),
     ("/find", &["GET"]),
-    ("/errands", &["GET"]),
+    ("/errands", &["GET", "POST"]),
     ("/creations", &["GET", "POST"]),
     ("/creations/{key}", &["DELETE"]),
     ("/creations/{key}/torrent", &["GET"]),
@@ -98,6 +98,7 @@ pub(super) fn call(request: &Request) -> Call {
             (Method::GET, format!("{BASE}/find?words={}", urlencoding::encode(words)), None)
         }
         Request::Errands => (Method::GET, format!("{BASE}/errands"), None),
+        Request::Chore(chore) => (Method::POST, format!("{BASE}/errands"), Some(json!(chore))),
         Request::Makings => (Method::GET, format!("{BASE}/creations"), None),
         Request::Create(creation) => {
             (Method::POST, format!("{BASE}/creations"), Some(json!(creation)))
@@ -183,7 +184,8 @@ pub(super) fn read(
             Some(words) => Request::Find(words),
             None => return Err(Wrong::Sense("which words? ?words=debian%20iso".to_owned())),
         },
-        ("/errands", _) => Request::Errands,
+        ("/errands", _) if is_get => Request::Errands,
+        ("/errands", _) => Request::Chore(json_of(media, body)?),
         ("/creations", _) if is_get => Request::Makings,
         ("/creations", _) => Request::Create(Box::new(json_of(media, body)?)),
         ("/creations/{key}", _) => Request::GiveUp(number(routed.key)?),
@@ -262,7 +264,7 @@ fn flag(query: Option<&str>, name: &str) -> Result<bool, Wrong> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::{Creation, Deed, FilePatch, Format, Mark, Patch, Place, SessionPatch};
+    use crate::api::{Chore, Creation, Deed, FilePatch, Format, Mark, Patch, Place, SessionPatch};
     use crate::roster::Cursor;
 
     fn there_and_back(request: &Request) -> Result<Request, Wrong> {
@@ -321,6 +323,7 @@ mod tests {
             Request::Events(mark),
             Request::Events(None),
             Request::Errands,
+            Request::Chore(Chore::Look {}),
             Request::Makings,
             Request::Create(Box::new(creation)),
             Request::GiveUp(12),

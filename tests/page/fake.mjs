@@ -117,7 +117,7 @@ export async function fake(torrents, { pieces: count = 3132 } = {}) {
   const asked = []
   const gets = []
   const sought = []
-  const state = { isOut: false, breaks: 0, isEarly: false, waits: 0, fails: null, ended: 0, silent: null }
+  const state = { isOut: false, breaks: 0, isEarly: false, waits: 0, fails: null, ended: 0, silent: null, errands: { feeds: [], watches: [], hooks: [] } }
   let number = 1
   const cursor = () => '1-' + number.toString(16)
   const map = pieces(count)
@@ -132,6 +132,7 @@ export async function fake(torrents, { pieces: count = 3132 } = {}) {
 
   const answers = {
     session: () => session,
+    errands: () => state.errands,
     creations: () => [],
     room: url => {
       const dir = url.searchParams.get('dir')
@@ -225,7 +226,8 @@ export async function fake(torrents, { pieces: count = 3132 } = {}) {
     /**
      * What goes wrong: `breaks` lists break off (`isEarly`: somebody
      * listened before that was over), answers of single torrents wait, one `fails`, the session has
-     * `ended` so often when it is asked for; the disk of the directory `silent` does not answer.
+     * `ended` so often when it is asked for; the disk of the directory `silent` does not answer;
+     * `errands` is what is done by itself.
      */
     state,
     rows,

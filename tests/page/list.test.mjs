@@ -297,3 +297,42 @@ test('rates of all together are drawn while they change', async t => {
   assert.deepEqual(wrong, [])
   await close()
 })
+
+test('what is done by itself is told, and feeds are asked when somebody wants it', async t => {
+  const few = await fake([torrent(1)])
+  t.after(() => few.close())
+  const { page: it, wrong, close } = await page(chromium, few.url, { viewport: { width: 360, height: 740 } })
+  await counted(it, '1 torrent')
+  await it.click('#open-errands')
+  await it.waitForFunction(() => /Nothing is done by itself/.test(document.querySelector('dialog').textContent))
+  assert.equal(await it.locator('dialog button:has-text("Ask all feeds now"):visible').count(), 0)
+  const now = Math.floor(Date.now() / 1000)
+  const feed = {
+    name: 'isos <b>', asked_at: now - 1000, next_at: now + 900, trouble: null, items: 50, seen: 7, added: 2, known: 0, failed: 1,
+    last_refusal: 'a\u202Eb: what is there is no torrent',
+  }
+  few.state.errands = {
+    feeds: [feed, { ...feed, name: 'silent', asked_at: null, next_at: now, trouble: 'no answer within 30 s', last_refusal: null }],
+    watches: [{ dir: '/srv/drop', added: 3, known: 1, refused: 0, waiting: 2, trouble: 'it is gone', last_refusal: null }],
+    hooks: [{ on: ['done', 'error'], what: '/bin/tell', done: 0, failed: 0, dropped: 0, waiting: 0, trouble: null }],
+  }
+  await it.waitForSelector('dialog .given li')
+  const told = await it.locator('dialog .given > li').allInnerTexts()
+  assert.equal(told.length, 4)
+  assert.match(told[0], /^isos <b>\s+Asked 16m \d+s ago, next in 1[45]m/)
+  assert.match(told[0], /50 items, 7 of them added so far; in this run 2 added, 1 given up/)
+  assert.match(told[0], /Refused last: a‹U\+202E›b: what is there is no torrent/)
+  assert.match(told[1], /Not asked yet, next now[^]*Trouble: no answer within 30 s/)
+  assert.match(told[2], /^\/srv\/drop\s+3 added, 1 there before, 2 not ready yet\s+Trouble: it is gone/)
+  assert.match(told[3], /^done, error: \/bin\/tell\s+Nothing has been told yet/)
+  assert.deepEqual(await faults(it), [])
+  assert.ok(await it.evaluate(() => document.documentElement.scrollWidth <= innerWidth))
+  few.asked.length = 0
+  await it.click('dialog button:has-text("Ask all feeds now")')
+  await until(() => few.asked.length === 1, 'they are asked')
+  assert.deepEqual(few.asked, [{ method: 'POST', path: '/api/v1/errands', body: { do: 'look' } }])
+  await it.keyboard.press('Escape')
+  await it.waitForSelector('dialog', { state: 'detached' })
+  assert.deepEqual(wrong, [])
+  await close()
+})

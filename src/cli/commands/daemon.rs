@@ -112,8 +112,8 @@ async fn serve(
     let named = limits_of(arguments);
     let reload = reload_on_hangup(api.clone(), errands.clone(), stopper.clone(), named);
     let token = Token::new(doors.secret.text());
-    let told = errands.clone();
-    let api = api.with_errands(move || told.standing());
+    let (told, asked) = (errands.clone(), errands.clone());
+    let api = api.with_errands(move || told.standing(), move |chore| asked.chore(chore));
     let Doors { listeners, local, socket, .. } = doors;
     let transmission = arguments.transmission_prefix.clone();
     let hosts = arguments.host.iter().cloned().chain(own_name()).collect();

@@ -8,4 +8,4 @@ mod read;
 mod seen;
 mod task;
 
-pub use task::{FeedConfig, follow};
+pub use task::{FeedConfig, follow, may_be_asked, unix_now};

@@ -36,6 +36,8 @@ pub struct FeedConfig {
     pub home: PathBuf,
     /// Who asks, of all feeds.
     pub turns: Arc<Semaphore>,
+    /// Changes when somebody wants it asked now.
+    pub looks: watch::Receiver<u64>,
 }
 
 /// Follows it until it is aborted, and tells how it stands.
@@ -44,7 +46,7 @@ pub async fn follow(config: FeedConfig, standing: watch::Sender<FeedStanding>) {
     let from = path.clone();
     let mut seen = spawn_blocking(move || Seen::at(&from)).await.unwrap_or_default();
     let rules = format!("{:?}", config.feed);
-    let mut asked = seen.asked_at.map(|at| Duration::from_secs(now_s().saturating_sub(at)));
+    let mut asked = seen.asked_at.map(|at| Duration::from_secs(unix_now().saturating_sub(at)));
     if seen.rules != rules {
         // What did not fit may fit now.
         asked = None;
@@ -52,12 +54,27 @@ pub async fn follow(config: FeedConfig, standing: watch::Sender<FeedStanding>) {
         seen.moved = None;
     }
     let clock = Clock::new(config.feed.interval, asked, Instant::now());
+    standing.send_modify(|it| (it.asked_at, it.seen) = (seen.asked_at, seen.count() as u64));
     let episodes = Episodes::new();
     Follower { config, standing, seen, clock, episodes, path }.run().await;
 }
 
-fn now_s() -> u64 {
+/// May one be asked out of turn that was asked then?
+pub fn may_be_asked(asked_at: Option<u64>, now: u64) -> bool {
+    asked_at.is_none_or(|at| now.saturating_sub(at) >= Feed::INTERVAL_MIN.as_secs())
+}
+
+/// Seconds since 1970.
+pub fn unix_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+/// Waits until somebody wants it asked now.
+async fn looked(looks: &mut watch::Receiver<u64>) {
+    if looks.changed().await.is_err() {
+        // Nobody can want it any more.
+        std::future::pending().await
+    }
 }
 
 /// A feed that changed.
@@ -81,10 +98,17 @@ impl Follower {
         loop {
             let next = self.clock.next_timeout();
             let left = next.saturating_duration_since(Instant::now());
-            let next_at = now_s() + left.as_secs();
+            let next_at = unix_now() + left.as_secs();
             self.standing.send_modify(|it| it.next_at = Some(next_at));
-            sleep_until(next.into()).await;
-            self.seen.asked_at = Some(now_s());
+            tokio::select! {
+                () = sleep_until(next.into()) => {}
+                () = looked(&mut self.config.looks) => {
+                    if !may_be_asked(self.seen.asked_at, unix_now()) {
+                        continue;
+                    }
+                }
+            }
+            self.seen.asked_at = Some(unix_now());
             let asked = self.ask().await;
             self.on_asked(asked);
             self.keep().await;
@@ -160,7 +184,7 @@ impl Follower {
             match self.add(item).await {
                 Ok(added) => {
                     info!(?feed, id = added.id, torrent = ?added.name, added.was_there, "added");
-                    self.seen.note(&item.id, episode.as_deref(), now_s());
+                    self.seen.note(&item.id, episode.as_deref(), unix_now());
                     // Each is kept before the next one is added.
                     self.keep().await;
                     self.standing.send_modify(|it| match added.was_there {
@@ -182,7 +206,7 @@ impl Follower {
                 }
             }
         }
-        self.seen.tidy(items.iter().map(|item| &*item.id), now_s());
+        self.seen.tidy(items.iter().map(|item| &*item.id), unix_now());
         self.standing.send_modify(|it| it.items = items.len() as u64);
         is_all_done
     }

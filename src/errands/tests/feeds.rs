@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::server::{Server, answer};
 use super::*;
-use crate::api::Key;
+use crate::api::{Chore, Key};
 
 /// A feed that is asked every second.
 fn feed(url: String) -> Feed {
@@ -164,4 +164,30 @@ async fn of_an_episode_the_first_is_added() {
     let mut hashes: Vec<_> = world.torrents().await.into_iter().filter_map(|it| it.hash).collect();
     hashes.sort();
     assert_eq!(hashes, ["a".repeat(40), "c".repeat(40)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn feeds_are_asked_out_of_turn_but_not_twice_in_a_minute() {
+    let server = Server::start(|_, _| answer("200 OK", "", &rss(&[]))).await;
+    let interval = Duration::from_secs(3600);
+    let hourly = || fed(Feed { interval, ..feed(server.url("/feed")) });
+    let world = World::new(|_| hourly()).await;
+    world.until("asked", |it| first(it).asked_at.is_some()).await;
+    let look = |world: &World| world.errands.chore(Chore::Look {});
+    assert_eq!(look(&world), "all feeds were asked less than a minute ago");
+    // Two minutes later, as far as it knows.
+    world.errands.stop().await;
+    let kept = std::fs::read_dir(world.path("errands")).unwrap().next().unwrap().unwrap().path();
+    let mut seen: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&kept).unwrap()).unwrap();
+    seen["asked_at"] = (seen["asked_at"].as_u64().unwrap() - 120).into();
+    std::fs::write(&kept, seen.to_string()).unwrap();
+    let world = world.again(hourly()).await;
+    world.until("followed", |it| first(it).next_at.is_some()).await;
+    assert!(first(&world.errands.standing()).asked_at.is_some(), "it was asked before");
+    assert_eq!(server.asked().len(), 1, "it is not its turn");
+    assert_eq!(look(&world), "1 feed is asked now");
+    world.until("asked out of turn", |_| server.asked().len() == 2).await;
+    world.errands.follow(Plan::default()).await;
+    assert_eq!(look(&world), "no feed is followed");
 }

@@ -50,6 +50,7 @@ const FILES: &[File] = &[
     ("/page/bencode.js", SCRIPT, include_bytes!("files/bencode.js")),
     ("/page/create.js", SCRIPT, include_bytes!("files/create.js")),
     ("/page/dialogs.js", SCRIPT, include_bytes!("files/dialogs.js")),
+    ("/page/errands.js", SCRIPT, include_bytes!("files/errands.js")),
     ("/page/history.js", SCRIPT, include_bytes!("files/history.js")),
     ("/page/list.js", SCRIPT, include_bytes!("files/list.js")),
     ("/page/one.js", SCRIPT, include_bytes!("files/one.js")),

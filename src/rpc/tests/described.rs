@@ -8,10 +8,11 @@ use super::super::call::ROUTES;
 use super::super::front::OPENAPI;
 use super::*;
 use crate::api::{
-    Added, Addition, Creation, Deed, Details, Done, Errands, Events, Facts, Fate, FeedStanding,
-    File, FilePatch, Format, Found, FoundFile, FoundTorrent, Happened, HookStanding, List, Making,
-    Mark, Patch, Peer, Pieces, Place, Priority, Room, RuleFacts, RuleFate, Ruled, SessionPatch,
-    Share, Source, Stage, Standing, State, Torrent, Tracker, WatchStanding, What, Why,
+    Added, Addition, Chore, Creation, Deed, Details, Done, Errands, Events, Facts, Fate,
+    FeedStanding, File, FilePatch, Format, Found, FoundFile, FoundTorrent, Happened, HookStanding,
+    List, Making, Mark, Patch, Peer, Pieces, Place, Priority, Room, RuleFacts, RuleFate, Ruled,
+    SessionPatch, Share, Source, Stage, Standing, State, Torrent, Tracker, WatchStanding, What,
+    Why,
 };
 
 fn description() -> Value {
@@ -390,6 +391,9 @@ fn answers_are_as_described() {
 fn what_is_done_without_anybody_asking_is_as_described() {
     let errands = Errands::default();
     holds(&schema("Errands"), &errands, &errands);
+    let chore = schema("Chore");
+    assert_eq!(json!(Chore::Look {}), json!({ "do": chore["properties"]["do"]["const"] }));
+    assert_eq!(chore["additionalProperties"], json!(false));
     let text = || Some(String::new());
     let watch = WatchStanding::default();
     let full = WatchStanding { trouble: text(), last_refusal: text(), ..watch.clone() };

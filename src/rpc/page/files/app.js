@@ -4,6 +4,7 @@ import { add, linksOf } from './add.js'
 import { ask, door, each, get, signIn, signOut } from './ask.js'
 import { create } from './create.js'
 import * as dialogs from './dialogs.js'
+import { errands } from './errands.js'
 import { List } from './list.js'
 import { One } from './one.js'
 import { Store } from './store.js'
@@ -177,6 +178,7 @@ at('open-add').addEventListener('click', () => add(say))
 at('open-create').addEventListener('click', makes)
 at('open-rates').addEventListener('click', () => dialogs.rates(store))
 at('open-disks').addEventListener('click', () => dialogs.disks(store).catch(error => say(clean(error.message))))
+at('open-errands').addEventListener('click', () => errands())
 at('open-settings').addEventListener('click', () => dialogs.settings().catch(error => say(clean(error.message))))
 at('open-keys').addEventListener('click', () => dialogs.keys())
 at('sign-out').addEventListener('click', () => signOut().catch(() => {}).then(() => door.close()))
