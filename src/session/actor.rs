@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::NonZeroU64;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
@@ -402,7 +402,7 @@ impl Actor {
     pub(super) fn facts(
         &mut self,
         id: TorrentId,
-        torrent: &Torrent,
+        torrent: &Arc<Torrent>,
         places: Option<Account>,
         before: Tally,
     ) -> Facts {
@@ -421,6 +421,10 @@ impl Actor {
             second_hash,
             is_private: torrent.private,
             has_trackers: torrent.trackers.iter().any(|tier| !tier.is_empty()),
+            metadata: match self.wanted.are_kept() {
+                true => Weak::new(),
+                false => Arc::downgrade(torrent),
+            },
             files: torrent.files.len(),
             seen_files: u32::try_from(torrent.files.iter().filter(|it| !it.is_pad).count())
                 .unwrap_or(u32::MAX),

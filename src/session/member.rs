@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU64;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
@@ -12,6 +12,7 @@ use crate::base::ids::{InfoHash, TorrentId};
 use crate::base::units::BLOCK_LEN;
 use crate::disk::Home;
 use crate::ledger::{Spec, Tally, Whole};
+use crate::metainfo::Torrent;
 use crate::roster::{Flags, Phase, Row};
 use crate::torrent::bell::Bell;
 use crate::torrent::handle::TorrentHandle;
@@ -38,6 +39,8 @@ pub(super) struct Facts {
     pub is_private: bool,
     /// It names trackers itself.
     pub has_trackers: bool,
+    /// Its metadata, for as long as somebody has that; none where a ledger gives it.
+    pub metadata: Weak<Torrent>,
     /// How many files it has, pad files included.
     pub files: usize,
     /// How many it has without those.

@@ -322,6 +322,12 @@ impl Actor {
             let _ = answer.send(Err(Error::Unknown(id)));
             return;
         };
+        let member = self.members.get(&id);
+        if let Some(metadata) = member.and_then(|member| member.facts.metadata.upgrade()) {
+            // They may go at this moment, here and below.
+            let _ = answer.send(Ok(metadata));
+            return;
+        }
         let (hashes, keeping) = (swarm_hashes(spec).collect(), self.wanted.keeping());
         tokio::spawn(async move {
             let mut answer = answer;
@@ -337,7 +343,6 @@ impl Actor {
                 () = answer.closed() => return,
             };
             let read = read.unwrap_or_else(|| Err("it is not known".to_owned()));
-            // They may go at this moment.
             let _ = answer.send(read.map_err(Error::NoMetadata));
         });
     }
