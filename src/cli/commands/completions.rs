@@ -1,7 +1,7 @@
 //! `driver completions SHELL`: what clap makes of the definition of the command line, and for the
 //! shells that can ask, the torrents of the daemon, as `driver remote --complete` names them.
 
-use clap::CommandFactory as _;
+use clap::{Command, CommandFactory as _};
 use clap_complete::Shell;
 
 use crate::cli::args::Cli;
@@ -19,7 +19,7 @@ pub fn run(shell: Shell) -> Outcome {
 
 fn script(shell: Shell) -> String {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "driver", &mut script);
+    clap_complete::generate(shell, &mut offered(), "driver", &mut script);
     let script = String::from_utf8_lossy(&script).into_owned();
     let more = match shell {
         Shell::Bash => include_str!("completions/remote.bash"),
@@ -32,6 +32,16 @@ fn script(shell: Shell) -> String {
         Shell::Zsh => script.split(ZSH_END).next().unwrap_or_default().to_owned() + more,
         _ => script + more,
     }
+}
+
+/// The command line without words that are for shells alone, which clap would offer all the same.
+fn offered() -> Command {
+    Cli::command().mut_subcommand("remote", |remote| {
+        let shown = remote.get_subcommands().filter(|it| !it.is_hide_set()).cloned();
+        let about = remote.get_about().cloned().unwrap_or_default();
+        let arguments = remote.get_arguments().cloned();
+        Command::new("remote").about(about).args(arguments).subcommands(shown)
+    })
 }
 
 /// How clap's script for zsh ends.
@@ -51,6 +61,10 @@ mod tests {
             let script = script(shell);
             assert_eq!(script.contains("remote --complete"), is_told, "{shell}");
             assert!(script.contains("announce"), "{shell}: and of the commands");
+            // Its words are for the scripts themselves.
+            for hidden in ["What may stand for the last word", "remote__complete"] {
+                assert!(!script.contains(hidden), "{shell}: {hidden}");
+            }
         }
     }
 
