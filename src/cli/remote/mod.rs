@@ -58,8 +58,13 @@ pub fn run(arguments: &RemoteArgs, quiet: bool) -> Outcome {
     if let Some(RemoteCommand::Complete { words }) = &arguments.command {
         return complete::run(arguments, words);
     }
+    let mut voice = Voice::of_process(arguments.json, quiet);
+    if let Some(RemoteCommand::Import(what)) = &arguments.command
+        && what.dry_run
+    {
+        return importing::dry_run(&mut voice, what);
+    }
     let place = place::find(&arguments.daemon)?;
-    let voice = Voice::of_process(arguments.json, quiet);
     ask(async {
         let mut remote = Remote::new(place, voice)?;
         match &arguments.command {
@@ -74,7 +79,10 @@ pub fn run(arguments: &RemoteArgs, quiet: bool) -> Outcome {
 /// # Errors
 /// Nobody answers, the token is wrong, or nothing of that client is there.
 pub fn import(arguments: &ImportArgs, quiet: bool) -> Outcome {
+    let mut voice = Voice::of_process(false, quiet);
+    if arguments.what.dry_run {
+        return importing::dry_run(&mut voice, &arguments.what);
+    }
     let place = place::find(&arguments.daemon)?;
-    let voice = Voice::of_process(false, quiet);
     ask(async { importing::import(&mut Remote::new(place, voice)?, &arguments.what).await })
 }

@@ -2,9 +2,10 @@
 
 use serde_json::{Value as Json, json};
 
+use std::cell::RefCell;
 use std::path::PathBuf;
+use std::rc::Rc;
 
-use super::known::Found;
 use super::*;
 use crate::bencode;
 
@@ -267,4 +268,35 @@ fn a_directory_of_nobody_is_told_so() {
     std::fs::write(home.path().join("torrents.db"), "").unwrap();
     let refused = qbittorrent::read(home.path()).unwrap_err();
     assert!(refused.message.contains("in a database"), "{refused}");
+}
+
+/// Nobody is asked: there is no daemon here.
+#[test]
+fn what_would_be_taken_over_is_told_without_a_daemon() {
+    let home = Home::new();
+    home.pair("torrents/x.torrent", "resume/x.resume", "iso", &transmission("iso"));
+    home.write("torrents/y.torrent", "no torrent");
+    home.write("resume/y.resume", bencode::encode(&transmission("y")));
+    let (said, talked) =
+        (Rc::new(RefCell::new(String::new())), Rc::new(RefCell::new(String::new())));
+    let (to, beside) = (said.clone(), talked.clone());
+    let mut voice = Voice {
+        say: Box::new(move |text| {
+            to.borrow_mut().push_str(text);
+            Ok(())
+        }),
+        talk: Box::new(move |line| beside.borrow_mut().push_str(&format!("{line}\n"))),
+        columns: 80,
+        is_utf8: false,
+        json: false,
+        quiet: false,
+    };
+    let client = OtherClient::Transmission;
+    let what = Imported { client, dir: home.0.path().to_owned(), dry_run: true, paused: false };
+    assert_eq!(dry_run(&mut voice, &what).unwrap(), Exit::BadInput);
+    assert_eq!(*said.borrow(), "iso: would be taken over, in /srv/iso\n");
+    let talked = talked.borrow();
+    assert!(talked.starts_with("driver: y"), "{talked}");
+    let all = "1 of 2 torrents would be taken over; nothing is changed\n";
+    assert!(talked.ends_with(all), "{talked}");
 }
