@@ -46,8 +46,8 @@ const FETCHES_MAX: usize = 16;
 /// What a torrent waits for, and what there is to know beside.
 #[derive(Clone, Debug)]
 pub struct Waiting {
-    /// Its report.
-    pub report: WhyReport,
+    /// Its report; none of one that nothing runs of.
+    pub report: Option<WhyReport>,
     /// What it is doing.
     pub state: State,
     /// Its number.
@@ -496,20 +496,38 @@ impl Api {
             let text = text.unwrap_or_else(|| unsought(&listed));
             return Ok(Answer::Why(Box::new(view::why(&WhyReport::default(), text))));
         }
+        let waiting = self.waiting_of(key, &listed).await?;
+        let rest = self.session.ruled(waiting.id).await.and_then(|ruled| ruled.rest);
+        let text = rest.unwrap_or_else(|| (self.config.speaker)(&waiting));
+        let report = waiting.report.unwrap_or_default();
+        Ok(Answer::Why(Box::new(view::why(&report, text))))
+    }
+
+    /// What a torrent waits for, for whoever words that by itself.
+    ///
+    /// # Errors
+    /// There is no such torrent, or it is still being read.
+    pub async fn waiting(&self, key: &Key) -> Result<Waiting, Refusal> {
+        let listed = self.find(key).await?;
+        match seeking(&listed) {
+            Some(waiting) => Ok(waiting),
+            None => self.waiting_of(key, &listed).await,
+        }
+    }
+
+    async fn waiting_of(&self, key: &Key, listed: &Listed) -> Result<Waiting, Refusal> {
         let is_private = listed.row.flags.has(Flags::PRIVATE);
         let (state, report) = match self.awake(key).await? {
-            // One that rests is not asked what it waits for.
-            Some(handle) => (handle.state(), handle.why().await.unwrap_or_default()),
-            None if listed.spec.paused => (State::Paused, WhyReport::default()),
-            None => (State::Complete, WhyReport::default()),
+            Some(handle) => {
+                let report = handle.why().await;
+                (handle.state(), report)
+            }
+            None if listed.spec.paused => (State::Paused, None),
+            None => (State::Complete, None),
         };
-        let id = listed.spec.id;
         let (limits, _) = self.session.limits_now().await.ok_or_else(Refusal::ended)?;
-        let limit_of_all = limits.down;
-        let waiting = Waiting { report, state, id, is_private, limit_of_all, search: None };
-        let rest = self.session.ruled(id).await.and_then(|ruled| ruled.rest);
-        let text = rest.unwrap_or_else(|| (self.config.speaker)(&waiting));
-        Ok(Answer::Why(Box::new(view::why(&waiting.report, text))))
+        let (limit_of_all, id) = (limits.down, listed.spec.id);
+        Ok(Waiting { report, state, id, is_private, limit_of_all, search: None })
     }
 
     async fn rules(&self, key: &Key) -> Outcome {
@@ -641,7 +659,7 @@ fn have(listed: &Listed, count: u32) -> Vec<u8> {
 /// What a link waits for that is sought.
 fn seeking(listed: &Listed) -> Option<Waiting> {
     let search = Some(listed.search.as_ref()?.status());
-    let (report, state, id) = (WhyReport::default(), State::Queued, listed.spec.id);
+    let (report, state, id) = (None, State::Queued, listed.spec.id);
     Some(Waiting { report, state, id, is_private: false, limit_of_all: None, search })
 }
 

@@ -361,10 +361,19 @@ pub struct Peer {
     /// Who named it, if that is known still: `user`, `listing`, `incoming`, `tracker`,
     /// `local`, `dht`, `exchange`.
     pub source: Option<String>,
+    /// It let requests time out.
+    #[serde(default)]
+    pub snubbed: bool,
+    /// What hides the connection: `rc4`, or `plaintext` where only its handshake was hidden.
+    #[serde(default)]
+    pub encryption: Option<String>,
     /// It was banned for wrong data.
     pub banned: bool,
     /// Why the last connection ended.
     pub error: Option<String>,
+    /// Seconds since that, if it ever stood.
+    #[serde(default)]
+    pub left_s: Option<u64>,
 }
 
 /// A tracker of a torrent.

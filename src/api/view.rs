@@ -16,8 +16,8 @@ use crate::swarm::SeekerLink;
 use crate::swarm::event::Source as Namer;
 use crate::swarm::report::Known;
 use crate::swarm::waits::Cause;
-use crate::torrent::status::{PeerStatus, SourceStatus, State, Status, WhyReport};
-use crate::tracker::tiers::status::TrackerStatus;
+use crate::torrent::status::{Method, PeerStatus, SourceStatus, State, Status, WhyReport};
+use crate::tracker::tiers::status::{TrackerState, TrackerStatus};
 
 use super::torrent::{
     Details, Facts, File, Limits, Peer, Pieces, Share, Source, Torrent, Tracker, Why,
@@ -273,8 +273,11 @@ pub(super) fn peer(peer: &PeerStatus) -> Peer {
         interesting: peer.interesting,
         interested: peer.interested,
         source: peer.source.map(|it| named_by(it).to_owned()),
+        snubbed: peer.snubbed,
+        encryption: peer.mse.map(|it| hidden_by(it).to_owned()),
         banned: peer.banned,
         error: peer.last_error.clone(),
+        left_s: peer.left.map(|ago| ago.as_secs()),
     }
 }
 
@@ -291,6 +294,14 @@ fn named_by(source: Namer) -> &'static str {
     }
 }
 
+/// What hides a connection, for programs.
+fn hidden_by(method: Method) -> &'static str {
+    match method {
+        Method::Rc4 => "rc4",
+        Method::Plaintext => "plaintext",
+    }
+}
+
 /// A peer that is asked for metadata.
 pub(super) fn asked(link: &SeekerLink) -> Peer {
     peer(&PeerStatus {
@@ -303,8 +314,8 @@ pub(super) fn asked(link: &SeekerLink) -> Peer {
 
 /// One that is known, and not connected.
 pub(super) fn known(known: &Known) -> Peer {
-    let last_error = known.last_error.clone();
-    peer(&PeerStatus { last_error, ..PeerStatus::unconnected(known.address) })
+    let (last_error, left) = (known.last_error.clone(), known.left);
+    peer(&PeerStatus { last_error, left, ..PeerStatus::unconnected(known.address) })
 }
 
 /// A tracker at `now`.

@@ -1,7 +1,7 @@
 //! Questions to the session of this run by its API, in the process: answers by their kind. It
 //! keeps nothing.
 
-use crate::api::{Answer, Done, File, List, Source};
+use crate::api::{Answer, Done, File, List, Peer, Source};
 
 /// What comes of one kind of question.
 pub trait Answered: Sized {
@@ -22,4 +22,4 @@ macro_rules! answered {
     };
 }
 
-answered!(Done: Done, Files: Vec<File>, List: List, Sources: Vec<Source>);
+answered!(Done: Done, Files: Vec<File>, List: List, Peers: Vec<Peer>, Sources: Vec<Source>);

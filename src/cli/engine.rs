@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use crate::api::{Api, ApiConfig, Limits, Request, Roots};
+use crate::api::{Api, ApiConfig, Key, Limits, Request, Roots, Waiting};
 use crate::base::digest::Sha256Hash;
 use crate::dht::task::Dht;
 use crate::disk::create::create;
@@ -66,6 +66,14 @@ impl Engine {
     pub async fn ask<T: Answered>(&self, request: Request) -> Result<T, String> {
         let answer = self.api.answer(request).await.map_err(|why| escape(&why.error))?;
         T::of(answer).ok_or_else(|| "the answer is about something else".to_owned())
+    }
+
+    /// What a torrent waits for.
+    ///
+    /// # Errors
+    /// In words for people, escaped: it is gone.
+    pub async fn waiting(&self, key: &Key) -> Result<Waiting, String> {
+        self.api.waiting(key).await.map_err(|why| escape(&why.error))
     }
 
     /// Starts a torrent; with those whom the search for its metadata has met, if there was one.

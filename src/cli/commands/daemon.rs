@@ -24,7 +24,7 @@ use crate::cli::out;
 use crate::cli::search::remote_why;
 use crate::cli::stop::Stopper;
 use crate::cli::values::Listen;
-use crate::cli::why::{Around, why_screen};
+use crate::cli::why::{Among, why_words};
 use crate::errands::{Errands, ErrandsConfig, Pace, Plan};
 use crate::http::token::Token;
 use crate::net::egress::Egress;
@@ -34,9 +34,6 @@ use crate::rpc::{Prefix, Rpc, Secret};
 use crate::session::Session;
 
 use super::download::{session_config, torrent_options};
-
-/// Whoever shows words breaks their lines.
-const ONE_LINE: usize = 1 << 16;
 
 /// Runs it until it is told to end.
 ///
@@ -167,15 +164,7 @@ fn speak(waiting: &Waiting) -> String {
     if let Some(search) = &waiting.search {
         return remote_why(search, waiting.id.0);
     }
-    let around = Around {
-        state: waiting.state.clone(),
-        number: waiting.id.0 as usize,
-        is_several: true,
-        is_private: waiting.is_private,
-        is_daemon: true,
-        limit_of_all: waiting.limit_of_all,
-    };
-    why_screen(&waiting.report, &around, ONE_LINE)
+    why_words(waiting, waiting.id.0 as usize, Among::Daemon)
 }
 
 /// Where it is asked.

@@ -34,6 +34,7 @@ use super::repl::reader::{Line, read_pipe, read_questions};
 use super::search::Found;
 use super::stop::Stopper;
 use super::trusted::Trusted;
+use super::why::{Among, why_words};
 
 const CHOICES: &str = "
   1  share a file or folder
@@ -184,7 +185,11 @@ impl Menu {
                 }
                 for item in &self.desk.items {
                     if !matches!(item.handle.state(), State::Complete | State::Finished) {
-                        let why = item.why(None, false, usize::MAX).await;
+                        let waiting = self.desk.engine.waiting(&item.key()).await;
+                        let why = waiting.map_or_else(
+                            |why| why,
+                            |waiting| why_words(&waiting, item.number, Among::Alone),
+                        );
                         // Advice speaks of commands, and there are none here.
                         let lines = why.lines().filter(|it| !it.starts_with("What to do: "));
                         let lines = lines.map(|line| wrap(line, out::columns(), 2) + "\n");

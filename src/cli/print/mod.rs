@@ -28,7 +28,7 @@ pub use net::{blocklist_words, net_lines};
 use news::company_words;
 pub use news::{news_json, news_line, progress_json, progress_line};
 pub use outside::{outside_event, outside_lines, outside_row, outside_trouble, router_lines};
-pub use peers::{legend, peer_row, peers_screen, seekers_screen, without_address};
+pub use peers::{peers_screen, seekers_screen, without_address};
 pub use reach::out_of_reach;
 pub use shared::{shared_json, shared_screen};
 pub use status::{

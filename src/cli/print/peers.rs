@@ -1,13 +1,14 @@
 //! The `peers` screen: a table of links, or of everything known.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
+use crate::api::{Peer, Source};
 use crate::base::units::{duration, rate};
+use crate::base::url::Url;
 use crate::cli::escape::{escape, fit, shorten};
 use crate::swarm::SeekerLink;
-use crate::swarm::event::Source;
 use crate::swarm::report::Known;
-use crate::torrent::status::{Method, PeerStatus, SourceStatus};
 
 use super::{counted, wrap};
 
@@ -29,17 +30,12 @@ const ALL_LISTED: &str = "peers -a lists all known ones";
 
 /// The screen of `peers`: connected peers, the fastest first; with `all` every known one.
 /// Servers of files that have a connection stand with them; `web` tells more of all of those.
-pub fn peers_screen(
-    peers: &[PeerStatus],
-    sources: &[SourceStatus],
-    all: bool,
-    columns: usize,
-) -> String {
-    let sources: Vec<_> = sources.iter().filter(|source| source.links > 0).collect();
-    let mut connected: Vec<&PeerStatus> = peers.iter().filter(|peer| peer.connected).collect();
-    let speed = |peer: &PeerStatus| std::cmp::Reverse((peer.down_rate, peer.up_rate));
-    connected.sort_by_key(|peer| (speed(peer), peer.address));
-    let known: Vec<&PeerStatus> = peers.iter().filter(|peer| !peer.connected).collect();
+pub fn peers_screen(peers: &[Peer], sources: &[Source], all: bool, columns: usize) -> String {
+    let sources: Vec<_> = sources.iter().filter(|source| source.connections > 0).collect();
+    let mut connected: Vec<&Peer> = peers.iter().filter(|peer| peer.connected).collect();
+    let speed = |peer: &Peer| std::cmp::Reverse((peer.down_rate, peer.up_rate));
+    connected.sort_by_key(|peer| (speed(peer), peer.address.parse::<SocketAddr>().ok()));
+    let known: Vec<&Peer> = peers.iter().filter(|peer| !peer.connected).collect();
     match (connected.is_empty() && sources.is_empty(), all) {
         (true, false) => return nobody_words(&known, columns),
         (true, true) if known.is_empty() => {
@@ -59,7 +55,7 @@ pub fn peers_screen(
     }
     if all {
         for peer in known {
-            screen += &absent_row(peer, columns);
+            screen += &Absent::of(peer).row(columns);
         }
     }
     if shown < connected.len() {
@@ -69,25 +65,24 @@ pub fn peers_screen(
     if !sources.is_empty() {
         screen += &legend(&["W web source (web tells more)"], columns);
     }
-    let is_found =
-        |peer: &&PeerStatus| matches!(peer.source, Some(Source::Pex | Source::Lan | Source::Dht));
+    let is_found = |peer: &&Peer| finder(peer).is_some();
     if connected[..shown].iter().any(is_found) {
         let found = ["X named by another peer", "H by the DHT", "L in the local network"];
         screen += &legend(&found, columns);
     }
-    if connected[..shown].iter().any(|peer| peer.mse.is_some()) {
+    if connected[..shown].iter().any(|peer| peer.encryption.is_some()) {
         screen += &legend(&["E encrypted", "e only its handshake was"], columns);
     }
     screen
 }
 
 /// That nobody is connected, and what became of one who is known, if that is known.
-fn nobody_words(known: &[&PeerStatus], columns: usize) -> String {
-    let is_lost = |peer: &&&PeerStatus| peer.banned || peer.last_error.is_some();
+fn nobody_words(known: &[&Peer], columns: usize) -> String {
+    let is_lost = |peer: &&&Peer| peer.banned || peer.error.is_some();
     let words = match known.iter().find(is_lost) {
         None => format!("{NOBODY} ({ALL_LISTED})"),
         Some(peer) => {
-            let (address, why) = (peer.address, escape(&absence(peer)));
+            let (address, why) = (escape(&peer.address), escape(&Absent::of(peer).words()));
             let count = counted(known.len() as u64, "known one");
             format!("{NOBODY} of {count}; {address}: {why} ({ALL_LISTED})")
         }
@@ -120,33 +115,53 @@ pub fn seekers_screen(links: &[SeekerLink], known: &[Known], all: bool, columns:
         screen += &row(&link.address.to_string(), &link.client, has);
     }
     for Known { address, last_error, left } in known {
-        let peer = PeerStatus {
-            last_error: last_error.clone(),
+        let absent = Absent {
+            address: &address.to_string(),
+            banned: false,
+            error: last_error.as_deref(),
             left: *left,
-            ..PeerStatus::unconnected(*address)
         };
-        screen += &absent_row(&peer, columns);
+        screen += &absent.row(columns);
     }
     screen
 }
 
-/// A known peer, and why it is not connected; whole, since that is what one looks for.
-fn absent_row(peer: &PeerStatus, columns: usize) -> String {
-    let line = format!("{:<ADDRESS$} {}", peer.address.to_string(), escape(&absence(peer)));
-    // Where the reason would have half the line or less it has the next one.
-    let indent = if columns > 2 * ADDRESS { ADDRESS + 1 } else { 2 };
-    wrap(&line, columns, indent) + "\n"
+/// A known peer that is not connected.
+struct Absent<'a> {
+    address: &'a str,
+    banned: bool,
+    error: Option<&'a str>,
+    left: Option<Duration>,
 }
 
-/// Why a known peer is not connected, and until when it was.
-fn absence(peer: &PeerStatus) -> String {
-    // The address stands before it already.
-    let why = peer.last_error.as_deref().map(|why| without_address(why, peer.address));
-    match peer.left {
-        _ if peer.banned => "banned: it sent corrupt data".to_owned(),
-        None => why.unwrap_or("not connected yet").to_owned(),
-        Some(ago) => {
-            format!("left {} ago: {}", duration(ago), why.unwrap_or("no reason is known"))
+impl<'a> Absent<'a> {
+    fn of(peer: &'a Peer) -> Self {
+        let (error, left) = (peer.error.as_deref(), peer.left_s.map(Duration::from_secs));
+        Self { address: &peer.address, banned: peer.banned, error, left }
+    }
+
+    /// It, and why it is not connected; whole, since that is what one looks for.
+    fn row(&self, columns: usize) -> String {
+        let line = format!("{:<ADDRESS$} {}", escape(self.address), escape(&self.words()));
+        // Where the reason would have half the line or less it has the next one.
+        let indent = if columns > 2 * ADDRESS { ADDRESS + 1 } else { 2 };
+        wrap(&line, columns, indent) + "\n"
+    }
+
+    /// Why it is not connected, and until when it was.
+    fn words(&self) -> String {
+        // The address stands before it already.
+        let address = self.address.parse().ok();
+        let why = self.error.map(|why| match address {
+            Some(address) => without_address(why, address),
+            None => why,
+        });
+        match self.left {
+            _ if self.banned => "banned: it sent corrupt data".to_owned(),
+            None => why.unwrap_or("not connected yet").to_owned(),
+            Some(ago) => {
+                format!("left {} ago: {}", duration(ago), why.unwrap_or("no reason is known"))
+            }
         }
     }
 }
@@ -159,44 +174,51 @@ pub fn without_address(why: &str, address: SocketAddr) -> &str {
 }
 
 /// One row for all connections to a server of files.
-fn source_cells(source: &SourceStatus) -> [String; 6] {
+fn source_cells(source: &Source) -> [String; 6] {
     let flags = if source.busy > 0 { "DW" } else { "W" };
-    let links = counted(source.links.into(), "connection");
+    let links = counted(source.connections.into(), "connection");
     let down = rate(source.down_rate);
-    [source.site.clone(), links, "-".into(), down, "-".into(), flags.into()]
+    let url = Url::parse(&source.url);
+    let site = url.map_or_else(|| source.url.clone(), |url| url.origin().site().to_string());
+    [site, links, "-".into(), down, "-".into(), flags.into()]
 }
 
-fn cells(peer: &PeerStatus) -> [String; 6] {
+/// Who named a peer, where that was none of those who are asked for peers.
+fn finder(peer: &Peer) -> Option<char> {
+    match peer.source.as_deref()? {
+        "exchange" => Some('X'),
+        "local" => Some('L'),
+        "dht" => Some('H'),
+        _ => None,
+    }
+}
+
+fn cells(peer: &Peer) -> [String; 6] {
     let mut flags = String::new();
     match (peer.interesting, peer.choking) {
         (true, false) => flags.push('D'),
         (true, true) => flags.push('d'),
         (false, _) => {}
     }
-    match (peer.interested, peer.choked_by_us) {
+    match (peer.interested, peer.choked) {
         (true, false) => flags.push('U'),
         (true, true) => flags.push('u'),
         (false, _) => {}
     }
-    let is_by = |source| peer.source == Some(source);
-    for (holds, flag) in [
-        (peer.incoming, 'I'),
-        (peer.snubbed, 'S'),
-        (is_by(Source::Pex), 'X'),
-        (is_by(Source::Lan), 'L'),
-        (is_by(Source::Dht), 'H'),
-        (peer.mse == Some(Method::Rc4), 'E'),
-        (peer.mse == Some(Method::Plaintext), 'e'),
-    ] {
-        if holds {
-            flags.push(flag);
-        }
-    }
+    let hidden = match peer.encryption.as_deref() {
+        Some("rc4") => Some('E'),
+        Some(_) => Some('e'),
+        None => None,
+    };
+    flags.extend(peer.incoming.then_some('I'));
+    flags.extend(peer.snubbed.then_some('S'));
+    flags.extend(finder(peer));
+    flags.extend(hidden);
     [
-        peer.address.to_string(),
+        escape(&peer.address),
         peer.client.clone(),
         // Rounded down: 100 % means a seed.
-        format!("{:.0}%", (peer.have * 100.0).floor()),
+        format!("{:.0}%", (peer.progress * 100.0).floor()),
         rate(peer.down_rate),
         rate(peer.up_rate),
         flags,
@@ -204,7 +226,7 @@ fn cells(peer: &PeerStatus) -> [String; 6] {
 }
 
 /// What flags mean, none of it cut in two where a line ends.
-pub fn legend(parts: &[&str], columns: usize) -> String {
+fn legend(parts: &[&str], columns: usize) -> String {
     let (mut lines, mut used) = (String::new(), 0);
     for part in parts {
         let gap = if used == 0 { "" } else { "  " };
@@ -220,7 +242,7 @@ pub fn legend(parts: &[&str], columns: usize) -> String {
 }
 
 /// One row. Below [`FULL`] columns first UP goes, then CLIENT, then HAVE, then a part of ADDRESS.
-pub fn peer_row(cells: &[String; 6], columns: usize) -> String {
+fn peer_row(cells: &[String; 6], columns: usize) -> String {
     let [address, client, have, down, up, flags] = cells;
     let room = columns.saturating_sub(BESIDE).clamp(1, ADDRESS);
     let mut line = format!("{} ", fit(address, room));
@@ -241,48 +263,49 @@ pub fn peer_row(cells: &[String; 6], columns: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::torrent::status::{SourceScope, SourceState};
-
-    fn peer(address: &str, client: &str, down_rate: u64) -> PeerStatus {
-        PeerStatus {
-            address: address.parse().unwrap(),
-            connected: true,
+    fn peer(address: &str, client: &str, down_rate: u64) -> Peer {
+        Peer {
+            address: address.into(),
             client: client.into(),
-            have: 1.0,
+            connected: true,
+            incoming: false,
+            encrypted: false,
+            progress: 1.0,
             down_rate,
             up_rate: 0,
-            downloaded_bytes: 0,
-            uploaded_bytes: 0,
-            choked_by_us: true,
-            requests: (0, 0),
-            latency: None,
-            incoming: false,
+            received_bytes: 0,
+            sent_bytes: 0,
             choking: false,
+            choked: true,
             interesting: true,
             interested: false,
-            snubbed: false,
-            mse: None,
             source: None,
-            last_error: None,
-            left: None,
+            snubbed: false,
+            encryption: None,
             banned: false,
+            error: None,
+            left_s: None,
         }
     }
 
-    fn sample() -> Vec<PeerStatus> {
+    /// A known address without a connection.
+    fn absent(address: &str) -> Peer {
+        Peer { connected: false, ..peer(address, "", 0) }
+    }
+
+    fn sample() -> Vec<Peer> {
         let mut choked = peer("198.51.100.24:6881", "qBittorrent 5.1.2", 0);
         choked.choking = true;
         choked.incoming = true;
-        (choked.interested, choked.choked_by_us) = (true, false);
+        (choked.interested, choked.choked) = (true, false);
         choked.snubbed = true;
-        choked.have = 0.999;
+        choked.progress = 0.999;
         choked.up_rate = 122_880;
-        let mut gone = peer("192.0.2.1:1", "", 0);
-        gone.connected = false;
-        gone.last_error = Some("connection \x1b[1mrefused".into());
+        let mut gone = absent("192.0.2.1:1");
+        gone.error = Some("connection \x1b[1mrefused".into());
         let mut fast = peer("203.0.113.7:51413", "evil\u{202e}client", 2_202_010);
-        (fast.interested, fast.choked_by_us) = (true, true);
-        fast.source = Some(Source::Tracker);
+        (fast.interested, fast.choked) = (true, true);
+        fast.source = Some("tracker".into());
         vec![choked, gone, fast, peer("[2001:db8::7]:6881", "libtorrent 2.0.11", 1_048_000)]
     }
 
@@ -326,8 +349,9 @@ D sends to us  d chokes us  U receives  u choked by us  I incoming  S snubbed
     #[test]
     fn who_was_named_by_others_is_marked() {
         let mut peers = sample();
-        (peers[0].source, peers[2].source) = (Some(Source::Pex), Some(Source::Lan));
-        peers[3].source = Some(Source::Dht);
+        for (at, source) in [(0, "exchange"), (2, "local"), (3, "dht")] {
+            peers[at].source = Some(source.into());
+        }
         let screen = peers_screen(&peers, &[], false, 80);
         assert!(screen.contains("  dUISX\n") && screen.contains("  DuL\n"), "{screen}");
         assert!(screen.contains("  DH\n"), "{screen}");
@@ -340,8 +364,8 @@ D sends to us  d chokes us  U receives  u choked by us  I incoming  S snubbed
         let legend = "E encrypted  e only its handshake was\n";
         assert!(!peers_screen(&sample(), &[], false, 80).contains(legend));
         let mut peers = sample();
-        peers[0].mse = Some(Method::Rc4);
-        peers[2].mse = Some(Method::Plaintext);
+        peers[0].encryption = Some("rc4".into());
+        peers[2].encryption = Some("plaintext".into());
         let screen = peers_screen(&peers, &[], false, 80);
         assert!(screen.contains("E\n") && screen.contains("e\n"), "{screen}");
         assert!(screen.ends_with(legend), "{screen}");
@@ -349,17 +373,12 @@ D sends to us  d chokes us  U receives  u choked by us  I incoming  S snubbed
 
     #[test]
     fn servers_of_files_stand_behind_the_peers() {
-        let source = |links, busy| SourceStatus {
-            site: "mirror.example:8080".to_owned(),
+        let source = |connections, busy| Source {
             url: "http://mirror.example:8080/".to_owned(),
-            scope: SourceScope::All,
-            state: SourceState::Fit,
-            links,
+            connections,
             busy,
-            coming: 1,
             down_rate: 1 << 20,
-            downloaded_bytes: 0,
-            files: Vec::new(),
+            received_bytes: 0,
         };
         let expected = "\
 ADDRESS                  CLIENT            HAVE         DOWN           UP  FLAGS
@@ -382,17 +401,16 @@ W web source (web tells more)
 
     #[test]
     fn who_left_or_is_banned_is_told_and_nobody_is_sent_round_in_a_circle() {
-        let address = "192.0.2.1:1".parse().unwrap();
-        let mut left = PeerStatus::unconnected(address);
-        let said = |peer: &PeerStatus| {
+        let mut left = absent("192.0.2.1:1");
+        let said = |peer: &Peer| {
             let screen = peers_screen(std::slice::from_ref(peer), &[], true, 80);
             screen.lines().nth(1).unwrap()[25..].to_owned()
         };
         assert_eq!(said(&left), "not connected yet");
-        left.last_error = Some("cannot connect to 192.0.2.1:1: refused".to_owned());
+        left.error = Some("cannot connect to 192.0.2.1:1: refused".to_owned());
         assert_eq!(said(&left), "refused");
-        left.last_error = Some("the peer closed the connection".to_owned());
-        left.left = Some(std::time::Duration::from_secs(12));
+        left.error = Some("the peer closed the connection".to_owned());
+        left.left_s = Some(12);
         assert_eq!(said(&left), "left 12s ago: the peer closed the connection");
         left.banned = true;
         assert_eq!(said(&left), "banned: it sent corrupt data");
@@ -404,11 +422,8 @@ W web source (web tells more)
     fn why_nobody_is_connected_is_told_whole() {
         let why = "the connection broke during the handshake; it may not know encryption, which is \
                    required here";
-        let peer = PeerStatus {
-            last_error: Some(why.to_owned()),
-            ..PeerStatus::unconnected("192.0.2.1:1".parse().unwrap())
-        };
-        let other = PeerStatus::unconnected("192.0.2.2:1".parse().unwrap());
+        let peer = Peer { error: Some(why.to_owned()), ..absent("192.0.2.1:1") };
+        let other = absent("192.0.2.2:1");
         let joined = |screen: String| screen.split_whitespace().collect::<Vec<_>>().join(" ");
         for columns in [80, 40] {
             let screen = peers_screen(std::slice::from_ref(&peer), &[], true, columns);
@@ -446,7 +461,7 @@ u choked by us  I incoming  S snubbed
 
     #[test]
     fn long_lists_are_cut_and_say_so() {
-        let many: Vec<PeerStatus> =
+        let many: Vec<Peer> =
             (1..33).map(|port| peer(&format!("192.0.2.9:{port}"), "x", 0)).collect();
         assert!(peers_screen(&many, &[], false, 80).contains("\n(12 more: peers -a)\nD sends"));
         assert_eq!(peers_screen(&many, &[], true, 80).lines().count(), 34);

@@ -8,7 +8,7 @@ use crate::api::{
 };
 use crate::cli::args::Filters;
 use crate::cli::exit::{Exit, Failure, Outcome};
-use crate::cli::print::{files_screen, wrap};
+use crate::cli::print::{files_screen, peers_screen, wrap};
 
 use super::asking::{Hosts, Remote, Voice};
 use super::names::Meant;
@@ -70,7 +70,7 @@ pub(super) async fn why(remote: &mut Remote, words: &[String]) -> Outcome {
 }
 
 pub(super) async fn peers(remote: &mut Remote, words: &[String], known: bool) -> Outcome {
-    let screen = |peers: &Vec<Peer>, voice: &Voice| screens::peers(peers, voice.columns);
+    let screen = |peers: &Vec<Peer>, voice: &Voice| peers_screen(peers, &[], known, voice.columns);
     all(remote, words, |key| Request::Peers(key, known), screen, Head::Name).await
 }
 

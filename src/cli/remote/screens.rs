@@ -3,12 +3,10 @@
 
 use std::time::Duration;
 
-use crate::api::{Details, Limits, Peer, Source, Standing, Torrent, Tracker};
+use crate::api::{Details, Limits, Source, Standing, Torrent, Tracker};
 use crate::base::units::{duration, rate, size};
 use crate::cli::escape::escape;
-use crate::cli::print::{
-    bar, counted, grouped, hide_keys, legend, peer_row, per_cent, row, size_of_size, wrap,
-};
+use crate::cli::print::{bar, counted, grouped, hide_keys, per_cent, row, size_of_size, wrap};
 
 use super::words::{state_words, time_words};
 
@@ -142,56 +140,6 @@ pub(super) fn all_limits(standing: &Standing) -> String {
 pub(super) fn limits(limits: Limits) -> String {
     let words = |limit: Option<u64>| limit.map_or("unlimited".to_owned(), rate);
     format!("down {}   up {}", words(limits.down), words(limits.up))
-}
-
-/// The peers: connected ones, the fastest first, then others with why they are not.
-pub(super) fn peers(peers: &[Peer], columns: usize) -> String {
-    if peers.is_empty() {
-        return "no peers connected (peers -a lists all known ones)\n".to_owned();
-    }
-    let mut connected: Vec<&Peer> = peers.iter().filter(|peer| peer.connected).collect();
-    let speed = |peer: &Peer| (peer.down_rate, peer.up_rate);
-    connected.sort_by(|one, other| {
-        speed(other).cmp(&speed(one)).then_with(|| one.address.cmp(&other.address))
-    });
-    let heads = ["ADDRESS", "CLIENT", "HAVE", "DOWN", "UP", "FLAGS"].map(str::to_owned);
-    let mut screen = String::new();
-    if !connected.is_empty() {
-        screen += &peer_row(&heads, columns);
-    }
-    for peer in &connected {
-        let flags = [
-            (peer.down_rate > 0, 'D'),
-            (peer.up_rate > 0, 'U'),
-            (peer.choking, 'd'),
-            (peer.choked, 'u'),
-            (peer.incoming, 'I'),
-            (peer.encrypted, 'E'),
-        ];
-        let cells = [
-            escape(&peer.address),
-            peer.client.clone(),
-            format!("{:.0}%", (peer.progress * 100.0).floor()),
-            rate(peer.down_rate),
-            rate(peer.up_rate),
-            flags.into_iter().filter_map(|(holds, flag)| holds.then_some(flag)).collect(),
-        ];
-        screen += &peer_row(&cells, columns);
-    }
-    if !connected.is_empty() {
-        let flags = ["D sends to us", "U receives", "d chokes us", "u choked by us", "I incoming"];
-        screen += &legend(&[flags.as_slice(), &["E encrypted"]].concat(), columns);
-    }
-    for peer in peers.iter().filter(|peer| !peer.connected) {
-        let why = match (peer.banned, &peer.error) {
-            (true, _) => "banned: it sent corrupt data",
-            (false, Some(why)) => why,
-            (false, None) => "not connected yet",
-        };
-        let line = format!("{:<24} {}", escape(&peer.address), escape(why));
-        screen += &(wrap(&line, columns, 2) + "\n");
-    }
-    screen
 }
 
 /// The trackers by tier, with what each said last.
@@ -337,45 +285,6 @@ Private    no
 Added      2023-11-14T22:13:20Z
 ";
         assert_eq!(show(&of, 80), expected);
-    }
-
-    fn peer(address: &str, down_rate: u64) -> Peer {
-        Peer {
-            address: address.into(),
-            client: "evil\u{202e}".into(),
-            connected: true,
-            incoming: false,
-            encrypted: true,
-            progress: 0.999,
-            down_rate,
-            up_rate: 0,
-            received_bytes: 0,
-            sent_bytes: 0,
-            choking: down_rate == 0,
-            choked: true,
-            interesting: false,
-            interested: true,
-            source: None,
-            banned: false,
-            error: None,
-        }
-    }
-
-    #[test]
-    fn the_fastest_peers_come_first_and_absent_ones_last() {
-        let absent = Peer { connected: false, error: Some("re\x1bfused".into()), ..peer("c:3", 0) };
-        let banned = Peer { connected: false, banned: true, ..peer("d:4", 0) };
-        let all = [absent, peer("192.0.2.1:5", 0), peer("192.0.2.2:6", 1 << 20), banned];
-        let expected = "\
-ADDRESS                  CLIENT            HAVE         DOWN           UP  FLAGS
-192.0.2.2:6              evil\\u{202e}       99%    1.0 MiB/s        0 B/s  DuE
-192.0.2.1:5              evil\\u{202e}       99%        0 B/s        0 B/s  duE
-D sends to us  U receives  d chokes us  u choked by us  I incoming  E encrypted
-c:3                      re\\x1bfused
-d:4                      banned: it sent corrupt data
-";
-        assert_eq!(peers(&all, 80), expected);
-        assert!(peers(&[], 80).starts_with("no peers connected"));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
-use crate::api::{Deed, Done, File, Limits, List, Patch, Request, SessionPatch, Source};
+use crate::api::{Deed, Done, File, Limits, List, Patch, Peer, Request, SessionPatch, Source};
 use crate::base::ids::FileIndex;
 use crate::base::units::{rate, size};
 use crate::cli::engine::Engine;
@@ -22,7 +22,7 @@ use crate::cli::print::{
 };
 use crate::cli::search::Search;
 use crate::cli::values::Rate;
-use crate::cli::why::{self, why_screen};
+use crate::cli::why::{Among, why_screen, why_words};
 use crate::disk::Relocation;
 use crate::net::addresses::is_own;
 use crate::torrent::command::Moving;
@@ -388,18 +388,20 @@ impl Item {
     }
 
     /// The answer to `peers`, of all known ones.
-    async fn peers(&self, all: bool) -> String {
+    async fn peers(&self, all: bool, engine: &Engine) -> Result<String, String> {
+        let ask = |all| engine.ask::<Vec<Peer>>(Request::Peers(self.key(), all));
         // Why nobody is connected is told where nobody is.
-        let peers = match self.handle.peers(all).await {
-            none if none.is_empty() => self.handle.peers(true).await,
+        let peers = match ask(all).await? {
+            none if none.is_empty() => ask(true).await?,
             some => some,
         };
         if peers.is_empty() && all && self.torrent.private {
             let words = "no peers known: the torrent is private, so only its trackers name any \
                          (announce asks them)";
-            return wrap(words, out::columns(), 2) + "\n";
+            return Ok(wrap(words, out::columns(), 2) + "\n");
         }
-        peers_screen(&peers, &self.handle.sources().await, all, out::columns())
+        let sources: Vec<Source> = engine.ask(Request::Sources(self.key())).await?;
+        Ok(peers_screen(&peers, &sources, all, out::columns()))
     }
 
     /// The answer to an order that is about this torrent alone.
@@ -425,7 +427,7 @@ impl Item {
                 let place = escape(&self.place().display().to_string());
                 format!("{}Saved in    {place}\n{files}", info_screen(&self.torrent, columns))
             }
-            Order::Peers { all } => self.peers(*all).await,
+            Order::Peers { all } => self.peers(*all, engine).await.unwrap_or_else(|why| why + "\n"),
             Order::Web => web_screen(&self.handle.sources().await, columns),
             Order::Status { .. } => {
                 let screen = self.status_screen(is_several.then_some(of_all), outside, now);
@@ -444,7 +446,12 @@ impl Item {
                 name + &self.relocate(order).await
             }
             Order::Why => {
-                self.heading(is_several) + &self.why(of_all.down, is_several, columns).await
+                let among = if is_several { Among::Several } else { Among::Alone };
+                let words = match engine.waiting(&self.key()).await {
+                    Ok(waiting) => why_words(&waiting, self.number, among),
+                    Err(why) => why + "\n",
+                };
+                self.heading(is_several) + &why_screen(&words, columns)
             }
             _ => String::new(),
         }
@@ -515,37 +522,6 @@ impl Item {
             }
             None => "it is there already, or there are too many (web shows all)".to_owned(),
         })
-    }
-
-    /// What it waits for, perhaps for the download limit of all together.
-    pub async fn why(&self, limit_of_all: Option<u64>, is_several: bool, columns: usize) -> String {
-        let report = self.handle.why().await;
-        let state = self.handle.state();
-        let words = match (report, &state) {
-            (Some(report), _) => {
-                let (number, is_private) = (self.number, self.torrent.private);
-                let around = why::Around {
-                    state,
-                    number,
-                    is_several,
-                    is_private,
-                    is_daemon: false,
-                    limit_of_all,
-                };
-                return why_screen(&report, &around, columns);
-            }
-            (None, State::Queued) => {
-                "waiting for its turn: others are downloading (resume starts it at once)"
-            }
-            (None, State::Finished) => {
-                "complete, and seeded as long as was asked for (resume seeds on)"
-            }
-            (None, State::Paused) => "paused (resume goes on)",
-            (None, State::Moving) => "its files are on their way to another place",
-            (None, State::Checking) => "looking at what is on disk",
-            (None, _) => "nothing runs",
-        };
-        wrap(words, columns, 2) + "\n"
     }
 
     /// Moves or renames files, and says what came of it.

@@ -7,6 +7,17 @@ use crate::torrent::status::{State, WhyReport};
 /// What the shares of the last minute are of.
 pub(super) const MINUTE: Duration = Duration::from_secs(60);
 
+/// Among whom the torrent is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Among {
+    /// The only one of its run.
+    Alone,
+    /// One of several.
+    Several,
+    /// One of a daemon, which is asked from elsewhere and goes on when whoever asks ends.
+    Daemon,
+}
+
 /// What the answer needs beside the torrent's own report.
 #[derive(Clone, Debug)]
 pub struct Around {
@@ -18,7 +29,7 @@ pub struct Around {
     pub is_several: bool,
     /// Only its trackers may name peers (BEP 27).
     pub is_private: bool,
-    /// It is asked from elsewhere, and goes on when whoever asks ends.
+    /// Is it one of a daemon?
     pub is_daemon: bool,
     /// The download limit of all torrents together.
     pub limit_of_all: Option<u64>,

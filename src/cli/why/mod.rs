@@ -5,6 +5,7 @@ mod advice;
 mod around;
 mod causes;
 
+use crate::api::Waiting;
 use crate::base::digest::sha1_plan;
 use crate::base::units::rate;
 use crate::disk::{DiskRates, remedy_apart};
@@ -15,7 +16,8 @@ use super::escape::escape;
 use super::print::{counted, dht_words, source_trouble, wrap};
 
 use advice::advice;
-pub use around::Around;
+pub use around::Among;
+use around::Around;
 use causes::{are_silent, explain, name, nothing, senders_words};
 
 /// Causes with a smaller share are not worth a line.
@@ -23,21 +25,36 @@ const SHARE_MIN: f64 = 0.05;
 /// Web sources in trouble that are named.
 const SOURCES_NAMED: usize = 3;
 
-/// The answer to `why`, in lines of at most `columns`.
-pub fn why_screen(report: &WhyReport, around: &Around, columns: usize) -> String {
-    let text = why_text(report, around);
-    text.lines().map(|line| wrap(line, columns, 2) + "\n").collect()
+/// What a torrent waits for, as the API tells it: lines that whoever shows them breaks. It is
+/// called by `number`.
+pub fn why_words(waiting: &Waiting, number: usize, among: Among) -> String {
+    let Waiting { report, state, is_private, limit_of_all, .. } = waiting;
+    let words = match (report, state) {
+        (Some(report), _) => {
+            let (state, is_private) = (state.clone(), *is_private);
+            let limit_of_all = *limit_of_all;
+            let (is_several, is_daemon) = (among != Among::Alone, among == Among::Daemon);
+            let around = Around { state, number, is_several, is_private, is_daemon, limit_of_all };
+            return why_text(report, &around);
+        }
+        (None, State::Queued) => {
+            "waiting for its turn: others are downloading (resume starts it at once)"
+        }
+        (None, State::Finished) => {
+            "complete, and seeded as long as was asked for (resume seeds on)"
+        }
+        (None, State::Paused) => "paused (resume goes on)",
+        (None, State::Moving) => "its files are on their way to another place",
+        (None, State::Checking) => "looking at what is on disk",
+        (None, State::Complete) => "complete; it sleeps until a peer comes",
+        (None, _) => "nothing runs",
+    };
+    words.to_owned() + "\n"
 }
 
-/// What there is to say where nothing was measured.
-fn quiet_words(state: &State) -> &'static str {
-    match state {
-        State::Complete | State::Finished => {
-            "complete, and nobody is there who wants any of it: it rests until somebody connects"
-        }
-        State::Paused => "paused, and nothing of it runs: resume has it go on",
-        _ => "nothing to tell yet: ask again in a second",
-    }
+/// The same in lines of at most `columns`.
+pub fn why_screen(text: &str, columns: usize) -> String {
+    text.lines().map(|line| wrap(line, columns, 2) + "\n").collect()
 }
 
 /// The lines of `why`: the last minute, the whole life, and what to do.
@@ -67,7 +84,7 @@ fn why_text(report: &WhyReport, around: &Around) -> String {
         ));
     }
     if lines.is_empty() {
-        lines.push(quiet_words(&around.state).to_owned());
+        lines.push("nothing to tell yet: ask again in a second".to_owned());
     }
     let life: Vec<String> = worth_telling(&report.waits.life)
         .iter()
@@ -194,7 +211,7 @@ mod tests {
 
     use super::around::MINUTE;
     use super::*;
-    use crate::base::ids::FileIndex;
+    use crate::base::ids::{FileIndex, TorrentId};
     use crate::swarm::waits::WaitReport;
     use crate::torrent::status::{
         DhtStatus, SourceFileStatus, SourceScope, SourceState, SourceStatus, State, TrackerBrief,
@@ -211,6 +228,24 @@ mod tests {
             is_daemon: false,
             limit_of_all: None,
         }
+    }
+
+    #[test]
+    fn of_one_that_nothing_runs_of_its_state_is_told() {
+        let said = |state| {
+            let waiting = Waiting {
+                report: None,
+                state,
+                id: TorrentId(1),
+                is_private: false,
+                limit_of_all: None,
+                search: None,
+            };
+            why_words(&waiting, 1, Among::Alone)
+        };
+        assert!(said(State::Queued).starts_with("waiting for its turn: others are downloading"));
+        assert_eq!(said(State::Paused), "paused (resume goes on)\n");
+        assert!(said(State::Finished).contains("seeded as long as was asked for"));
     }
 
     fn report(minute: &[(Cause, f64)]) -> WhyReport {
@@ -419,7 +454,7 @@ who upload to them
             error: None,
             ..tracker
         });
-        let screen = why_screen(&waiting, &around(), 40);
+        let screen = why_screen(&why_text(&waiting, &around()), 40);
         assert!(screen.lines().all(|line| line.chars().count() <= 40), "{screen}");
         let words: Vec<&str> = screen.split_whitespace().collect();
         assert!(words.join(" ").contains("(http://t:1/...: announcing)"), "{screen}");
@@ -429,10 +464,6 @@ who upload to them
     fn an_empty_report_is_no_crash() {
         let said = why_text(&WhyReport::default(), &around());
         assert_eq!(said, "nothing to tell yet: ask again in a second\n");
-        // One that was seeded in an earlier run, and nobody has asked for since.
-        let rests = Around { state: State::Complete, ..around() };
-        let said = why_text(&WhyReport::default(), &rests);
-        assert!(said.contains("it rests until somebody connects"), "{said}");
     }
 
     #[test]

@@ -270,7 +270,10 @@ fn what_is_beside_a_torrent_is_as_described() {
         interesting: true,
         interested: true,
         source: error.clone(),
+        snubbed: true,
+        encryption: error.clone(),
         banned: true,
+        left_s: error.as_ref().map(|_| 1),
         error,
     };
     holds(&schema("Peer"), &peer(text()), &peer(None));
