@@ -17,7 +17,7 @@ use crate::swarm::event::Source as Namer;
 use crate::swarm::report::Known;
 use crate::swarm::waits::Cause;
 use crate::torrent::status::{Method, PeerStatus, SourceStatus, State, Status, WhyReport};
-use crate::tracker::tiers::status::{TrackerState, TrackerStatus};
+use crate::tracker::tiers::status::TrackerStatus;
 
 use super::torrent::{
     Details, Facts, File, Limits, Peer, Pieces, Share, Source, Torrent, Tracker, Why,

@@ -57,9 +57,9 @@ pub fn home_of(state_dir: &Path, info_hash: InfoHash, dir: &Path) -> Option<Home
     format::homes(&bytes, info_hash).into_iter().find(|home| home.is_meant_by(&dir))
 }
 
-/// Forgets the record of files that were moved from `dir` to another directory, for who means `dir`
-/// and begins anew there. The files stay. Nothing, where somebody has them, or the move is not over.
-/// Waits for the disk.
+/// Forgets the record of files that were moved from `dir` to another directory, for who means
+/// `dir` and begins anew there. The files stay. Nothing, where somebody has them, or the move is
+/// not over. Waits for the disk.
 pub fn forget_moved(record: &Path, info_hash: InfoHash, dir: &Path) {
     let here = lasting(dir);
     let Some(home) = home_in(record, info_hash) else { return };
