@@ -77,6 +77,9 @@ fn seeds_of_before_are_announced_once_without_being_opened() {
     end(&mut first);
     told(&tracker, "stopped", COUNT);
 
+    // Whoever looked at its files would not find them.
+    let [data, away] = ["seed03", "away"].map(|name| home.join("out").join(name));
+    std::fs::rename(&data, &away).expect("take them away");
     let mut second = daemon(home);
     for line in told(&tracker, "started", COUNT).values() {
         assert!(line.contains("left=0") && line.contains("uploaded=0"), "{line}");
@@ -85,6 +88,7 @@ fn seeds_of_before_are_announced_once_without_being_opened() {
     assert_eq!(open_below(&second, &home.join("out")), 0);
     let works = |it: &serde_json::Value| it[0]["state"] == "working" && it[0]["seeds"] == 3;
     until(home, "trackers 7 --json", "answered", works);
+    std::fs::rename(&away, &data).expect("bring them back");
     // Who knocks is answered, and its tracker is not told again.
     let port = until(home, "session --json", "there", |_| true)["port"].as_u64().expect("a port");
     let mut peer = TcpStream::connect(("127.0.0.1", port as u16)).expect("it listens");
