@@ -91,6 +91,7 @@ fn every_corpus_has_a_target() {
     let root = env!("CARGO_MANIFEST_DIR");
     let inside = [
         "config_file",
+        "feed",
         "fetched_body",
         "lan_datagrams",
         "ledger",

@@ -12,3 +12,7 @@ use pigeon_os::os;
 #[cfg(test)]
 use pigeon_session::session;
 use pigeon_web::web;
+
+#[cfg(test)]
+#[path = "../../tests/support/fuzz.rs"]
+mod fuzz;

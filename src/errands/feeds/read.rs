@@ -295,6 +295,23 @@ mod tests {
     }
 
     #[test]
+    fn fuzz_feeds() {
+        crate::fuzz::run("feed", |bytes| {
+            let Ok(items) = read(bytes) else { return };
+            assert!(items.len() <= ITEMS_MAX);
+            for Item { id, title, link, .. } in &items {
+                assert!(!title.is_empty() && title.len() <= TITLE_LEN_MAX, "{title:?}");
+                assert!(!id.is_empty() && id.len() <= TEXT_LEN_MAX, "{id:?}");
+                // One that is added leads where links of torrents do, and to nothing here.
+                let begins = ["http://", "https://", "magnet:?"];
+                let is_hash = link.bytes().all(|byte| byte.is_ascii_hexdigit());
+                let is_link = begins.iter().any(|begin| link.to_lowercase().starts_with(begin));
+                assert!((is_link || is_hash) && link.len() <= LINK_LEN_MAX, "{link:?}");
+            }
+        });
+    }
+
+    #[test]
     fn rss_says_it_with_enclosures_links_and_names_of_sites() {
         let hash = "AB".repeat(20);
         let all = items(&format!(
