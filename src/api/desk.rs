@@ -518,6 +518,8 @@ impl Api {
     async fn waiting_of(&self, key: &Key, listed: &Listed) -> Result<Waiting, Refusal> {
         let is_private = listed.row.flags.has(Flags::PRIVATE);
         let (state, report) = match self.awake(key).await? {
+            // A sleeper has measured nothing.
+            Some(handle) if handle.look(|status| status.is_asleep) => (handle.state(), None),
             Some(handle) => {
                 let report = handle.why().await;
                 (handle.state(), report)

@@ -327,7 +327,7 @@ fn reload_on_hangup(
                     let _ = api.answer(Request::SetSession(patch)).await;
                     let _ = api.session().set_rules(rules(&arguments, &book)).await;
                     errands.follow(plan).await;
-                    out::talk(
+                    out::talk_wrapped(
                         "limits, rules, folders, feeds and hooks are as the settings have them; \
                          what else is changed there holds from the next start",
                     );
