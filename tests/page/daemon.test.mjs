@@ -122,6 +122,17 @@ test('a torrent from the door to its end', async () => {
   await it.selectOption('select[aria-label="Priority of large.bin"]', 'high')
   const large = async () => (await daemon.ask('GET', '/torrents/1/files')).find(file => file.path.endsWith('large.bin'))
   await until(async () => (await large()).priority === 'high', 'it is urgent')
+  // Whoever adds it once more is told.
+  await it.keyboard.press('Escape')
+  await it.focus('#grid')
+  await it.keyboard.press('a')
+  await it.fill('#field-links', known.hash)
+  await it.click('dialog button:has-text("Add")')
+  await noticed(it, 'there already')
+  await row.click()
+  await it.focus('#grid')
+  await it.keyboard.press('Enter')
+  await it.waitForSelector('.map')
   // To the end.
   await seeder.ask('PATCH', '/session', { limit_up: 0 })
   await it.waitForFunction(() => document.querySelector('#grid-body .c-state').textContent === 'Seeding')
