@@ -57,7 +57,8 @@ mod tests {
         let first = Instant::now();
         let work = || async {
             begun.borrow_mut().push(first.elapsed().as_secs());
-            match begun.borrow().len() {
+            let count = begun.borrow().len();
+            match count {
                 ..4 => {}
                 // This time it has run well for long.
                 4 => sleep(WELL).await,
