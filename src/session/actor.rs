@@ -620,7 +620,9 @@ impl Actor {
         let moved = moved.filter(|(home, seen)| home.dir != seen.dir).map(|(home, _)| home);
         let completed_s = row.completed_at.map(NonZeroU64::get);
         let whole = match row.phase {
-            Phase::Complete if row.flags.has(Flags::ASLEEP) => member.whole(&row, spec),
+            Phase::Complete | Phase::Paused if row.flags.has(Flags::ASLEEP) => {
+                member.whole(&row, spec)
+            }
             // It was, and may be still: what it does now says nothing of that.
             Phase::Complete | Phase::Queued | Phase::Paused | Phase::Stopping => spec.whole,
             _ => None,

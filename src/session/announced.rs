@@ -37,7 +37,8 @@ impl Actor {
         let Some(whole) = spec.whole else { return };
         let is_told = self.is_told(spec, whole);
         if self.errand(spec, whole) != Errand::IsAnnounced {
-            return;
+            // Something else is to be done for it since this was asked for.
+            return self.returning.calls.push(id, Instant::now());
         }
         let Some(absent) = self.returning.absent.get_mut(&id) else { return };
         if absent.outpost.is_some() {

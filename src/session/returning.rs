@@ -143,6 +143,8 @@ impl Actor {
         let Some(absent) = self.returning.absent.get_mut(&id) else { return };
         tracing::warn!(id = id.0, why, "a torrent does not come");
         (absent.stage, absent.is_whole) = (Stage::Lost(why.clone().into()), false);
+        // Its trackers hear that nobody has it here.
+        absent.outpost = None;
         self.claims.release(id);
         self.judge(Input::Removed(id));
         self.part_with(id);

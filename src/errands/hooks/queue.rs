@@ -10,7 +10,7 @@ use crate::errands::schedule::backoff;
 pub const RUNNING_MAX: usize = 4;
 /// Those of one hook: one that hangs does not hold up all others.
 pub const RUNNING_OF_ONE_MAX: usize = 2;
-/// Jobs that wait, those that come again among them; what comes then is dropped.
+/// Jobs of one hook that wait, those that come again among them; what comes then is dropped.
 pub const WAITING_MAX: usize = 1000;
 /// How often a job is tried.
 pub const TRIES_MAX: u32 = 5;
@@ -47,15 +47,11 @@ impl<H: Clone + PartialEq, T> Queue<H, T> {
 
     /// Takes a job, if there is room for it.
     pub fn push(&mut self, hook: H, what: T) -> bool {
-        let has_room = self.len() < WAITING_MAX;
+        let has_room = self.waiting(&hook) < WAITING_MAX;
         if has_room {
             self.waiting.push_back(Job { hook, what, tries: 0 });
         }
         has_room
-    }
-
-    fn len(&self) -> usize {
-        self.waiting.len() + self.resting.len()
     }
 
     /// How many jobs of a hook wait.
@@ -156,6 +152,7 @@ mod tests {
         let (mut queue, now) = begin();
         assert!((0..WAITING_MAX as u32).all(|what| queue.push('a', what)));
         assert!(!queue.push('a', 7));
+        assert!(queue.push('b', 7), "another hook has places of its own");
         let job = queue.next(now).unwrap();
         assert!(queue.on_failed(job, None, now));
         assert!(!queue.push('a', 7), "one that comes again waits, too");
