@@ -79,7 +79,8 @@ pub fn erase(mut config: StoreConfig) -> Result<Erased, Error> {
     for dir in above.iter().rev().filter(|dir| !dir.as_os_str().is_empty()) {
         base.remove_directory(dir);
     }
-    if erased.stayed == 0 && looked.loaded.state == RecordState::Loaded {
+    let is_of_others = !looked.subject.others.is_empty();
+    if erased.stayed == 0 && looked.loaded.state == RecordState::Loaded && !is_of_others {
         // Where it stays, the torrent comes back to where it was.
         let _ = fs::remove_file(record);
     }

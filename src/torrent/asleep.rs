@@ -76,10 +76,12 @@ pub(super) async fn find_at_rest(parts: &Parts) -> Option<AtRest> {
     at_disk(&parts.resources.disk, &dir, move || at_rest(config)).await.filter(is_safe)
 }
 
-/// The first sleep of a torrent that is at rest: trackers hear of it, if they have not before.
+/// The first sleep of a torrent that is at rest: trackers hear of it, if they have not before and
+/// it is not paused.
 pub(super) fn first_sleep(
     parts: &Parts,
     found: AtRest,
+    is_paused: bool,
     outpost: Option<Outpost>,
 ) -> (Box<Dormant>, Status) {
     let all = Bitfield::all(parts.layout.piece_count());
@@ -87,7 +89,7 @@ pub(super) fn first_sleep(
     let wanted_bytes = payload_of(&parts.extents, &parts.layout, &wanted_of(parts));
     let pieces = FoundPieces { count, by_record: count, ..FoundPieces::default() };
     let status = Status {
-        state: shown(parts.options.paused),
+        state: shown(is_paused),
         is_asleep: true,
         wanted_bytes,
         done_bytes: wanted_bytes,
@@ -100,7 +102,13 @@ pub(super) fn first_sleep(
         have: all.as_bytes().to_vec(),
         ..Status::default()
     };
-    (Box::new(Dormant { reserved: Some(found.reserved), ..birth::dormant(parts, outpost) }), status)
+    (
+        Box::new(Dormant {
+            reserved: Some(found.reserved),
+            ..birth::dormant(parts, is_paused, outpost)
+        }),
+        status,
+    )
 }
 
 /// Waits until the disk workers have let go of the files of a torrent that is to sleep, and

@@ -133,8 +133,7 @@ fn introduced(
 
 /// Trackers and the DHT of a torrent that has everything, and sleeps from the start; one that was
 /// announced before it was here goes on with that, if it is to be.
-pub(super) fn dormant(parts: &Parts, outpost: Option<Outpost>) -> Dormant {
-    let is_paused = parts.options.paused;
+pub(super) fn dormant(parts: &Parts, is_paused: bool, outpost: Option<Outpost>) -> Dormant {
     let stats = TransferStats { is_paused, ..first_stats((0, 0)) };
     let trackers = match (tracker_config(parts, &parts.wish, true), outpost) {
         (Some(_), Some(outpost)) => Trackers::hear(outpost.entry, stats),

@@ -104,7 +104,7 @@ pub async fn start(
     ends.contacts = contacts;
     ends.meet(named.unwrap_or_default());
     // It is not at rest: whoever was told that it is hears that it has left.
-    ends.dormant = outpost.map(|outpost| Box::new(birth::dormant(&parts, Some(outpost))));
+    ends.dormant = outpost.map(|outpost| Box::new(birth::dormant(&parts, false, Some(outpost))));
     ends.goodbye = ends.contacts.as_mut().and_then(|contacts| contacts.goodbye.take());
     // At every level, so that each line of the log names its torrent.
     let span = error_span!("torrent", name = ?parts.torrent.name, hash = %short(info_hash));
@@ -128,7 +128,8 @@ async fn begin(
         Turn::Waits | Turn::Begins => None,
     };
     if let Some(found) = found {
-        let (dormant, seen) = first_sleep(parts, found, outpost.take());
+        let is_paused = parts.options.paused;
+        let (dormant, seen) = first_sleep(parts, found, is_paused, outpost.take());
         return Ok((Next::Sleep(dormant), seen));
     }
     if matches!(turn, Turn::Waits | Turn::Rests) {
@@ -397,7 +398,8 @@ async fn open_for(
         let found = meanwhile(ends, early, found).await?.ok().flatten();
         if let Some(found) = found.filter(|_| early.is_empty()) {
             ends.let_go();
-            let (dormant, seen) = first_sleep(parts, found, None);
+            // Who is told to begin is paused no more.
+            let (dormant, seen) = first_sleep(parts, found, false, None);
             ends.status.change(|status| *status = first_status(parts, seen));
             return Some(Next::Sleep(dormant));
         }

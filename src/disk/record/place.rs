@@ -62,10 +62,14 @@ pub fn home_of(state_dir: &Path, info_hash: InfoHash, dir: &Path) -> Option<Home
 /// not over. Waits for the disk.
 pub fn forget_moved(record: &Path, info_hash: InfoHash, dir: &Path) {
     let here = lasting(dir);
-    let Some(home) = home_in(record, info_hash) else { return };
-    if home.dir == here || !home.is_meant_by(&here) || record.with_extension("move").exists() {
+    let homes = bytes_of(record).map_or_else(Vec::new, |bytes| format::homes(&bytes, info_hash));
+    let is_here = homes.iter().any(|home| home.dir == here);
+    if is_here || !homes.iter().any(|home| home.is_meant_by(&here)) {
         return;
     }
+    let Some(home) = homes.first().filter(|_| !record.with_extension("move").exists()) else {
+        return;
+    };
     if let Some(_reserved) = reserve(record, info_hash, &home.dir) {
         // Where it stays, they are gone on with.
         let _ = fs::remove_file(record);

@@ -153,6 +153,10 @@ impl Member {
     pub fn on_stats(&mut self, stats: TransferStats) {
         let before = std::mem::replace(&mut self.stats, stats);
         if stats.is_paused != before.is_paused && !self.is_stopping {
+            if stats.is_paused {
+                // One that enters paused has told nobody that it is there.
+                self.tiers.withdraw_untold();
+            }
             self.handle(if stats.is_paused { Input::Paused } else { Input::Resumed });
         }
         let peers = |stats: &TransferStats| (stats.peers_connected, stats.working_peers);

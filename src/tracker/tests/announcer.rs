@@ -327,3 +327,24 @@ async fn an_entry_that_is_dropped_says_stopped() {
     assert!(line.contains("&event=stopped"), "{line}");
     while events.recv().await.is_some() {}
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_enters_paused_leaves_nobody_and_enters_when_it_goes_on() {
+    let tracker = MockTracker::start(vec![Script::peer([127, 0, 0, 1], 1)]);
+    let announcer = usual();
+    let paused = TransferStats { is_paused: true, ..SEED };
+    let (entry, mut events) = enter(&announcer, torrent(1, &tracker.url()), paused);
+    // Whoever asks behind it is answered when its own letter was read.
+    let (answer, answered) = oneshot::channel();
+    entry.look(answer);
+    assert!(!timeout(LIMIT, answered).await.expect("an answer").unwrap().is_empty());
+    entry.publish(SEED);
+    let line = tracker.next_request(LIMIT).unwrap();
+    assert!(line.contains("&event=started"), "{line}");
+    peers(&mut events).await;
+    entry.publish(paused);
+    let line = tracker.next_request(LIMIT).unwrap();
+    assert!(line.contains("&event=stopped"), "{line}");
+    entry.stop().await;
+    assert_eq!(tracker.requests(), Vec::<String>::new());
+}

@@ -8,7 +8,7 @@
 
 use std::time::Instant;
 
-use super::{Call, Condition, Ear, Event, Family, Phase, Tiers};
+use super::{Call, Condition, Ear, Event, Family, Output, Phase, Tiers};
 
 impl Tiers {
     pub(super) fn on_stopped(&mut self, now: Instant) {
@@ -103,6 +103,19 @@ impl Tiers {
     pub fn withdraw(&mut self, call: Call) {
         if self.land(call).is_some() {
             self.uncount(call.tracker.at());
+        }
+    }
+
+    /// The torrent pauses: the announces that nobody has taken from here yet are withdrawn, but for
+    /// the words of who leaves. To be told right before [`Input::Paused`](super::Input::Paused).
+    pub fn withdraw_untold(&mut self) {
+        for output in std::mem::take(&mut self.outputs) {
+            match output {
+                Output::Announce { call, event: None | Some(Event::Started) } => {
+                    self.withdraw(call);
+                }
+                other => self.outputs.push_back(other),
+            }
         }
     }
 
