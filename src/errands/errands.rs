@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use super::feeds::{FeedConfig, follow as follow_feed, may_be_asked, unix_now};
 use super::hooks::{self, HooksConfig};
@@ -18,6 +19,8 @@ use crate::net::egress::Egress;
 
 /// Feeds that are asked, read and added from at once: each may hold some 30 MiB meanwhile.
 const FEEDS_AT_ONCE: usize = 8;
+/// At the end hooks get this long to end the programs that they run.
+const HOOKS_END: Duration = Duration::from_secs(2);
 
 /// How errands are run.
 #[derive(Clone, Debug)]
@@ -181,9 +184,12 @@ impl Owner {
         };
         self.follow(Plan::default()).await;
         let (wanted, running) = self.hooks;
-        // It ends by itself then, with all that runs.
+        // It ends by itself then, with all that runs, unless it rests behind a fault.
         drop(wanted);
-        let _ = running.task.await;
+        let mut task = running.task;
+        if timeout(HOOKS_END, &mut task).await.is_err() {
+            task.abort();
+        }
         if let Some(done) = done {
             let _ = done.send(());
         }

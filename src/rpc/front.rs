@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::Request as HttpRequest;
 use axum::http::header::{
     ACCEPT, ALLOW, CONTENT_DISPOSITION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
@@ -239,7 +239,7 @@ fn saved(file: &TorrentFile) -> Response {
     let name = urlencoding::encode(&file.name);
     let disposition = format!("attachment; filename*=UTF-8''{name}");
     let headers = [(CONTENT_TYPE, "application/x-bittorrent"), (CONTENT_DISPOSITION, &disposition)];
-    (headers, file.bytes.to_vec()).into_response()
+    (headers, Bytes::from_owner(file.bytes.clone())).into_response()
 }
 
 fn refused(refusal: Refusal) -> Refused {

@@ -318,7 +318,7 @@ test('what is done by itself is told, and feeds are asked when somebody wants it
   few.state.errands = {
     feeds: [feed, { ...feed, name: 'silent', asked_at: null, next_at: now, trouble: 'no answer within 30 s', last_refusal: null }],
     watches: [{ dir: '/srv/drop', added: 3, known: 1, refused: 0, waiting: 2, trouble: 'it is gone', last_refusal: null }],
-    hooks: [{ on: ['done', 'error'], what: '/bin/tell', done: 0, failed: 0, dropped: 0, waiting: 0, trouble: null }],
+    hooks: [{ on: ['done', 'error'], what: '/bin/tell', done: 0, failed: 0, dropped: 0, running: 2, waiting: 0, trouble: null }],
   }
   await it.waitForSelector('dialog .given li')
   const told = await it.locator('dialog .given > li').allInnerTexts()
@@ -328,7 +328,7 @@ test('what is done by itself is told, and feeds are asked when somebody wants it
   assert.match(told[0], /Refused last: a‹U\+202E›b: what is there is no torrent/)
   assert.match(told[1], /Not asked yet, next now[^]*Trouble: no answer within 30 s/)
   assert.match(told[2], /^\/srv\/drop\s+3 added, 1 there before, 2 not ready yet\s+Trouble: it is gone/)
-  assert.match(told[3], /^done, error: \/bin\/tell\s+Nothing has been told yet/)
+  assert.match(told[3], /^done, error: \/bin\/tell\s+2 being told/)
   assert.deepEqual(await faults(it), [])
   assert.ok(await it.evaluate(() => document.documentElement.scrollWidth <= innerWidth))
   few.asked.length = 0

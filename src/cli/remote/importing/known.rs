@@ -64,12 +64,17 @@ pub(super) fn read_pair(
 }
 
 pub(super) fn small(path: &Path) -> Result<Vec<u8>, String> {
+    at_most(path, STATE_LEN_MAX)
+}
+
+/// What a file has, if that is no more than so many bytes.
+pub(super) fn at_most(path: &Path, len_max: u64) -> Result<Vec<u8>, String> {
     let cannot = |error: std::io::Error| format!("{}: {error}", shown(path));
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path).map_err(cannot)?;
-    file.take(STATE_LEN_MAX + 1).read_to_end(&mut bytes).map_err(cannot)?;
-    match bytes.len() as u64 > STATE_LEN_MAX {
-        true => Err(format!("{}: longer than {STATE_LEN_MAX} bytes", shown(path))),
+    file.take(len_max + 1).read_to_end(&mut bytes).map_err(cannot)?;
+    match bytes.len() as u64 > len_max {
+        true => Err(format!("{}: longer than {len_max} bytes", shown(path))),
         false => Ok(bytes),
     }
 }

@@ -15,10 +15,12 @@ use crate::cli::commands::load;
 use crate::cli::exit::Failure;
 use crate::metainfo::Torrent;
 
-use super::known::{Found, Taken, Want, absolute, shown, small, wishes};
+use super::known::{Found, Taken, Want, absolute, at_most, shown, wishes};
 
 /// The file with all torrents.
 const SESSION: &str = "session.json";
+/// Bytes of it at most: all torrents are in it, with their trackers.
+const SESSION_LEN_MAX: u64 = 256 << 20;
 
 /// What it knows of all torrents, by numbers that go up.
 #[derive(Deserialize)]
@@ -55,7 +57,7 @@ pub(super) fn read(dir: &Path) -> Result<Vec<Found>, Failure> {
             shown(dir)
         )));
     }
-    let text = small(&path).map_err(Failure::bad_input)?;
+    let text = at_most(&path, SESSION_LEN_MAX).map_err(Failure::bad_input)?;
     let session: Session = serde_json::from_slice(&text)
         .map_err(|error| Failure::bad_input(format!("{}: {error}", shown(&path))))?;
     let one = |(number, known): (String, Value)| match Known::deserialize(known) {

@@ -31,7 +31,7 @@ function folder(it) {
 }
 
 function hook(it) {
-  const own = counts([[it.done, 'told'], [it.failed, 'failed'], [it.dropped, 'dropped'], [it.waiting, 'waiting']])
+  const own = counts([[it.done, 'told'], [it.failed, 'failed'], [it.dropped, 'dropped'], [it.running, 'being told'], [it.waiting, 'waiting']])
   return card([it.on.join(', ') + ': ', named(it.what)], [own.join(', ') || 'Nothing has been told yet'], it)
 }
 
