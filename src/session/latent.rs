@@ -226,8 +226,18 @@ impl Actor {
         let _ = answer.send(known);
     }
 
-    /// Adds a torrent; those that may have the same files come before.
+    /// Adds a torrent; those that may have the same files come before, and one that is removed just
+    /// now has left before it is added again.
     pub(super) fn add_beside(&mut self, addition: Addition) {
+        let leaves = |id: &TorrentId| {
+            self.returning.absent.get(id).is_some_and(|absent| absent.stage == Stage::Leaves)
+        };
+        let hashes = addition.torrent.swarm_hashes().into_iter();
+        let mut known = hashes.filter_map(|hash| self.hashes.get(&hash).copied());
+        if let Some(id) = known.find(leaves) {
+            let callers = self.returning.callers.entry(id).or_default();
+            return callers.push(Caller::Adds(Box::new(addition)));
+        }
         match self.in_the_way(&addition) {
             Some(id) => self.call(id, Some(Caller::Adds(Box::new(addition)))),
             None => self.add(addition),

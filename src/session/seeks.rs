@@ -235,7 +235,9 @@ impl Actor {
             ..spec.clone()
         };
         let file = options.file.take();
-        *options = options_of(&spec, &self.returning.rest, torrent).file_priorities(None);
+        // It begins here, wherever it was in a life that is over.
+        let anew = options_of(&spec, &self.returning.rest, torrent).begins_in_dir(true);
+        *options = anew.file_priorities(None);
         (options.wanted_files, options.file) = (chosen, file);
         self.claim(id, torrent, options)?;
         self.links.forget(id);
