@@ -1,9 +1,9 @@
 //! Torrents of earlier runs. They are listed at once by what the ledger says of them. Those that
-//! were whole and at rest are latent: nothing of them is read before they are called. Of the others
-//! the metadata is read, one after the other in the order of the queue, and each sleeps if it has
-//! nothing to do, or waits for its turn as if it had been added. Nobody looks at the disk of one
-//! that was never complete before that. One that cannot be read is listed with the reason, and
-//! links go on to be sought.
+//! were whole and at rest are latent: nothing of them is read before they are called or announced.
+//! Of the others the metadata is read, one after the other in the order of the queue, and each
+//! sleeps if it has nothing to do, or waits for its turn as if it had been added. Nobody looks at
+//! the disk of one that was never complete before that. One that cannot be read is listed with the
+//! reason, and links go on to be sought.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;

@@ -283,25 +283,33 @@ impl Desk {
         // Those that wait first, or they would take the places that become free.
         let is_queued = |item: &&Item| item.handle.state() == State::Queued;
         let (queued, running): (Vec<&Item>, Vec<&Item>) = self.items.iter().partition(is_queued);
+        let mut refused = None;
         for item in queued.iter().chain(&running) {
             if let Err(why) = item.pause(&self.engine).await {
-                return item.prefix() + &why + "\n";
+                // The others are paused all the same.
+                refused.get_or_insert(item.prefix() + &why + "\n");
             }
+        }
+        if let Some(refused) = refused {
+            return refused;
         }
         format!("{} paused; resume all goes on\n", counted(self.items.len() as u64, "torrent"))
     }
 
     /// To a single queued torrent `resume` means to jump the queue; all cannot.
     async fn resume_all(&self) -> String {
+        let mut refused = None;
         for item in &self.items {
             // One after the other: who goes on holds its place before those behind it look.
             let unpause = Request::Do(item.key(), Deed::Unpause);
-            if let Err(why) = self.engine.ask::<Done>(unpause).await {
-                return item.prefix() + &why + "\n";
+            match self.engine.ask::<Done>(unpause).await {
+                Ok(_) => item.seen(|state| *state != State::Paused).await,
+                Err(why) => {
+                    refused.get_or_insert(item.prefix() + &why + "\n");
+                }
             }
-            item.seen(|state| *state != State::Paused).await;
         }
-        "all that were paused go on\n".to_owned()
+        refused.unwrap_or_else(|| "all that were paused go on\n".to_owned())
     }
 
     async fn limit_all(&self, down: bool, Rate(limit): Rate) -> String {

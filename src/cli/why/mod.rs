@@ -47,6 +47,9 @@ pub fn why_words(waiting: &Waiting, number: usize, among: Among) -> String {
         (None, State::Moving) => "its files are on their way to another place",
         (None, State::Checking) => "looking at what is on disk",
         (None, State::Complete) => "complete; it sleeps until a peer comes",
+        (None, State::DiskTrouble(why) | State::Failed(why)) => {
+            return format!("{}\nWhat to do: put that right, then resume\n", escape(why));
+        }
         (None, _) => "nothing runs",
     };
     words.to_owned() + "\n"

@@ -111,7 +111,7 @@ impl Tiers {
     pub fn withdraw_untold(&mut self) {
         for output in std::mem::take(&mut self.outputs) {
             match output {
-                Output::Announce { call, event: None | Some(Event::Started) } => {
+                Output::Announce { call, event: None | Some(Event::Started | Event::Paused) } => {
                     self.withdraw(call);
                 }
                 other => self.outputs.push_back(other),
