@@ -132,7 +132,7 @@ test('a torrent from the door to its end', async () => {
   await row.click()
   await it.focus('#grid')
   await it.keyboard.press('Enter')
-  await it.waitForSelector('.map')
+  await it.waitForSelector('#tab-files')
   // To the end.
   await seeder.ask('PATCH', '/session', { limit_up: 0 })
   await it.waitForFunction(() => document.querySelector('#grid-body .c-state').textContent === 'Seeding')

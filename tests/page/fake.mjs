@@ -186,7 +186,11 @@ export async function fake(torrents, { pieces: count = 3132 } = {}) {
       request.on('data', data => { body += data })
       request.on('end', () => {
         asked.push({ method: request.method, path: path + url.search, body: body === '' ? null : JSON.parse(body) })
-        json(response, { id: Number(key) })
+        if (what === 'torrents' && key === undefined) {
+          json(response, { id: 9, hash: 'ab'.repeat(20), name: 'added', was_there: false }, 201)
+        } else {
+          json(response, { id: Number(key) })
+        }
       })
       return
     }

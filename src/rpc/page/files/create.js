@@ -67,6 +67,8 @@ class Making {
     this.list = el('div', {}, this.items, this.said)
     /** How each was told last, by its number. */
     this.known = new Map()
+    /** Those that were asked for here. */
+    this.own = new Set()
   }
 
   async begin(form) {
@@ -78,7 +80,7 @@ class Making {
     if (trackers.length > 0) creation.trackers = trackers
     const labels = listOf(form.get('labels'))
     if (labels.length > 0) creation.labels = labels
-    await ask('POST', '/creations', creation)
+    this.own.add((await ask('POST', '/creations', creation)).number)
     await this.look()
     // The dialog stays open: how far it is stands there.
     return true
@@ -118,8 +120,10 @@ class Making {
       const made = this.#item(it)
       if (was) was.item.replaceWith(made.item)
       else this.items.prepend(made.item)
-      if (was && it.stage === 'done') this.said.textContent = `${clean(it.name)} is made`
-      if (was && it.stage === 'failed') this.said.textContent = clean(it.error)
+      // What is small is made before it was looked at once.
+      const isAwaited = was || this.own.has(it.number)
+      if (isAwaited && it.stage === 'done') this.said.textContent = `${clean(it.name)} is made`
+      if (isAwaited && it.stage === 'failed') this.said.textContent = clean(it.error)
       this.known.set(it.number, made)
     }
     for (const number of gone) {
